@@ -1,0 +1,1 @@
+"""Sound: jitter buffer, libopus, playout, voice activity."""

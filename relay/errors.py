@@ -1,0 +1,79 @@
+"""What can go wrong, whose fault it is, and what each party is told.
+
+Three families: our own bug, the browser's fault, the model's fault. `FAULTS` is the one table from a
+stable code to the HTTP status, the sentence a person reads, and the log level. The sentence names a next
+step and never holds foreign text; foreign text goes to `RelayError.detail`, which only the log sees.
+"""
+
+import logging
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """How one stable error code is told: `status` is HTTP's, `sentence` is for people, `level` is logging's."""
+
+    status: int
+    sentence: str
+    level: int = logging.INFO
+
+
+FAULTS: Final[dict[str, Fault]] = {
+    # the browser's fault
+    "bad-json": Fault(400, "The request body is not a JSON object."),
+    "bad-request": Fault(400, "The request has a missing or malformed field."),
+    "bad-content-type": Fault(415, "Send the request as application/json."),
+    "body-too-large": Fault(413, "The request body is larger than 64 KiB."),
+    "bad-sdp": Fault(400, "The offer is not a session description this relay can read."),
+    "sdp-too-large": Fault(413, "The offer has too many lines or media sections."),
+    "no-opus": Fault(400, "The offer has no audio section with Opus."),
+    "origin-refused": Fault(403, "This page may not use the relay. Its owner can allow it with --allow-origin."),
+    "host-refused": Fault(403, "The relay is not known by this host name. Its owner can set --public-url."),
+    "token-missing": Fault(401, "An access token is needed. Open the address that the relay printed."),
+    "token-wrong": Fault(403, "The access token is wrong. Open the address that the relay printed."),
+    "unknown-session": Fault(404, "There is no such session. Start a new call."),
+    "unknown-peer": Fault(410, "That connection has ended. Start a new call."),
+    "not-found": Fault(404, "There is nothing at this address."),
+    "method-not-allowed": Fault(405, "This address does not take that method."),
+    "too-many-calls": Fault(503, "All lines are busy. Try again in a moment.", logging.WARNING),
+    "connect-timeout": Fault(504, "The call did not connect in 15 seconds. A firewall or VPN may block UDP."),
+    "peer-lost": Fault(410, "The connection to the browser was lost."),
+    "closing": Fault(503, "The relay is shutting down. Try again in a moment."),
+    # the model's fault
+    "key-missing": Fault(500, "The relay has no Gemini key. Its owner must set GEMINI_API_KEY.", logging.ERROR),
+    "key-refused": Fault(502, "Gemini refused the relay's key. Its owner must check GEMINI_API_KEY.", logging.ERROR),
+    "model-not-found": Fault(502, "Gemini does not know the model. Its owner must check --gemini-model.", logging.ERROR),
+    "setup-refused": Fault(502, "Gemini refused the settings of this call. The relay's log says why.", logging.ERROR),
+    "quota": Fault(502, "The Gemini quota is used up. Try again later.", logging.WARNING),
+    "model-unreachable": Fault(502, "The model cannot be reached. Check the network and try again.", logging.ERROR),
+    "model-timeout": Fault(504, "The model did not answer in 10 seconds. Try again.", logging.WARNING),
+    "model-lost": Fault(502, "The connection to the model was lost. Start a new call.", logging.WARNING),
+    # our own
+    "internal": Fault(500, "The relay made a mistake. Try again; its log says more.", logging.ERROR),
+}
+
+
+class RelayError(Exception):
+    """A fault with a stable `code` from `FAULTS`; `detail` is for the log alone and holds no secret."""
+
+    def __init__(self, code: str, detail: str = "") -> None:
+        self.code = code
+        self.fault = FAULTS[code]
+        self.detail = detail
+        super().__init__(f"{code}: {detail}" if detail else code)
+
+
+class OurBug(RelayError):
+    """The relay broke its own rules."""
+
+    def __init__(self, detail: str = "") -> None:
+        super().__init__("internal", detail)
+
+
+class BrowserFault(RelayError):
+    """The browser, or whoever speaks in its place, sent what cannot be served."""
+
+
+class ModelFault(RelayError):
+    """The model side refused, failed, or went away."""

@@ -1,0 +1,1 @@
+"""The model: the Live wire format and the socket that carries it."""

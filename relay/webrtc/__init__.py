@@ -1,0 +1,1 @@
+"""One browser: SDP screened, one peer connection, raw RTP in and out."""

@@ -1,0 +1,1 @@
+"""HTTP and the process: routes, admission, pages, command line."""
