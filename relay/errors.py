@@ -43,7 +43,7 @@ FAULTS: Final[dict[str, Fault]] = {
     # the model's fault
     "key-missing": Fault(500, "The relay has no Gemini key. Its owner must set GEMINI_API_KEY.", logging.ERROR),
     "key-refused": Fault(502, "Gemini refused the relay's key. Its owner must check GEMINI_API_KEY.", logging.ERROR),
-    "model-not-found": Fault(502, "Gemini does not know the model. Its owner must check --gemini-model.", logging.ERROR),
+    "model-not-found": Fault(502, "Gemini does not know the model. Check --gemini-model.", logging.ERROR),
     "setup-refused": Fault(502, "Gemini refused the settings of this call. The relay's log says why.", logging.ERROR),
     "quota": Fault(502, "The Gemini quota is used up. Try again later.", logging.WARNING),
     "model-unreachable": Fault(502, "The model cannot be reached. Check the network and try again.", logging.ERROR),
