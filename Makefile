@@ -1,0 +1,77 @@
+# Two commands matter: `make run` starts the relay, `make test` runs every test. Both set up what they need,
+# inside this checkout only, and a second run of either asks nothing of the network.
+#
+#   make run ARGS="--port 8000"        flags for the relay
+#   make test ARGS="-k interrupted"    flags for pytest
+#
+# Stamps: .venv/.made says that the environment is whole, .venv/.run and .venv/.test that it matches pyproject.toml,
+# tests/node_modules/.stamp that the page's test tools match their lock file.
+
+SHELL := /bin/sh
+.DELETE_ON_ERROR:
+.PHONY: help install run test soak bench lint format clean
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+NODE_TOOLS := tests/node_modules
+ARGS ?=
+
+help:
+	@sed -n '1,5s/^# \{0,1\}//p' Makefile
+
+install: $(VENV)/.run
+
+run: $(VENV)/.run
+	@exec $(BIN)/python -m signaling $(ARGS)
+
+# pytest comes last: its closing line is the last line of the output.
+test: lint
+	node --test tests/page/*.test.js
+	$(BIN)/python -m pytest $(ARGS)
+
+soak: $(VENV)/.test $(NODE_TOOLS)/.stamp
+	$(BIN)/python -m pytest -o python_files='soak_*.py' tests/soak $(ARGS)
+
+bench: $(VENV)/.bench
+	$(BIN)/python -m bench $(ARGS)
+
+lint: $(VENV)/.test $(NODE_TOOLS)/.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(NODE_TOOLS)/.bin/tsc --project tests/page/tsconfig.json
+
+format: $(VENV)/.test
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) $(NODE_TOOLS) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A virtual environment that already works is kept; one whose making was interrupted is made anew.
+$(VENV)/.made:
+	@python=$$(sh tests/machine.sh python) && \
+	{ $(BIN)/python -m pip --version >/dev/null 2>&1 || "$$python" -m venv --clear $(VENV); }
+	@touch $@
+
+# pip looks on the network only for what is not there yet; the checkout itself is linked, not copied.
+$(VENV)/.run: pyproject.toml $(VENV)/.made
+	$(PIP) "setuptools>=77"
+	$(PIP) --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.test: pyproject.toml $(VENV)/.run
+	$(PIP) --no-build-isolation --editable ".[test]"
+	@touch $@
+
+$(VENV)/.bench: pyproject.toml $(VENV)/.run
+	$(PIP) --no-build-isolation --editable ".[bench]"
+	@touch $@
+
+# A browser and Node.js come from the machine's own packages.
+$(NODE_TOOLS)/.stamp: tests/package-lock.json
+	@sh tests/machine.sh browser
+	cd tests && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
