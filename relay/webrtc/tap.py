@@ -7,22 +7,25 @@ RTCP, SCTP) stays with aiortc and aioice, and the receiver and sender reports th
 
 What is touched, why, and what happens if a new release has changed it:
 
+| touch | for |
+|---|---|
+| `RTCIceTransport._connection`, `Connection._protocols`, `StunProtocol.transport` | put `Wire` before aioice |
+| `Connection._nominated` | tell the browser's own packets from a stranger's |
+| `RTCDtlsTransport._rx_srtp`, `_send_rtp` | unprotect; protect and send |
+| `RTCRtpReceiver._handle_rtp_packet` | RTP that reaches aiortc all the same (a TURN relay's) |
+| `RTCRtpReceiver.__remote_streams`, `StreamStatistics.add` | receiver reports |
+| `RTCRtpReceiver.__stop_decoder` | no idle decoder thread |
+| `RTCRtpSender._ssrc`, `__packet_count`, `__octet_count`, `__rtp_timestamp`, `__ntp_timestamp` | sender reports |
+| `RTCRtpTransceiver._codecs` | our payload type |
+
+`check()` looks at all of these once at start; if one is gone, every call takes the public path (`PublicLine`), which
+uses documented API alone: a decoded track in, pre-encoded packets out. Three more have a fallback of their own:
+
 | touch | for | when it is gone |
 |---|---|---|
-| `RTCIceTransport._connection`, `Connection._protocols`, `StunProtocol.transport` | put `Wire` before aioice | public path |
-| `Connection._nominated` | tell the browser's own packets from a stranger's | public path |
-| `RTCDtlsTransport._rx_srtp`, `_send_rtp` | unprotect, protect and send | public path |
-| `RTCRtpReceiver._handle_rtp_packet` | RTP that reaches aiortc all the same (a TURN relay's) | public path |
-| `RTCRtpReceiver.__remote_streams`, `StreamStatistics.add` | receiver reports | public path |
-| `RTCRtpReceiver.__stop_decoder` | no idle decoder thread | public path |
-| `RTCRtpSender._ssrc`, `__packet_count`, `__octet_count`, `__rtp_timestamp`, `__ntp_timestamp` | sender reports | public path |
-| `RTCRtpTransceiver._codecs` | our payload type | public path |
-| `RTCRtpReceiver`/`RTCRtpSender` `__rtcp_exited`, `__rtp_exited`, … | unhang `close()` | sockets are left to the collector |
+| `RTCRtpReceiver`, `RTCRtpSender`: `__rtcp_exited`, `__rtp_exited`, … | unhang `close()` | the sockets are cut |
 | `aioice.ice.get_host_addresses` | bind only the addresses the operator chose | all but loopback are bound |
 | `aiortc.rtcsctptransport.USERDATA_MAX_LENGTH` | 1280-byte paths | aiortc's own 1160 bytes |
-
-`check()` looks at all of it once at start. The public path (`PublicLine`) uses documented API alone: a decoded
-track in, pre-encoded packets out.
 """
 
 import asyncio
@@ -33,7 +36,7 @@ import struct
 from collections import deque
 from collections.abc import Callable, Iterable
 from fractions import Fraction
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import aioice.ice
 import aiortc.rtcsctptransport
@@ -171,9 +174,9 @@ class RawLine:
     tier: Final = "raw"
 
     def __init__(self, transceiver: RTCRtpTransceiver, on_rtp: OnRtp) -> None:
-        self._transceiver = transceiver
-        self._receiver: Any = transceiver.receiver
-        self._sender: Any = transceiver.sender
+        self._transceiver: Any = transceiver
+        self._receiver = cast(Any, transceiver.receiver)
+        self._sender = cast(Any, transceiver.sender)
         self._on_rtp = on_rtp
         self._seen = _Seen()
         self._sequence = random.getrandbits(15)  # the upper half is left free: a wrap in the first second breaks SRTP
@@ -205,9 +208,9 @@ class RawLine:
 
     def attach(self) -> None:
         """Put a `Wire` before each of the connection's sockets; call it when candidates are gathered."""
-        codecs = self._transceiver._codecs
-        self.gate = self.gate or Gate(codecs[0].payloadType)
-        self.gate.payload_type = codecs[0].payloadType
+        payload_type: int = self._transceiver._codecs[0].payloadType
+        self.gate = self.gate or Gate(payload_type)
+        self.gate.payload_type = payload_type
         for protocol in self._dtls.transport._connection._protocols:
             transport = getattr(protocol, "transport", None)
             if isinstance(transport, asyncio.DatagramTransport) and not isinstance(transport.get_protocol(), Wire):
@@ -289,10 +292,10 @@ class _Packets(MediaStreamTrack):
 
     def __init__(self) -> None:
         super().__init__()
-        self._packets: deque[av.Packet] = deque(maxlen=PUBLIC_QUEUE_PACKETS)
+        self._packets: deque[av.Packet[Any]] = deque(maxlen=PUBLIC_QUEUE_PACKETS)
         self._filled = asyncio.Event()
 
-    def put(self, packet: av.Packet) -> None:
+    def put(self, packet: "av.Packet[Any]") -> None:
         self._packets.append(packet)
         self._filled.set()
 
@@ -336,7 +339,7 @@ class PublicLine:
 
     def send(self, payload: bytes, timestamp: int, marker: bool) -> bool:
         """Queue one Opus packet; the marker is aiortc's business here."""
-        packet = av.Packet(payload)
+        packet: Any = av.Packet(payload)
         packet.pts = timestamp
         packet.time_base = Fraction(1, OPUS_CLOCK)
         self._track.put(packet)

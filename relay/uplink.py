@@ -1,0 +1,132 @@
+"""Microphone to model: RTP in, 16 kHz PCM out, in the order and at the time it was spoken.
+
+    on_rtp ─▶ JitterBuffer ─▶ Decoder (libopus, 16 kHz mono) ─▶ Activity ─▶ message of 20 ms ─▶ send_audio
+
+All of it runs in the event loop in one go: a packet in order is in the model's socket when `on_rtp` returns.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+from relay.audio.activity import Activity, Edge
+from relay.audio.jitter import Conceal, JitterBuffer, Play, Recover, Silence, Step
+from relay.audio.opus import Decoder, OpusError, has_fec, packet_samples
+
+# 16 kHz samples per 48 kHz RTP sample
+_RATIO: Final = 3
+# Google recommends messages of 20 to 40 ms. Each costs the same whatever its size, each millisecond is delay.
+MESSAGE_MS: Final = 20
+MESSAGE_BYTES: Final = MESSAGE_MS * 16 * 2
+# What is said while the model's connection is being made; the oldest is dropped. The setup takes 0.8 s at Google.
+WAITING_MS: Final = 3000
+
+
+class Uplink:
+    """One call's way up. Closed at first: packets are counted, not decoded, until `open()`."""
+
+    def __init__(self, send_audio: Callable[[bytes], None], on_edge: Callable[[Edge], None]) -> None:
+        self._send_audio = send_audio
+        self._on_edge = on_edge
+        self._loop = asyncio.get_running_loop()
+        self._jitter = JitterBuffer(packet_samples=packet_samples, has_fec=has_fec)
+        self._decoder = Decoder()
+        self._activity = Activity()
+        self._pending = bytearray()
+        self._waiting: deque[bytes] | None = deque(maxlen=WAITING_MS // MESSAGE_MS)
+        self._timer: asyncio.TimerHandle | None = None
+        self._open = False
+        self.packets = 0
+        self.undecodable = 0
+        self.seconds_sent = 0.0
+
+    def open(self) -> None:
+        """The microphone is on: decode what comes."""
+        self._open = True
+
+    def shut(self) -> None:
+        """The microphone is off: nothing more reaches the model until `open()`."""
+        self._open = False
+        self._pending.clear()
+        if self._activity.speaking:
+            self._activity = Activity()
+            self._on_edge(Edge.STOPPED)
+
+    def model_ready(self) -> None:
+        """The model listens: hand over what was said meanwhile."""
+        waiting, self._waiting = self._waiting, None
+        for message in waiting or ():
+            self._forward(message)
+
+    @property
+    def jitter(self) -> JitterBuffer:
+        """The jitter buffer, for its counters."""
+        return self._jitter
+
+    def on_rtp(self, sequence: int, timestamp: int, ssrc: int, payload: bytes) -> None:
+        """One Opus packet from the browser, as it came."""
+        self.packets += 1
+        if not self._open:
+            return
+        for step in self._jitter.push(sequence, timestamp, payload, ssrc, self._loop.time()):
+            self._play(step)
+        if self._jitter.deadline is not None and self._timer is None:
+            self._timer = self._loop.call_at(self._jitter.deadline, self._hole_waited)
+
+    def on_pcm(self, pcm: bytes) -> None:
+        """16 kHz mono sound that somebody else decoded."""
+        self.packets += 1
+        if self._open:
+            self._hear(pcm)
+
+    def close(self) -> None:
+        """Free the decoder and the timer; idempotent."""
+        self._open = False
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._decoder.close()
+
+    def _hole_waited(self) -> None:
+        self._timer = None
+        for step in self._jitter.poll(self._loop.time()):
+            self._play(step)
+        if self._jitter.deadline is not None:
+            self._timer = self._loop.call_at(self._jitter.deadline, self._hole_waited)
+
+    def _play(self, step: Step) -> None:
+        match step:
+            case Play(payload):
+                try:
+                    self._hear(self._decoder.decode(payload))
+                except OpusError:
+                    self.undecodable += 1
+                    self._hear(self._decoder.conceal(packet_samples(payload, 16_000) or 320))
+            case Recover(next_payload, samples48):
+                self._hear(self._decoder.recover(next_payload, samples48 // _RATIO))
+            case Conceal(samples48):
+                self._hear(self._decoder.conceal(samples48 // _RATIO))
+            case Silence(samples48):
+                self._hear(bytes(samples48 // _RATIO * 2))
+            case _:
+                self._decoder.reset()
+
+    def _hear(self, pcm: bytes) -> None:
+        edge = self._activity.feed(pcm, self._loop.time())
+        if edge is not None:
+            self._on_edge(edge)
+        if not self._pending and len(pcm) == MESSAGE_BYTES:
+            self._forward(pcm)
+            return
+        self._pending += pcm
+        while len(self._pending) >= MESSAGE_BYTES:
+            self._forward(bytes(self._pending[:MESSAGE_BYTES]))
+            del self._pending[:MESSAGE_BYTES]
+
+    def _forward(self, message: bytes) -> None:
+        if self._waiting is not None:
+            self._waiting.append(message)
+            return
+        self.seconds_sent += len(message) / 32_000
+        self._send_audio(message)

@@ -1,0 +1,180 @@
+"""One peer connection: an offer in, an answer out, one audio line, one data channel, and a close that always ends.
+
+The browser offers; we answer. Its candidates are never used (see `sdp.screen`), so only a browser that proves it
+knows our ICE password is ever sent anything. Video sections are answered inactive.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final, Protocol, cast
+
+from aiortc import (
+    RTCConfiguration,
+    RTCDataChannel,
+    RTCPeerConnection,
+    RTCSessionDescription,
+    RTCTransportStats,
+)
+from aiortc.exceptions import InvalidStateError
+from aiortc.rtcrtpreceiver import RTCRtpReceiver
+
+from relay.errors import BrowserFault
+from relay.webrtc import sdp, tap
+
+# An honest offer is answered in under 50 ms; gathering on a strange interface may take longer.
+ANSWER_SECONDS: Final = 5.0
+# Above the first mark what can be left out (interim captions, levels) is left out; above the second the reader is dead.
+BACKLOG_BYTES: Final = 256 * 1024
+DEAD_BACKLOG_BYTES: Final = 1024 * 1024
+# The clients open one data channel; more than a few are an attack.
+MAX_CHANNELS: Final = 8
+
+log = logging.getLogger(__name__)
+
+
+class PeerEvents(Protocol):
+    """What a peer tells its owner; every call comes from the event loop and must not block."""
+
+    def on_rtp(self, sequence: int, timestamp: int, ssrc: int, payload: bytes) -> None: ...
+    def on_pcm(self, pcm: bytes) -> None: ...
+    def on_open(self) -> None: ...
+    def on_message(self, frame: str | bytes) -> None: ...
+    def on_connected(self) -> None: ...
+    def on_lost(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    """How sound reaches us on this machine: the tier, and what the fast one lacks if it is not in use."""
+
+    tier: str
+    missing: tuple[str, ...] = ()
+
+
+def prepare(addresses: Iterable[str] = (), *, loopback: bool = False, allow_raw: bool = True) -> Media:
+    """Set what is process-wide and choose the tier; call it once inside the running loop, before the first call.
+
+    `addresses` are the local addresses for ICE; empty means all of the machine's, with 127.0.0.1 if `loopback`.
+    """
+    tap.choose_addresses(list(addresses) or tap.local_addresses(loopback=loopback))
+    tap.limit_sctp_fragments()
+    missing = tuple(tap.check())
+    if missing:
+        log.warning("the fast media path is off, these have changed: %s", ", ".join(missing))
+    return Media("raw" if allow_raw and not missing else "public", missing)
+
+
+class Peer:
+    """The browser's end of a call. `answer` first (again for a renegotiation), `close` last."""
+
+    def __init__(self, media: Media, events: PeerEvents) -> None:
+        self._events = events
+        self._pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        self._channel: RTCDataChannel | None = None
+        self._channels = 0
+        self._heard: tuple[int, float] = (0, asyncio.get_running_loop().time())
+        self._closing: asyncio.Future[None] | None = None
+        audio = self._pc.addTransceiver("audio", direction="sendrecv")
+        capabilities = RTCRtpReceiver.getCapabilities("audio")
+        assert capabilities is not None, "aiortc knows audio"
+        audio.setCodecPreferences([c for c in capabilities.codecs if c.mimeType.lower() == "audio/opus"])
+        self.line: tap.Line = (
+            tap.RawLine(audio, events.on_rtp) if media.tier == "raw" else tap.PublicLine(audio, events.on_pcm)
+        )
+        self._pc.on("connectionstatechange", self._state_changed)
+        self._pc.on("datachannel", self._channel_offered)
+
+    async def answer(self, offer: str) -> str:
+        """The SDP answer to a screened or unscreened `offer`; raises `BrowserFault` for what cannot be answered."""
+        screened = sdp.screen(offer)
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await self._pc.setRemoteDescription(RTCSessionDescription(sdp=screened, type="offer"))
+                for transceiver in self._pc.getTransceivers():
+                    if transceiver.kind == "video":
+                        transceiver.direction = "inactive"
+                await self._pc.setLocalDescription(await self._pc.createAnswer())
+        except TimeoutError as error:
+            raise BrowserFault("bad-sdp", "no answer in time") from error
+        except Exception as error:
+            # aiortc's parser and state machine raise whatever Python raises on a malformed offer
+            raise BrowserFault("bad-sdp", f"{type(error).__name__} in negotiation") from error
+        self.line.attach()
+        return sdp.finish(self._pc.localDescription.sdp)
+
+    @property
+    def connected(self) -> bool:
+        """ICE and DTLS are up."""
+        return self._pc.connectionState == "connected"
+
+    @property
+    def channel_open(self) -> bool:
+        """Messages can be sent."""
+        return self._channel is not None and self._channel.readyState == "open"
+
+    @property
+    def backlog(self) -> int:
+        """Bytes of messages that the browser has not taken yet."""
+        return self._channel.bufferedAmount if self._channel is not None else 0
+
+    async def quiet_seconds(self, now: float) -> float:
+        """How long nothing at all has come from the browser."""
+        if isinstance(self.line, tap.RawLine):
+            return now - self.line.last_heard
+        received = sum(
+            cast(RTCTransportStats, report).packetsReceived
+            for report in (await self._pc.getStats()).values()
+            if report.type == "transport"
+        )
+        if received != self._heard[0]:
+            self._heard = (received, now)
+        return now - self._heard[1]
+
+    def send_rtp(self, payload: bytes, timestamp: int, marker: bool) -> bool:
+        """Send one Opus packet; `timestamp` in 48 kHz samples. False when it could not leave."""
+        return self.line.send(payload, timestamp, marker)
+
+    def send_message(self, text: str, *, spare: bool = False) -> bool:
+        """Send one text message; a `spare` one is dropped when the browser is slow. False if it was not sent."""
+        if self._channel is None or self._channel.readyState != "open":
+            return False
+        if self._channel.bufferedAmount > (BACKLOG_BYTES if spare else DEAD_BACKLOG_BYTES):
+            if not spare:
+                self._events.on_lost()
+            return False
+        try:
+            self._channel.send(text)
+        except (InvalidStateError, ConnectionError):
+            return False
+        return True
+
+    async def close(self) -> None:
+        """Free everything, within a second, whatever the browser does; idempotent."""
+        if self._closing is None:
+            self._closing = asyncio.ensure_future(self._close())
+        await asyncio.shield(self._closing)
+
+    async def _close(self) -> None:
+        self._pc.remove_all_listeners()
+        await self.line.close()
+        await tap.close_connection(self._pc)
+
+    def _state_changed(self) -> None:
+        if self._pc.connectionState == "connected":
+            self._events.on_connected()
+        elif self._pc.connectionState in ("failed", "closed"):
+            self._events.on_lost()
+
+    def _channel_offered(self, channel: RTCDataChannel) -> None:
+        self._channels += 1
+        if self._channels > MAX_CHANNELS:
+            self._events.on_lost()
+        if self._channel is not None and self._channel.readyState == "open":
+            return  # one channel, whatever its label; the others are left unread
+        self._channel = channel
+        channel.on("message", self._events.on_message)
+        self._events.on_open()
+
+
