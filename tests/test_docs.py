@@ -1,0 +1,62 @@
+"""The documents are true: every promise names a test that exists, every flag stands in the README."""
+
+import ast
+import re
+from pathlib import Path
+from typing import Final
+
+from relay import config
+
+ROOT: Final = Path(__file__).parent.parent
+README: Final = (ROOT / "README.md").read_text(encoding="utf-8")
+PROMISES: Final = (ROOT / "docs" / "behaviour.md").read_text(encoding="utf-8")
+
+
+def _functions(path: Path) -> set[str]:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
+
+
+def _named_tests() -> list[tuple[str, str]]:
+    """``(file, test)`` for each `tests/…py::test_…` and each `tests/page/…js: …` in the sheet."""
+    return re.findall(r"`(tests/[\w/.-]+?\.(?:py|js))(?:::|: )([^`]+)`", PROMISES)
+
+
+def test_every_promise_names_a_test_that_exists() -> None:
+    named = _named_tests()
+    assert len(named) > 20
+    missing = []
+    for file, name in named:
+        path = ROOT / file
+        if not path.is_file():
+            missing.append(f"{file}: no such file")
+        elif path.suffix == ".py" and name not in _functions(path):
+            missing.append(f"{file}::{name}")
+        elif path.suffix == ".js" and name not in path.read_text(encoding="utf-8"):
+            missing.append(f"{file}: {name}")
+    assert not missing
+
+
+def test_every_row_of_the_sheet_names_a_test() -> None:
+    rows = [line for line in PROMISES.splitlines() if line.startswith("| ") and not line.startswith("| promise")]
+    assert rows
+    assert not [row for row in rows if not re.search(r"`tests/", row)]
+
+
+def test_every_flag_stands_in_the_readme_with_its_variable() -> None:
+    missing = [flag.name for flag in config.FLAGS if f"| `--{flag.name}` | `{flag.variable}` |" not in README]
+    assert not missing
+
+
+def test_the_readme_promises_no_flag_that_is_gone() -> None:
+    known = {flag.name for flag in config.FLAGS}
+    assert set(re.findall(r"^\| `--([a-z-]+)`", README, flags=re.MULTILINE)) <= known
+
+
+def test_every_local_link_leads_somewhere() -> None:
+    broken = []
+    for document in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+        for target in re.findall(r"\]\((?!https?:|#)([^)#\s]+)", document.read_text(encoding="utf-8")):
+            if not (document.parent / target).exists():
+                broken.append(f"{document.name}: {target}")
+    assert not broken
