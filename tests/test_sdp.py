@@ -1,0 +1,110 @@
+"""Offers are screened before aiortc sees them, answers finished before the browser does."""
+
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from relay.errors import BrowserFault
+from relay.webrtc import sdp
+
+OFFER = "\r\n".join(
+    [
+        "v=0",
+        "o=- 1 2 IN IP4 127.0.0.1",
+        "s=-",
+        "t=0 0",
+        "a=group:BUNDLE 0 1",
+        "m=audio 9 UDP/TLS/RTP/SAVPF 111 63 9",
+        "c=IN IP4 0.0.0.0",
+        "a=mid:0",
+        "a=rtpmap:111 opus/48000/2",
+        "a=fmtp:111 minptime=10;useinbandfec=1",
+        "a=rtpmap:63 red/48000/2",
+        "a=candidate:1 1 udp 2122194687 192.0.2.7 53169 typ host",
+        "a=end-of-candidates",
+        "m=application 9 UDP/DTLS/SCTP webrtc-datachannel",
+        "a=candidate:1 1 udp 2122194687 192.0.2.7 53170 typ host",
+        "a=mid:1",
+        "",
+    ]
+)
+
+
+def code_of(text: str) -> str:
+    with pytest.raises(BrowserFault) as fault:
+        sdp.screen(text)
+    return fault.value.code
+
+
+def test_every_candidate_and_end_mark_is_taken_out_and_nothing_else() -> None:
+    screened = sdp.screen(OFFER)
+    assert "candidate" not in screened
+    assert [line for line in OFFER.splitlines() if "candidates" not in line and "candidate" not in line] == (
+        screened.splitlines()
+    )
+
+
+def test_ten_thousand_candidates_are_too_many_lines() -> None:
+    bomb = OFFER + "a=candidate:1 1 udp 1 10.0.0.1 9 typ host\r\n" * sdp.MAX_LINES
+    assert code_of(bomb) == "sdp-too-large"
+
+
+def test_more_media_sections_than_a_client_has_are_refused() -> None:
+    assert code_of(OFFER + "m=video 9 UDP/TLS/RTP/SAVPF 96\r\n" * (sdp.MAX_MEDIA_SECTIONS - 1)) == "sdp-too-large"
+
+
+def test_a_line_longer_than_the_limit_is_refused() -> None:
+    fits = OFFER + "a=x:" + "y" * (sdp.MAX_LINE_BYTES - 4) + "\r\n"
+    assert "a=x:" in sdp.screen(fits)
+    assert code_of(fits + "a=x:" + "y" * (sdp.MAX_LINE_BYTES - 3) + "\r\n") == "sdp-too-large"
+
+
+@pytest.mark.parametrize("text", ["", "hello", "m=audio 9 x 111\r\n", "\x00" * 100])
+def test_what_is_no_session_description_is_said_to_be_none(text: str) -> None:
+    assert code_of(text) == "bad-sdp"
+
+
+def test_an_offer_without_opus_is_refused_by_name() -> None:
+    assert code_of(OFFER.replace("opus/48000/2", "PCMU/8000")) == "no-opus"
+    assert code_of("v=0\r\nm=video 9 UDP/TLS/RTP/SAVPF 111\r\na=rtpmap:111 opus/48000/2\r\n") == "no-opus"
+
+
+def test_opus_is_found_by_its_name_not_its_number() -> None:
+    assert sdp.opus_payload_type(OFFER) == 111
+    assert sdp.opus_payload_type(OFFER.replace("111", "109")) == 109
+
+
+def test_the_answer_asks_for_fec_wideband_and_28_kilobits() -> None:
+    answer = "v=0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 109\r\na=rtpmap:109 opus/48000/2\r\na=mid:0\r\n"
+    finished = sdp.finish(answer).splitlines()
+    fmtp = finished[finished.index("a=rtpmap:109 opus/48000/2") + 1]
+    assert fmtp.startswith("a=fmtp:109 ")
+    parameters = dict(item.split("=") for item in fmtp.split(" ", 1)[1].split(";"))
+    assert parameters["useinbandfec"] == "1"
+    assert parameters["maxplaybackrate"] == "16000"
+    assert 24_000 <= int(parameters["maxaveragebitrate"]) <= 32_000
+    assert "usedtx" not in parameters
+
+
+def test_finishing_twice_changes_nothing() -> None:
+    answer = sdp.finish("v=0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 109\r\na=rtpmap:109 opus/48000/2\r\n")
+    assert sdp.finish(answer) == answer
+
+
+def test_the_largest_body_that_is_let_in_is_screened_in_a_moment() -> None:
+    text = (OFFER + "a=candidate:" * 100_000)[: 64 * 1024]
+    started = time.process_time()
+    assert code_of(text) == "sdp-too-large"
+    assert time.process_time() - started < 0.02
+
+
+@settings(max_examples=60)
+@given(st.text())
+def test_any_text_is_screened_or_refused_with_a_code(text: str) -> None:
+    for offer in (text, "v=0\r\n" + text, OFFER + text):
+        try:
+            assert sdp.screen(offer).startswith("v=0")
+        except BrowserFault as fault:
+            assert fault.code in {"bad-sdp", "sdp-too-large", "no-opus"}

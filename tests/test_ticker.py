@@ -1,0 +1,77 @@
+"""One clock for all calls: no drift, nobody's bug is another's silence, and it rests when nobody speaks."""
+
+import asyncio
+
+import pytest
+
+from relay.ticker import PERIOD, Ticker
+from tests import virtual
+
+
+def test_an_hour_of_ticks_does_not_drift() -> None:
+    async def hour() -> list[float]:
+        loop, ticker, ticks = asyncio.get_running_loop(), Ticker(), list[float]()
+        started = loop.time()
+        ticker.join(lambda now: ticks.append(now - started))
+        await asyncio.sleep(3600 + PERIOD / 2)
+        ticker.close()
+        return ticks
+
+    ticks = virtual.run(hour())
+    assert len(ticks) == 3600 / PERIOD
+    assert max(abs(tick - (n + 1) * PERIOD) for n, tick in enumerate(ticks)) < 0.001
+
+
+def test_a_member_that_raises_is_taken_out_and_the_others_go_on(caplog: pytest.LogCaptureFixture) -> None:
+    async def second() -> tuple[int, int]:
+        ticker, good, bad = Ticker(), [0], [0]
+
+        def fails(now: float) -> None:
+            bad[0] += 1
+            raise ZeroDivisionError
+
+        def works(now: float) -> None:
+            good[0] += 1
+
+        ticker.join(fails)
+        ticker.join(works)
+        await asyncio.sleep(1)
+        ticker.close()
+        return good[0], bad[0]
+
+    assert virtual.run(second()) == (50, 1)
+    assert "tick failed" in caplog.text
+
+
+def test_nothing_ticks_when_nobody_wants_it_and_it_starts_again() -> None:
+    async def rest() -> int:
+        ticker, ticks = Ticker(), [0]
+
+        def member(now: float) -> None:
+            ticks[0] += 1
+            if ticks[0] in (10, 20):
+                ticker.leave(member)
+
+        ticker.join(member)
+        await asyncio.sleep(10)
+        assert ticks[0] == 10
+        ticker.join(member)
+        await asyncio.sleep(10)
+        return ticks[0]
+
+    assert virtual.run(rest()) == 20
+
+
+def test_after_a_stall_the_missed_ticks_are_not_made_up_in_a_burst() -> None:
+    async def stall() -> list[float]:
+        loop, ticker, ticks = asyncio.get_running_loop(), Ticker(), list[float]()
+        ticker.join(ticks.append)
+        await asyncio.sleep(0.1)
+        assert isinstance(loop, virtual.VirtualLoop)
+        loop._advance(5.0)
+        await asyncio.sleep(0.1)
+        ticker.close()
+        return ticks
+
+    ticks = virtual.run(stall())
+    assert len(ticks) <= 12
