@@ -1,0 +1,97 @@
+"""The model's bursts → exact 20 ms frames, and how much of them was heard. Pure: no clock; one `next` is one frame.
+
+The model speaks faster than real time, in chunks of any size. `put` what it says, take one frame per tick with
+`next`, say `end` when its turn is complete and `flush` when it is interrupted.
+
+Counters are samples since the beginning and never go back, so a turn is an interval of them: it begins at
+`received`, and `position` says how far the listener is.
+"""
+
+import math
+from array import array
+from collections import deque
+from typing import Final
+
+from relay.audio.packet import ENCODED_RATE, FRAME_BYTES
+
+FRAME_SAMPLES: Final = FRAME_BYTES // 2
+# The model can be minutes ahead; more than this is no conversation. The oldest sound is dropped.
+MAX_FRAMES: Final = 15_000  # 5 minutes, 14.4 MB
+# Speech cut off within a sample clicks; faded over 5 ms it does not, and nobody hears a longer word.
+FADE_SAMPLES: Final = 120
+
+
+class Playout:
+    """What the model said and the listener has not heard yet."""
+
+    def __init__(self) -> None:
+        self._frames: deque[bytes] = deque()
+        self._rest = b""  # less than a frame, not yet to be played
+        self._ended = False
+        self._last: bytes | None = None  # the faded frame that a flush leaves behind
+        self.received = 0  # samples put in
+        self.heard = 0  # samples given out
+        self.skipped = 0  # samples that will never be heard: flushed, or dropped when the queue was full
+
+    @property
+    def position(self) -> int:
+        """How far the listener is, on the scale of `received`."""
+        return self.heard + self.skipped
+
+    @property
+    def queued(self) -> float:
+        """Seconds still to be heard."""
+        return (self.received - self.position) / ENCODED_RATE
+
+    def put(self, pcm: bytes) -> None:
+        """Add sound, cut anywhere; it continues what was put before, also after `end`."""
+        whole = self._rest + pcm
+        cut = len(whole) - len(whole) % FRAME_BYTES
+        self.received += len(whole) // 2 - len(self._rest) // 2
+        self._frames.extend(whole[i : i + FRAME_BYTES] for i in range(0, cut, FRAME_BYTES))
+        self._rest = whole[cut:]
+        self._ended = False
+        while len(self._frames) > MAX_FRAMES:
+            self._frames.popleft()
+            self.skipped += FRAME_SAMPLES
+
+    def end(self) -> None:
+        """Nothing more is coming for now: the last, incomplete frame is played, filled up with silence."""
+        self._ended = True
+
+    def next(self) -> bytes | None:
+        """The next `FRAME_BYTES`, or None while there is nothing to play.
+
+        An incomplete frame waits for the rest of it, or for `end`.
+        """
+        if self._last is not None:
+            frame, self._last = self._last, None
+            return frame
+        if self._frames:
+            self.heard += FRAME_SAMPLES
+            return self._frames.popleft()
+        if self._ended and (samples := len(self._rest) // 2):
+            self.heard += samples
+            frame, self._rest = self._rest[: 2 * samples], b""
+            return frame + bytes(FRAME_BYTES - len(frame))
+        return None
+
+    def flush(self) -> float:
+        """Interrupted: drop everything but one frame that fades out within 5 ms; returns the seconds never heard."""
+        if self._last is None and (tail := self._tail()):
+            self.heard += len(tail)
+            self._last = tail.tobytes() + bytes(FRAME_BYTES - 2 * len(tail))
+        cut = self.received - self.position
+        self._frames.clear()
+        self._rest = b""
+        self._ended = False
+        self.skipped += cut
+        return cut / ENCODED_RATE
+
+    def _tail(self) -> "array[int]":
+        """The next few samples, on their way down to zero."""
+        following = self._frames[0] if self._frames else self._rest
+        samples = array("h")
+        samples.frombytes(following[: 2 * min(FADE_SAMPLES, len(following) // 2)])
+        step = math.pi / max(1, len(samples))
+        return array("h", (round(sample * (0.5 + 0.5 * math.cos(step * (i + 1)))) for i, sample in enumerate(samples)))
