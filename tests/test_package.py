@@ -48,9 +48,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_module_and_every_file_of_the_page_is_in_the_wheel(wheel: Path) -> None:
-    modules = {
-        str(path.relative_to(ROOT)) for room in ("relay", "signaling") for path in (ROOT / room).rglob("*.py")
-    }
+    modules = {str(path.relative_to(ROOT)) for room in ("relay", "signaling") for path in (ROOT / room).rglob("*.py")}
     page = {f"signaling/static/{path.relative_to(ROOT / 'static')}" for path in (ROOT / "static").rglob("*.*")}
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())

@@ -29,7 +29,8 @@ PURE: Final = (
 """Functions of (state, input, `now`)."""
 
 IMPURE: Final = frozenset(
-    "asyncio socket threading time random aiohttp aioice aiortc av picows pylibsrtp websockets".split()
+    {"asyncio", "random", "socket", "threading", "time"}
+    | {"aiohttp", "aioice", "aiortc", "av", "picows", "pylibsrtp", "websockets"}
 )
 
 TOUCHES_PRIVATE_PARTS: Final = Path("relay/webrtc/tap.py")
