@@ -1,0 +1,74 @@
+"""`python -m relay.standin`: the stand-in as a process of its own.
+
+Prints one line, `listening on ws://127.0.0.1:PORT`, when it is ready. Ends with 0 on SIGTERM or SIGINT, and
+with --with-parent when its standard input closes; with 2 when it was told something it cannot do.
+"""
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import ssl
+import sys
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+from relay.standin.script import Script, ScriptError, load
+from relay.standin.server import serve, tls_context
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m relay.standin", description=__doc__, allow_abbrev=False)
+    parser.add_argument("--port", type=int, default=0, help="0 for any free port (the default)")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on; loopback by default")
+    parser.add_argument("--tls-cert", type=Path, help="certificate, PEM; with --tls-key")
+    parser.add_argument("--tls-key", type=Path, help="its private key, PEM")
+    parser.add_argument(
+        "--script", type=Path, help="what to say and what to do wrong, JSON; see relay/standin/script.py"
+    )
+    parser.add_argument("--with-parent", action="store_true", help="end when standard input closes")
+    parser.add_argument("--verbose", action="store_true", help="log connections to standard error")
+    args = parser.parse_args(argv)
+    logging.basicConfig(
+        level=logging.INFO if args.verbose else logging.WARNING,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+    logging.getLogger("relay.standin.server.socket").setLevel(logging.ERROR)
+    try:
+        script = load(args.script) if args.script else Script()
+        if bool(args.tls_cert) != bool(args.tls_key):
+            raise ScriptError("--tls-cert and --tls-key go together.")
+        tls = tls_context(args.tls_cert, args.tls_key) if args.tls_cert else None
+        asyncio.run(run(script, args.host, args.port, tls, args.with_parent))
+    except (ScriptError, OSError, OverflowError, ssl.SSLError) as error:
+        print(f"relay.standin: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+async def run(script: Script, host: str, port: int, tls: ssl.SSLContext | None, with_parent: bool) -> None:
+    """Serves until a signal, or the parent's end."""
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ended.set)
+    if with_parent:
+        threading.Thread(target=_watch, args=(loop, ended), daemon=True).start()
+    async with serve(script, host=host, port=port, tls=tls, record=False) as standin:
+        print(f"listening on {standin.url}", flush=True)
+        await ended.wait()
+
+
+def _watch(loop: asyncio.AbstractEventLoop, ended: asyncio.Event) -> None:
+    """Waits for the end of standard input, past Python's buffer so that nothing is locked at exit."""
+    with suppress(OSError):
+        while os.read(0, 4096):
+            pass
+    with suppress(RuntimeError):  # the loop may be over already
+        loop.call_soon_threadsafe(ended.set)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

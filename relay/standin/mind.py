@@ -1,0 +1,145 @@
+"""What the stand-in answers: it says your own words back, and never claims to have understood them. Pure."""
+
+import json
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from relay.standin import ears, voice
+from relay.standin.script import Call, Line, Script
+
+GREETING: Final = "Hello! I am the stand-in voice of this relay. Say something, and I will say it back."
+STILL_HERE: Final = "I am still here. Say something, and I will say it back."
+NOTHING_HEARD: Final = "(nothing)"
+MAX_ECHO_S: Final = 20  # of the user's own words; more is cut
+MAX_QUOTE: Final = 200  # characters of the user's own text, or of a tool's answer
+MAX_HISTORY: Final = 200  # turns that a session remembers
+TOKENS_PER_S: Final = 25  # of sound, either way
+LETTERS_PER_TOKEN: Final = 4
+
+
+@dataclass(slots=True)
+class Memory:
+    """What outlives a connection: who said what, and where the script stands."""
+
+    turns: list[tuple[str, str]] = field(default_factory=list)
+    next_line: int = 0
+    greeted: bool = False
+    connected: bool = False
+    text_tokens: int = 0
+    audio_tokens: int = 0
+
+    def add(self, role: str, text: str, audio_s: float = 0.0) -> None:
+        self.turns.append((role, text))
+        del self.turns[:-MAX_HISTORY]
+        if audio_s:
+            self.audio_tokens += round(audio_s * TOKENS_PER_S)
+        else:
+            self.text_tokens += len(text) // LETTERS_PER_TOKEN + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One answer: 24 kHz samples, the words shown with them, and the calls made after them."""
+
+    pcm: bytes
+    text: str
+    thought: str = ""
+    latency_ms: float | None = None
+    calls: tuple[Call, ...] = ()
+    blocking: bool = True
+    then: Line | None = None
+
+
+class Mind:
+    """Chooses the reply to each thing that reaches the stand-in; the script's lines come first."""
+
+    def __init__(self, script: Script, memory: Memory) -> None:
+        self._script = script
+        self._memory = memory
+
+    def greet(self) -> Reply | None:
+        """The answer to a nudge."""
+        again, self._memory.greeted = self._memory.greeted, True
+        if self._script.greet == "never":
+            return None
+        if self._script.greeting is not None and not again:
+            return self._render(self._script.greeting, b"", GREETING)
+        return _hummed(STILL_HERE if again else GREETING)
+
+    def interim(self) -> tuple[str, ...]:
+        """The interim transcripts of the words being spoken now."""
+        line = self._line()
+        return line.interim if line else ()
+
+    def hear(self, pcm: bytes) -> tuple[str, float, Reply | None]:
+        """What the transcript says of 16 kHz speech, how long it was, and the answer."""
+        said = voice.trim(pcm, ears.RATE)
+        length = voice.seconds(said, ears.RATE)
+        line = self._take()
+        heard = f"({length:.1f} s of speech)" if said else NOTHING_HEARD
+        if line is not None and line.heard is not None:
+            heard = line.heard
+        self._memory.add("user", heard, length)
+        if line is not None:
+            return heard, length, self._render(line, said, f"(your own words, {length:.1f} s)")
+        if self._mute() or not said:
+            return heard, length, None
+        return heard, length, _echo(said)
+
+    def read(self, text: str) -> Reply | None:
+        """The answer to typed text."""
+        self._memory.add("user", text)
+        fallback = f"You typed: {_quote(text)}"
+        line = self._take()
+        if line is not None:
+            return self._render(line, b"", fallback)
+        return None if self._mute() else _hummed(fallback)
+
+    def told(self, then: Line | None, results: list[dict[str, Any]]) -> Reply:
+        """The answer to what the tools answered."""
+        answers = [r.get("response", {}) for r in results]
+        result = _quote(json.dumps(answers[0] if len(answers) == 1 else answers, ensure_ascii=False))
+        return self._render(then or Line(), b"", f"The tool answered: {result}", result)
+
+    def _mute(self) -> bool:
+        return self._script.after == "silence" and bool(self._script.replies)
+
+    def _line(self) -> Line | None:
+        lines, n = self._script.replies, self._memory.next_line
+        if not lines or (n >= len(lines) and self._script.after in ("echo", "silence")):
+            return None
+        return lines[n % len(lines)] if self._script.after == "loop" else lines[min(n, len(lines) - 1)]
+
+    def _take(self) -> Line | None:
+        line = self._line()
+        self._memory.next_line += 1
+        return line
+
+    def _render(self, line: Line, said: bytes, fallback: str, result: str = "") -> Reply:
+        text = fallback if line.say is None else line.say.replace("{result}", result)
+        if line.seconds == 0:
+            pcm = b""
+        elif line.sound:
+            pcm = line.sound
+        elif line.tone_hz is not None:
+            pcm = voice.tone(line.tone_hz, line.seconds or 1.0)
+        elif line.echo and said:
+            pcm = _echo(said).pcm
+        else:
+            pcm = voice.hum(text, line.seconds)
+        if line.seconds:
+            pcm = pcm[: int(line.seconds * voice.RATE) * 2]
+        return Reply(pcm, text, line.thought, line.latency_ms, line.calls, line.blocking, line.then)
+
+
+def _hummed(text: str) -> Reply:
+    return Reply(voice.hum(text), text)
+
+
+def _echo(said: bytes) -> Reply:
+    said = said[: MAX_ECHO_S * ears.RATE * 2]
+    return Reply(voice.resample(said, ears.RATE), f"(your own words, {voice.seconds(said, ears.RATE):.1f} s)")
+
+
+def _quote(text: str) -> str:
+    return text if len(text) <= MAX_QUOTE else text[: MAX_QUOTE - 1] + "…"
