@@ -1,0 +1,1 @@
+"""Measurements of the running relay, from outside it. `python -m bench --help`."""

@@ -1,0 +1,202 @@
+"""A model that costs next to nothing: just enough of the Live format, prebuilt answers, time stamps.
+
+A helper process (see `helper.py`). Connections are numbered in the order of their setup.
+"""
+
+import asyncio
+import base64
+import json
+import re
+import time
+from collections.abc import Iterator
+from itertools import cycle
+from typing import Any, Final
+
+from picows import WSFrame, WSListener, WSMsgType, WSTransport, WSUpgradeRequest, ws_create_server
+
+from bench import speech
+from bench.helper import serve
+from tests.sound import Sound
+
+LEAD: Final = 3  # chunks sent at once when a turn begins; then real time, or `TURN_SPEED` times it
+TURN_SPEED: Final = 4.0  # as Gemini delivers
+AUDIO: Final = re.compile(rb'"data"\s*:\s*"([^"]*)"')
+STANDARD: Final = bytes.maketrans(b"-_", b"+/")  # either base64 alphabet is legal
+TEXT: Final = ("I am ", "reading the ", "weather report ", "aloud to ", "you. ")
+USAGE: Final = {"promptTokenCount": 522, "responseTokenCount": 42, "totalTokenCount": 564}
+
+Stamp = int  # nanoseconds of the monotonic clock, which all processes of this machine share
+
+
+class Line(WSListener):
+    """One connection of the relay."""
+
+    def __init__(self, model: "Model") -> None:
+        self.model = model
+        self.transport: WSTransport | None = None
+        self.frames: list[tuple[Stamp, bytes]] = []
+        self.received = 0
+        self.speaking: asyncio.Task[Any] | None = None
+
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        self.transport = transport
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        if frame.msg_type is WSMsgType.CLOSE:
+            transport.send_close(frame.get_close_code(), frame.get_close_message())
+            transport.disconnect()
+            return
+        now = time.monotonic_ns()
+        payload = frame.get_payload_as_bytes()
+        if b"audio/pcm" in payload:
+            self.received += 1
+            if self.model.recording:
+                self.frames.append((now, payload))
+        elif b'"setup"' in payload[:20]:
+            self.model.lines.append(self)
+            self.send(b'{\n  "setupComplete": {}\n}\n')
+
+    def on_ws_disconnected(self, transport: WSTransport) -> None:
+        self.transport = None
+        if self.speaking is not None:
+            self.speaking.cancel()
+
+    def send(self, message: bytes) -> None:
+        if self.transport is not None:
+            self.transport.send(WSMsgType.BINARY, message)
+
+
+class Model:
+    """All connections, and what the bench asks of them."""
+
+    def __init__(self) -> None:
+        self.lines: list[Line] = []
+        self.recording = False
+        self.datagrams: list[Stamp] = []
+        self.chunks: dict[tuple[int, bool], list[bytes]] = {}
+
+    async def listen(self) -> dict[str, int]:
+        """Open the doors: the WebSocket's port, and the port of the bench's own delay check."""
+
+        def accept(request: WSUpgradeRequest) -> WSListener:
+            return Line(self)
+
+        server = await ws_create_server(accept, "127.0.0.1", 0)
+        loop = asyncio.get_running_loop()
+        probe, _ = await loop.create_datagram_endpoint(lambda: Probe(self.datagrams), ("127.0.0.1", 0))
+        return {"port": server.sockets[0].getsockname()[1], "probe": probe.get_extra_info("sockname")[1]}
+
+    async def connections(self) -> int:
+        self.lines = [line for line in self.lines if line.transport is not None]
+        return len(self.lines)
+
+    async def record(self, on: bool) -> None:
+        self.recording = on
+        if on:
+            for line in self.lines:
+                line.frames.clear()
+
+    async def heard(self, step: float) -> list[dict[str, Any]]:
+        """What each connection received while recording: arrival and length of each frame, and its levels."""
+        answer = []
+        for line in self.lines:
+            pcm, frames = bytearray(), []
+            for at, payload in line.frames:
+                match = AUDIO.search(payload)
+                assert match is not None, "an audio frame without data"
+                sound = base64.b64decode(match[1].translate(STANDARD))
+                frames.append((at, len(sound) // 2))
+                pcm += sound
+            answer.append({"frames": frames, "levels": Sound(bytes(pcm), speech.UPLINK_RATE).levels(step)})
+        return answer
+
+    async def counts(self) -> list[int]:
+        return [line.received for line in self.lines]
+
+    async def probed(self) -> list[Stamp]:
+        """One-way delays of the datagrams that carried their sending time: what the bench itself adds."""
+        stamps, self.datagrams[:] = list(self.datagrams), []
+        return stamps
+
+    async def speak(self, chunk_ms: int = 200, captions: bool = False) -> None:
+        """Talk on every connection without end."""
+        chunks = self.built(chunk_ms, captions)
+        for number, line in enumerate(self.lines):
+            phase = number * chunk_ms / 1000 / len(self.lines)
+            line.speaking = asyncio.ensure_future(stream(line, chunks, chunk_ms / 1000, phase))
+
+    async def quiet(self) -> None:
+        for line in self.lines:
+            if line.speaking is not None:
+                line.speaking.cancel()
+                line.speaking = None
+                finish(line)
+
+    async def turns(self, count: int, seconds: float, pause: float, chunk_ms: int = 200) -> list[list[Stamp]]:
+        """Talk in turns on every connection, and say when each turn's first audio was sent."""
+        chunks = self.built(chunk_ms, False)[: round(seconds * 1000 / chunk_ms)]
+
+        async def talk(line: Line, phase: float) -> list[Stamp]:
+            starts = []
+            await asyncio.sleep(phase)
+            for _ in range(count):
+                starts.append(time.monotonic_ns())
+                for chunk in chunks:
+                    line.send(chunk)
+                    await asyncio.sleep(chunk_ms / 1000 / TURN_SPEED)
+                finish(line)
+                await asyncio.sleep(seconds + pause - len(chunks) * chunk_ms / 1000 / TURN_SPEED)
+            return starts
+
+        spread = (seconds + pause) / max(1, len(self.lines)) + 0.0013  # no two in the same millisecond of 20
+        return list(await asyncio.gather(*(talk(line, n * spread) for n, line in enumerate(self.lines))))
+
+    def built(self, chunk_ms: int, captions: bool) -> list[bytes]:
+        key = (chunk_ms, captions)
+        if key not in self.chunks:
+            self.chunks[key] = list(build(speech.sentence(speech.DOWNLINK_RATE), chunk_ms, captions))
+        return self.chunks[key]
+
+
+class Probe(asyncio.DatagramProtocol):
+    def __init__(self, delays: list[Stamp]) -> None:
+        self.delays = delays
+
+    def datagram_received(self, data: bytes, addr: Any) -> None:
+        self.delays.append(time.monotonic_ns() - int.from_bytes(data, "big"))
+
+
+def build(sound: Sound, chunk_ms: int, captions: bool) -> Iterator[bytes]:
+    """The sound as messages, formatted as Gemini does; it is meant to be repeated."""
+    size = 2 * sound.rate * chunk_ms // 1000
+    words = cycle(TEXT)
+    for start in range(0, len(sound.pcm) - size + 1, size):
+        data = base64.b64encode(sound.pcm[start : start + size]).decode()
+        part = {"inlineData": {"mimeType": f"audio/pcm;rate={sound.rate}", "data": data}}
+        content: dict[str, Any] = {"modelTurn": {"parts": [part], "role": "model"}}
+        if captions:
+            content["outputTranscription"] = {"text": next(words)}
+        yield json.dumps({"serverContent": content}, indent=2).encode() + b"\n"
+
+
+async def stream(line: Line, chunks: list[bytes], seconds: float, phase: float) -> None:
+    await asyncio.sleep(phase)
+    start = time.monotonic()
+    for number, chunk in enumerate(cycle(chunks)):
+        await asyncio.sleep(start + (number - LEAD) * seconds - time.monotonic())
+        line.send(chunk)
+
+
+def finish(line: Line) -> None:
+    line.send(b'{\n  "serverContent": {\n    "generationComplete": true\n  }\n}\n')
+    line.send(json.dumps({"serverContent": {"turnComplete": True}, "usageMetadata": USAGE}, indent=2).encode())
+
+
+async def main() -> None:
+    model = Model()
+    names = ("listen", "connections", "record", "heard", "counts", "probed", "speak", "quiet", "turns")
+    await serve({name: getattr(model, name) for name in names})
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
