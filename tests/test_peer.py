@@ -1,0 +1,301 @@
+"""A peer connection answers, connects without candidates, carries sound both ways, and always closes."""
+
+import asyncio
+import re
+import struct
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from aiortc import RTCPeerConnection, RTCSessionDescription
+from aiortc.rtcrtpreceiver import StreamStatistics
+
+from relay.errors import BrowserFault
+from relay.webrtc import peer as peers
+from relay.webrtc import tap
+from relay.webrtc.gate import BURST_PACKETS, PACKETS_PER_SECOND
+from relay.webrtc.peer import MAX_CHANNELS, Media, Peer, prepare
+from tests.caller import Decoder, Encoder, Microphone
+from tests.sound import Sound, tone
+
+
+class Owner:
+    """Writes down what the peer tells its owner."""
+
+    def __init__(self) -> None:
+        self.connected, self.open, self.lost, self.heard = (asyncio.Event() for _ in range(4))
+        self.rtp: list[tuple[int, int, int, bytes]] = []
+        self.pcm: list[bytes] = []
+        self.messages: list[str | bytes] = []
+        self.on_connected = self.connected.set
+        self.on_open = self.open.set
+        self.on_lost = self.lost.set
+
+    def on_rtp(self, sequence: int, timestamp: int, ssrc: int, payload: bytes) -> None:
+        self.rtp.append((sequence, timestamp, ssrc, payload))
+        self.heard.set()
+
+    def on_pcm(self, pcm: bytes) -> None:
+        self.pcm.append(pcm)
+        self.heard.set()
+
+    def on_message(self, frame: str | bytes) -> None:
+        self.messages.append(frame)
+
+
+class Call:
+    """An aiortc browser and our peer."""
+
+    def __init__(self, media: Media) -> None:
+        self.browser = RTCPeerConnection()
+        self.microphone = Microphone()
+        self.browser.addTransceiver(self.microphone, "sendrecv")
+        self.channel = self.browser.createDataChannel("any label")
+        self.owner = Owner()
+        self.peer = Peer(media, self.owner)
+        self.answer = ""
+
+    async def negotiate(self) -> None:
+        await self.browser.setLocalDescription(await self.browser.createOffer())
+        self.answer = await self.peer.answer(self.browser.localDescription.sdp)
+        await self.browser.setRemoteDescription(RTCSessionDescription(sdp=self.answer, type="answer"))
+
+    async def connect(self) -> None:
+        await self.negotiate()
+        async with asyncio.timeout(10):
+            await self.owner.connected.wait()
+            await self.owner.open.wait()
+
+
+@asynccontextmanager
+async def call(tier: str = "raw") -> AsyncIterator[Call]:
+    media = prepare(["127.0.0.1"], allow_raw=tier == "raw")
+    assert media.tier == tier
+    call = Call(media)
+    try:
+        yield call
+    finally:
+        call.microphone.stop()
+        await call.peer.close()
+        await call.browser.close()
+
+
+async def test_the_installed_libraries_have_every_private_part_that_the_fast_path_touches() -> None:
+    assert tap.check() == []
+
+
+async def test_a_library_that_changed_is_named_and_the_public_path_taken(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.delattr(StreamStatistics, "add")
+    assert prepare(["127.0.0.1"]) == Media("public", ("StreamStatistics.add",))
+    assert "StreamStatistics.add" in caplog.text
+
+
+@pytest.mark.parametrize("tier", ["raw", "public"])
+async def test_sound_goes_both_ways(tier: str) -> None:
+    async with call(tier) as line:
+        await line.connect()
+        async with asyncio.timeout(10):
+            await line.owner.heard.wait()
+        encoder, track = Encoder(), line.browser.getReceivers()[0].track
+        beep = tone(440, 0.02, 48_000).pcm
+
+        async def speak() -> None:
+            for n in range(400):
+                line.peer.send_rtp(encoder.encode(beep), n * 960, n == 0)
+                await asyncio.sleep(0.01)
+
+        speaking = asyncio.create_task(speak())
+        async with asyncio.timeout(10):
+            while True:
+                frame: Any = await track.recv()
+                if Sound(bytes(frame.planes[0])[: frame.samples * 4 : 1], 48_000).level() > -40:
+                    break
+        speaking.cancel()
+        await asyncio.wait([speaking])
+
+
+async def test_the_microphone_arrives_packet_for_packet_and_decodes() -> None:
+    async with call() as line:
+        line.microphone.say(tone(440, 1.0, 48_000))
+        await line.connect()
+        async with asyncio.timeout(10):
+            while len(line.owner.rtp) < 40:
+                await asyncio.sleep(0.02)
+        sequences = [sequence for sequence, *_ in line.owner.rtp]
+        assert sequences == list(range(sequences[0], sequences[0] + len(sequences)))
+        assert len({ssrc for _, _, ssrc, _ in line.owner.rtp}) == 1
+        decoder = Decoder()
+        heard = b"".join(decoder.decode(payload) for *_, payload in line.owner.rtp)
+        assert Sound(heard, 48_000).level() > -30
+
+
+async def test_reports_to_the_browser_stay_true() -> None:
+    async with call() as line:
+        await line.connect()
+        async with asyncio.timeout(10):
+            while not (report := await remote_inbound(line.browser)):
+                await asyncio.sleep(0.1)
+        assert report.packetsLost == 0
+        sent = line.microphone.sent
+        assert sent - 20 <= report.packetsReceived <= sent + 1
+
+
+async def remote_inbound(browser: RTCPeerConnection) -> Any:
+    reports = (await browser.getStats()).values()
+    return next((r for r in reports if r.type == "remote-inbound-rtp"), None)
+
+
+async def test_messages_go_both_ways_whatever_the_label() -> None:
+    async with call() as line:
+        got: asyncio.Queue[str | bytes] = asyncio.Queue()
+        line.channel.on("message", got.put_nowait)
+        await line.connect()
+        assert line.peer.send_message("hello")
+        assert await asyncio.wait_for(got.get(), 5) == "hello"
+        line.channel.send("text")
+        line.channel.send(b"binary")
+        async with asyncio.timeout(5):
+            while len(line.owner.messages) < 2:
+                await asyncio.sleep(0.01)
+        assert line.owner.messages == ["text", b"binary"]
+
+
+async def test_many_channels_are_an_attack_and_end_the_call() -> None:
+    async with call() as line:
+        await line.connect()
+        for n in range(MAX_CHANNELS):
+            line.browser.createDataChannel(str(n))
+        await asyncio.wait_for(line.owner.lost.wait(), 5)
+
+
+async def test_the_offer_decides_nobody_we_send_to() -> None:
+    """Candidates that name a third party get nothing, and the browser still connects."""
+    loop, packets = asyncio.get_running_loop(), list[bytes]()
+
+    class Victim(asyncio.DatagramProtocol):
+        def datagram_received(self, data: bytes, addr: object) -> None:
+            packets.append(data)
+
+    victim, _ = await loop.create_datagram_endpoint(Victim, local_addr=("127.0.0.1", 0))
+    port = victim.get_extra_info("sockname")[1]
+    async with call() as line:
+        await line.browser.setLocalDescription(await line.browser.createOffer())
+        offer = line.browser.localDescription.sdp
+        bad = f"a=candidate:9 1 udp 2130706431 127.0.0.1 {port} typ host\r\n"
+        offer = re.sub(r"(a=candidate)", bad + r"\1", offer, count=0)
+        answer = await line.peer.answer(offer)
+        await line.browser.setRemoteDescription(RTCSessionDescription(sdp=answer, type="answer"))
+        await asyncio.wait_for(line.owner.connected.wait(), 10)
+        await asyncio.sleep(0.3)
+    victim.close()
+    await asyncio.sleep(0)
+    assert packets == []
+
+
+async def test_the_answer_has_only_chosen_addresses_and_opus_with_fec() -> None:
+    async with call() as line:
+        await line.negotiate()
+        candidates = re.findall(r"a=candidate:\S+ 1 udp \d+ (\S+)", line.answer)
+        assert set(candidates) == {"127.0.0.1"}
+        assert re.search(r"m=audio \d+ UDP/TLS/RTP/SAVPF \d+\r\n", line.answer)
+        assert "useinbandfec=1" in line.answer
+
+
+async def test_video_is_answered_inactive_and_costs_no_thread() -> None:
+    async with call() as line:
+        line.browser.addTransceiver("video")
+        await line.connect()
+        sections = line.answer.split("m=video")
+        assert len(sections) == 2
+        assert "a=inactive" in sections[1]
+
+
+async def test_a_second_offer_on_the_same_connection_is_a_harmless_renegotiation() -> None:
+    async with call() as line:
+        await line.connect()
+        await line.negotiate()
+        before = len(line.owner.rtp)
+        async with asyncio.timeout(5):
+            while len(line.owner.rtp) < before + 5:
+                await asyncio.sleep(0.02)
+        assert line.peer.connected
+
+
+AUDIO_ONLY = "v=0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=rtpmap:111 opus/48000/2\r\n"
+
+
+@pytest.mark.parametrize("offer", ["", "v=0\r\n", AUDIO_ONLY])
+async def test_an_offer_that_cannot_be_answered_is_the_browsers_fault(offer: str) -> None:
+    async with call() as line:
+        with pytest.raises(BrowserFault):
+            await line.peer.answer(offer)
+
+
+async def test_a_browser_that_hangs_up_is_noticed_at_once() -> None:
+    async with call() as line:
+        await line.connect()
+        line.microphone.stop()
+        await line.browser.close()
+        await asyncio.wait_for(line.owner.lost.wait(), 2)
+
+
+async def test_silence_on_the_wire_is_measured_and_any_packet_ends_it() -> None:
+    async with call() as line:
+        await line.connect()
+        loop = asyncio.get_running_loop()
+        assert await line.peer.quiet_seconds(loop.time()) < 1
+        assert await line.peer.quiet_seconds(loop.time() + 30) > 29
+
+
+async def test_a_flood_of_sound_is_held_to_the_rate_and_the_close_works() -> None:
+    async with call() as line:
+        await line.connect()
+        await asyncio.wait_for(line.owner.heard.wait(), 5)
+        line.microphone.mute(packets=False)
+        await asyncio.sleep(0.05)
+        sender: Any = line.browser.getSenders()[0]
+        first, timestamp, ssrc, _ = line.owner.rtp[-1]
+        for n in range(1, 5001):
+            # half of it on the microphone's stream, half on invented ones
+            stream = ssrc if n % 2 else n
+            header = struct.pack("!BBHII", 0x80, 0x60, (first + n) & 0xFFFF, timestamp + n * 960, stream)
+            await sender.transport._send_rtp(header + b"x" * 40)
+            if n % 100 == 0:
+                await asyncio.sleep(0)
+        await asyncio.sleep(0.2)
+        assert line.peer.line.gate is not None
+        dropped = line.peer.line.gate.dropped
+        assert dropped["rate"] > 1000
+        assert dropped["ssrc"] == 2500
+        assert len(line.owner.rtp) < BURST_PACKETS + PACKETS_PER_SECOND * 3
+        started = time.monotonic()
+        await line.peer.close()
+        assert time.monotonic() - started < 1
+
+
+async def test_a_dead_report_task_cannot_hang_the_close() -> None:
+    """aiortc's close waits for its RTCP task's last word; a task that died never says it."""
+    async with call() as line:
+        await line.connect()
+        receiver: Any = line.peer.line._receiver  # type: ignore[union-attr]
+        task = receiver._RTCRtpReceiver__rtcp_task
+        receiver._RTCRtpReceiver__remote_streams[1] = None  # the next report raises and ends the task
+        await asyncio.wait([task], timeout=3)
+        assert task.done()
+        started = time.monotonic()
+        await line.peer.close()
+        assert time.monotonic() - started < peers.tap.CLOSE_SECONDS + peers.tap.FORCED_CLOSE_SECONDS + 0.3
+
+
+async def test_a_half_open_call_closes_at_once_and_again() -> None:
+    async with call() as line:
+        await line.browser.setLocalDescription(await line.browser.createOffer())
+        await line.peer.answer(line.browser.localDescription.sdp)
+        started = time.monotonic()
+        await line.peer.close()
+        await line.peer.close()
+        assert time.monotonic() - started < 1
