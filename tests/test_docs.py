@@ -60,3 +60,14 @@ def test_every_local_link_leads_somewhere() -> None:
             if not (document.parent / target).exists():
                 broken.append(f"{document.name}: {target}")
     assert not broken
+
+
+def test_every_room_stands_on_the_map() -> None:
+    drawn = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rooms = {
+        str(path.relative_to(ROOT / house))
+        for house in ("relay", "signaling", "static")
+        for path in (ROOT / house).rglob("*.*")
+        if path.suffix in (".py", ".js", ".css", ".html") and path.name != "__init__.py"
+    }
+    assert not {room for room in rooms if f"`{room}`" not in drawn}
