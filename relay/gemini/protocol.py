@@ -21,7 +21,7 @@ OUTPUT_RATE: Final = 24_000  # Hz, what it speaks when the mime type names no ra
 MAX_MESSAGE: Final = 4 * 1024 * 1024  # bytes; a longer message ends the connection
 MAX_AUDIO_EVENT: Final = 2 * OUTPUT_RATE * 2  # bytes, 2 s at 24 kHz; longer sound arrives as several events
 MAX_DETAIL: Final = 200  # characters of foreign text that may reach a log line
-API_VERSIONS: Final = ("v1", "v1beta")  # tried in this order; see `wrong_version`
+API_VERSIONS: Final = ("v1beta", "v1")  # the model may be known under one only; see `wrong_version`
 DEFAULT_BASE_URL: Final = "wss://generativelanguage.googleapis.com"
 
 
@@ -311,12 +311,13 @@ def _table(body: dict[str, Any], key: str) -> dict[str, Any]:
 
 
 def _text(body: dict[str, Any], key: str) -> str:
+    """Text that can be written down again: half a surrogate pair, which JSON can spell, becomes a question mark."""
     value = body.get(key)
     if value is None:
         return ""
     if not isinstance(value, str):
         raise BadFrame(f"{key} is not a string")
-    return value
+    return value if value.isascii() else value.encode("utf-8", "replace").decode()
 
 
 def _count(body: dict[str, Any], key: str) -> int:
@@ -369,8 +370,8 @@ _GENERATION: Final = {
 }
 
 
-def setup_message(model: str, config: "LiveConnectConfig", handle: str | None = None) -> bytes:
-    """The first frame of a connection. With a `handle` the conversation goes on where that handle was given.
+def setup_message(model: str, config: "LiveConnectConfig") -> bytes:
+    """The first frame of a connection.
 
     `config.tools` holds declarations, not Python functions: a function cannot be written down here.
     """
@@ -386,8 +387,6 @@ def setup_message(model: str, config: "LiveConnectConfig", handle: str | None = 
     if (instruction := fields.pop("systemInstruction", None)) is not None:
         setup["systemInstruction"] = _content(instruction)
     setup |= fields
-    if handle is not None:
-        setup["sessionResumption"] = {"handle": handle}
     return _frame({"setup": setup})
 
 
@@ -452,7 +451,7 @@ def greeting_message(model: str, instruction: str) -> bytes:
 
 
 def _frame(body: dict[str, Any]) -> bytes:
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode("utf-8", "replace")
 
 
 # -- where it is said -----------------------------------------------------------------------------------------

@@ -1,0 +1,137 @@
+"""What a user of this project writes: an `Agent`, its instructions, voice and tools, in a Python file of their own.
+
+from relay.agent import Agent
+
+def time_of_day() -> str:
+    "The time of day, here."
+    return ...
+
+agent = Agent(instructions="You answer the phone of a watchmaker.", tools=[time_of_day])
+"""
+
+import importlib.util
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from google.genai import types
+
+from relay.tools import Tools
+
+DEFAULT_VOICE: Final = "Puck"
+DEFAULT_INSTRUCTIONS: Final = (
+    "You are a friendly voice on the phone. Speak naturally and briefly, one to three sentences, unless you are asked"
+    " for more. Use no lists, headings or emoji: every word is spoken aloud. If you did not understand, say so."
+)
+DEFAULT_GREETING: Final = "Say hello, briefly, and ask how you can help."
+
+Sensitivity = Literal["high", "low"]
+
+
+class AgentError(Exception):
+    """An agent file cannot be used; the text is the one sentence its author reads."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listening:
+    """How the model hears that the caller starts and stops to speak. What is None is left to the model.
+
+    A low sensitivity hears fewer starts, or fewer ends. `silence` and `prefix` are in milliseconds: the pause that
+    ends a turn, and the speech it takes before a turn begins.
+    """
+
+    start: Sensitivity | None = None
+    end: Sensitivity | None = None
+    prefix: int | None = None
+    silence: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agent:
+    """Who answers the call. `greeting` is what the model is told in order to speak first; empty, and it waits.
+
+    `tools` are Python functions, sync or async, with type hints and a docstring: those are what the model reads.
+    `language` is a BCP 47 tag such as ``de-DE``; empty, and the model follows the caller.
+    """
+
+    instructions: str = DEFAULT_INSTRUCTIONS
+    voice: str = DEFAULT_VOICE
+    language: str = ""
+    greeting: str = DEFAULT_GREETING
+    tools: Sequence[Callable[..., Any]] = ()
+    listening: Listening | None = None
+    toolbox: Tools = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "toolbox", Tools(self.tools))
+
+    def live_config(
+        self, model: str, *, voice: str = "", language: str = "", instructions: str = ""
+    ) -> types.LiveConnectConfig:
+        """The settings of one connection; what is given here wins over the agent's own."""
+        language = language or self.language
+        text = instructions or self.instructions
+        if language:
+            # The native-audio models ignore the language of the speech settings, and listen to this.
+            text = f"{text}\n\nSpeak the language with the tag {language}, unless the caller asks for another."
+        declarations = self.toolbox.declarations
+        return types.LiveConnectConfig(
+            response_modalities=[types.Modality.AUDIO],
+            speech_config=types.SpeechConfig(
+                voice_config=types.VoiceConfig(
+                    prebuilt_voice_config=types.PrebuiltVoiceConfig(voice_name=voice or self.voice)
+                ),
+                language_code=language or None,
+            ),
+            thinking_config=_thinking(model),
+            system_instruction=types.Content(role="user", parts=[types.Part(text=text)]) if text else None,
+            tools=[types.Tool(function_declarations=declarations)] if declarations else None,
+            input_audio_transcription=types.AudioTranscriptionConfig(),
+            output_audio_transcription=types.AudioTranscriptionConfig(),
+            realtime_input_config=_detection(self.listening),
+            session_resumption=types.SessionResumptionConfig(),
+            # Its presence alone lifts the limit of 15 minutes; its figures are the model's own.
+            context_window_compression=types.ContextWindowCompressionConfig(sliding_window=types.SlidingWindow()),
+        )
+
+
+def _thinking(model: str) -> types.ThinkingConfig | None:
+    """Only the model that insists on it gets a level; plain gemini-3.8-live must not get any."""
+    if "extended-thinking" in model:
+        return types.ThinkingConfig(thinking_level=types.ThinkingLevel.LOW)
+    return None
+
+
+def _detection(listening: Listening | None) -> types.RealtimeInputConfig | None:
+    if listening is None:
+        return None
+    start, end = listening.start, listening.end
+    return types.RealtimeInputConfig(
+        automatic_activity_detection=types.AutomaticActivityDetection(
+            start_of_speech_sensitivity=types.StartSensitivity(f"START_SENSITIVITY_{start.upper()}") if start else None,
+            end_of_speech_sensitivity=types.EndSensitivity(f"END_SENSITIVITY_{end.upper()}") if end else None,
+            prefix_padding_ms=listening.prefix,
+            silence_duration_ms=listening.silence,
+        )
+    )
+
+
+def load(path: Path) -> Agent:
+    """Run the Python file at `path` and take its `agent`, or its only `Agent`. Raises `AgentError`."""
+    spec = importlib.util.spec_from_file_location(f"agent_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise AgentError(f"{path.name} is not a Python file.")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses and pydantic look their module up
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[spec.name]
+        raise AgentError(f"{path.name} fails when it is run: {type(error).__name__}: {error}") from error
+    named = getattr(module, "agent", None)
+    found = [named] if isinstance(named, Agent) else [one for one in vars(module).values() if isinstance(one, Agent)]
+    if len(found) != 1:
+        raise AgentError(f"{path.name} defines {len(found) or 'no'} agents; name the one to use `agent`.")
+    return found[0]

@@ -1,0 +1,374 @@
+"""One connection to the model: open it, speak, hear, close it. What is said on it is `protocol`'s affair.
+
+The owner makes a `LiveClient`, awaits `connect()`, sends, and owes one `close()`, also when `connect()` failed.
+Events arrive through `on_event`, in the event loop, as soon as their bytes do. No task and no queue is kept here.
+"""
+
+import asyncio
+import contextlib
+import logging
+import socket
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from picows import WSCloseCode, WSError, WSFrame, WSHandshakeError, WSListener, WSMsgType, WSTransport, ws_connect
+from picows.url import WSParsedURL
+
+from relay.errors import ModelFault, OurBug, RelayError
+from relay.gemini import protocol
+from relay.gemini.dial import dial, tls_context
+from relay.gemini.protocol import BadFrame, Event, GoAway, ResumptionUpdate, SetupComplete, State
+
+if TYPE_CHECKING:
+    from google.genai.types import LiveConnectConfig
+
+    from relay.config import Secret
+
+CONNECT_DEADLINE: Final = 10.0  # seconds from `connect()` to the model's setupComplete, both API versions included
+CLOSE_DEADLINE: Final = 1.0  # seconds the model gets to answer our close frame before the socket is cut
+MAX_UNSENT_AUDIO: Final = 64 * 1024  # bytes unsent, 1.4 s of speech; beyond it sound is dropped and counted
+MAX_UNSENT: Final = 2 * 1024 * 1024  # bytes unsent, anything else included; beyond it the connection is lost
+MAX_BROKEN: Final = 3  # broken frames skipped within BROKEN_WINDOW; one more and the connection is lost
+BROKEN_WINDOW: Final = 10.0  # seconds
+KEY_HEADER: Final = "x-goog-api-key"  # the one place where the key goes; a URL would end up in logs
+
+log = logging.getLogger(__name__)
+
+# The socket library writes request headers into its debug log, and the key is one of them: it logs nowhere.
+_NOWHERE: Final = logging.Logger("nowhere", level=logging.CRITICAL + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Which model, where, and who asks. `url` is a ws, wss, http or https base; without a `key` none is sent."""
+
+    url: str
+    model: str
+    api_version: str = protocol.API_VERSIONS[0]
+    key: "Secret | None" = None
+
+
+@dataclass(slots=True)
+class Traffic:
+    """What one connection carried."""
+
+    frames_in: int = 0
+    frames_broken: int = 0
+    audio_out: int = 0
+    audio_dropped: int = 0
+
+
+class LiveClient:
+    """A connection to the model, from `connect()` to `close()`; it is not used twice.
+
+    `on_closed` is called once if the connection ends after `connect()` returned and before `close()` was called.
+    `handle` is where the conversation may be resumed, the newest one that the model called resumable.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        config: "LiveConnectConfig",
+        on_event: Callable[[Event], None],
+        on_closed: Callable[[RelayError], None],
+        *,
+        connect_deadline: float = CONNECT_DEADLINE,
+        close_deadline: float = CLOSE_DEADLINE,
+    ) -> None:
+        self._target = target
+        self._setup = protocol.setup_message(target.model, config)
+        self._on_event = on_event
+        self._on_closed = on_closed
+        self._connect_deadline = connect_deadline
+        self._close_deadline = close_deadline
+        self._state = State.CONNECTING
+        self._timeout: asyncio.Timeout | None = None
+        self._socket: socket.socket | None = None
+        self._transport: WSTransport | None = None
+        self._ready: asyncio.Future[ModelFault | None] | None = None
+        self._connected = False
+        self._broken: deque[float] = deque(maxlen=MAX_BROKEN + 1)
+        self.handle: str | None = None
+        self.fault: RelayError | None = None
+        self.traffic = Traffic()
+
+    @property
+    def state(self) -> State:
+        """How the connection stands."""
+        return self._state
+
+    @property
+    def live(self) -> bool:
+        """Whether the model can be spoken to."""
+        return self._state in (State.LIVE, State.GOING_AWAY)
+
+    @property
+    def unsent(self) -> int:
+        """Bytes that wait in this process for the network."""
+        return self._transport.underlying_transport.get_write_buffer_size() if self._transport is not None else 0
+
+    # -- opening and closing
+
+    async def connect(self) -> None:
+        """Open the connection and wait until the model accepts the setup; raises `ModelFault`.
+
+        A model unknown under one API version is asked for under the other, once.
+        """
+        if self._timeout is not None or self._state is not State.CONNECTING:
+            raise OurBug("connect() is called once, before close()")
+        try:
+            async with asyncio.timeout(self._connect_deadline) as self._timeout:
+                await self._try_versions()
+        except TimeoutError:
+            self._end(ModelFault("model-timeout", f"{self._state.value} after {self._connect_deadline:g} s"))
+        except RelayError as fault:
+            self._end(fault)
+        except BaseException:
+            self._end(None)
+            raise
+        if self.state is State.CLOSED:
+            raise self.fault or ModelFault("model-lost", "closed while connecting")
+        self._connected = True
+
+    async def _try_versions(self) -> None:
+        first = self._target.api_version
+        second = next(version for version in protocol.API_VERSIONS if version != first)
+        try:
+            return await self._attempt(first)
+        except ModelFault as fault:
+            if not protocol.wrong_version(fault.detail):
+                raise
+        if self._state is State.SETUP:
+            self._move(State.CONNECTING)
+        return await self._attempt(second)
+
+    async def _attempt(self, version: str) -> None:
+        url = protocol.live_url(self._target.url, version)
+        self._ready = asyncio.get_running_loop().create_future()
+        transport, listener = await self._upgrade(url)
+        if listener is None:  # this is how the library tells that the server hung up without a word
+            raise ModelFault("model-unreachable", "hung up during the upgrade")
+        transport.send(WSMsgType.TEXT, self._setup)
+        refusal = await self._ready
+        if refusal is not None:
+            raise refusal
+
+    async def _upgrade(self, url: str) -> tuple[WSTransport, WSListener | None]:
+        context = await tls_context() if url.startswith("wss:") else None
+        key = self._target.key
+        try:
+            return await ws_connect(
+                lambda: _Ear(self),
+                url,
+                ssl_context=context,
+                socket_factory=self._dial,
+                extra_headers={KEY_HEADER: key.reveal()} if key is not None else None,
+                max_redirects=0,  # a redirect would carry the key to another host
+                max_frame_size=protocol.MAX_MESSAGE,
+                websocket_handshake_timeout=None,  # `connect_deadline` is over it all
+                logger_name=_NOWHERE,
+            )
+        except WSHandshakeError as error:
+            status = int(error.response.status) if error.response is not None else 0
+            body = (error.raw_body or b"").decode("utf-8", "replace")
+            fault = ModelFault(protocol.refusal_fault(status, body), self._clean(f"HTTP {status} {body}"))
+        except (OSError, WSError) as error:
+            fault = ModelFault("model-unreachable", self._clean(f"{type(error).__name__}: {error}"))
+        raise fault
+
+    async def _dial(self, url: WSParsedURL) -> socket.socket:
+        self._socket = await dial(url.host, url.port)
+        return self._socket
+
+    def _clean(self, text: str) -> str:
+        """Foreign text for the log, without the key should it be echoed."""
+        key = self._target.key
+        return protocol.clipped(text.replace(key.reveal(), "[key]") if key is not None else text)
+
+    async def close(self) -> None:
+        """Say goodbye and let go of the socket, within `close_deadline`. Safe at any time, any number of times."""
+        transport = self._transport
+        if self.live and transport is not None:
+            self._move(State.CLOSED)
+            transport.send_close(WSCloseCode.OK)
+        elif self._state is not State.CLOSED:
+            if self._timeout is not None and not self._timeout.expired():
+                self._timeout.reschedule(asyncio.get_running_loop().time())  # `connect()` ends now
+            self._end(None)
+        if transport is None:
+            return
+        try:
+            async with asyncio.timeout(self._close_deadline):
+                await _gone(transport)
+        except TimeoutError:
+            transport.underlying_transport.abort()
+            await _gone(transport)
+
+    # -- speaking
+
+    def send_audio(self, pcm: bytes | bytearray | memoryview) -> bool:
+        """Send PCM16 mono at 16 kHz. Never waits: with too much unsent, or no model, it is dropped and counted."""
+        transport = self._transport
+        if transport is None or not self.live or self.unsent > MAX_UNSENT_AUDIO:
+            self.traffic.audio_dropped += 1
+            return False
+        transport.send(WSMsgType.TEXT, protocol.audio_message(pcm))
+        self.traffic.audio_out += 1
+        return True
+
+    def send(self, message: bytes) -> bool:
+        """Send one of `protocol`'s messages; False means that the model did not get it, and the caller must say so.
+
+        Never waits and never drops: a model that takes nothing for so long is a lost one.
+        """
+        transport = self._transport
+        if transport is None or not self.live:
+            return False
+        if self.unsent + len(message) > MAX_UNSENT:
+            self._end(ModelFault("model-lost", f"{self.unsent} bytes unsent"))
+            return False
+        transport.send(WSMsgType.TEXT, message)
+        return True
+
+    # -- hearing
+
+    def heard(self, message: bytes) -> None:
+        """Take one whole message from the model."""
+        self.traffic.frames_in += 1
+        try:
+            events = protocol.read(message)
+        except BadFrame as error:
+            self.broken(str(error))
+            return
+        for event in events:
+            if self._state is State.CLOSED:
+                return
+            self._note(event)
+            try:
+                self._on_event(event)
+            except Exception:
+                log.exception("on_event failed; the connection to the model ends")
+                self._end(OurBug("on_event failed"))
+
+    def _note(self, event: Event) -> None:
+        match event:
+            case SetupComplete() if self._state is State.SETUP:
+                self._move(State.LIVE)
+                self._settle(None)
+            case ResumptionUpdate(handle=handle, resumable=True) if handle:
+                self.handle = handle
+            case GoAway() if self.live:
+                self._move(State.GOING_AWAY)
+
+    def broken(self, why: str) -> None:
+        """Count and skip a broken frame; too many of them and the connection is lost."""
+        self.traffic.frames_broken += 1
+        log.debug("skipped a broken frame: %s", why)
+        now = asyncio.get_running_loop().time()
+        self._broken.append(now)
+        if len(self._broken) > MAX_BROKEN and now - self._broken[0] <= BROKEN_WINDOW:
+            self._end(ModelFault("model-lost", "too many broken frames"))
+
+    def opened(self, transport: WSTransport) -> None:
+        """The upgrade is done; the key has served, and the library's copy of it goes."""
+        transport.request.headers.popall(KEY_HEADER, None)
+        self._transport = transport
+        if self._state is State.CONNECTING:
+            self._move(State.SETUP)
+
+    def closed(self, transport: WSTransport, code: int, reason: str) -> None:
+        """The socket is gone, after a close frame with `code` or, at 1006, without one."""
+        fault = ModelFault(protocol.close_fault(code, reason, self.live), self._clean(f"closed {code} {reason}"))
+        if self.live:
+            self._end(fault)
+        elif transport is self._transport:
+            self._settle(fault)
+
+    def _settle(self, refusal: ModelFault | None) -> None:
+        if self._ready is not None and not self._ready.done():
+            self._ready.set_result(refusal)
+
+    # -- the one place where the state changes
+
+    def _move(self, state: State) -> None:
+        if state not in protocol.MOVES[self._state]:
+            raise OurBug(f"{self._state.value} to {state.value}")
+        self._state = state
+
+    def _end(self, fault: RelayError | None) -> None:
+        """Nothing more comes from here on. Only the first call counts."""
+        if self._state is State.CLOSED:
+            return
+        self._move(State.CLOSED)
+        self.fault = fault
+        if self._transport is not None:
+            self._transport.disconnect(graceful=False)
+        elif self._socket is not None:
+            # Before the upgrade is done the library leaves a cancelled socket to nobody: end it under its transport.
+            with contextlib.suppress(OSError):  # not connected any more
+                self._socket.shutdown(socket.SHUT_RDWR)
+        self._settle(None)
+        if self._connected and fault is not None:
+            self._on_closed(fault)
+
+
+async def _gone(transport: WSTransport) -> None:
+    """Wait until `transport` has let go of its socket; the error it ended with has been told already."""
+    try:
+        await transport.wait_disconnected()
+    except WSError as error:
+        log.debug("the socket ended with %s", type(error).__name__)
+
+
+class _Ear(WSListener):
+    """Puts fragments together and tells the client."""
+
+    def __init__(self, client: LiveClient) -> None:
+        self._client = client
+        self._pieces: list[bytes] = []
+        self._size = 0
+        self._code = 1006
+        self._reason = ""
+
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        self._client.opened(transport)
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        kind = frame.msg_type
+        if kind == WSMsgType.CLOSE:
+            self._code, self._reason = frame.get_close_code().value, frame.get_close_reason() or ""
+            self._hang_up(transport, WSCloseCode.OK)
+        elif kind in (WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CONTINUATION):
+            self._gather(transport, frame, kind == WSMsgType.CONTINUATION)
+
+    def _gather(self, transport: WSTransport, frame: WSFrame, continued: bool) -> None:
+        if continued != bool(self._pieces):
+            self._pieces, self._size = [], 0
+            self._client.broken("a fragment out of place")
+            return
+        self._size += frame.payload_size
+        if self._size > protocol.MAX_MESSAGE:
+            self._code, self._reason = 1009, "message too big"
+            self._hang_up(transport, WSCloseCode.MESSAGE_TOO_BIG)
+            return
+        self._pieces.append(frame.get_payload_as_bytes())
+        if frame.fin:
+            message = b"".join(self._pieces) if continued else self._pieces[0]
+            self._pieces, self._size = [], 0
+            self._client.heard(message)
+
+    @staticmethod
+    def _hang_up(transport: WSTransport, code: WSCloseCode) -> None:
+        transport.send_close(code)
+        transport.disconnect()
+
+    def on_ws_disconnected(self, transport: WSTransport) -> None:
+        self._client.closed(transport, self._code, self._reason)
+
+    def pause_writing(self) -> None:
+        """`LiveClient.unsent` is looked at before each send."""
+
+    def resume_writing(self) -> None:
+        """`LiveClient.unsent` is looked at before each send."""
