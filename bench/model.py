@@ -58,6 +58,8 @@ class Line(WSListener):
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
         self.transport = None
+        if self in self.model.lines:
+            self.model.lines.remove(self)
         if self.speaking is not None:
             self.speaking.cancel()
 
@@ -87,7 +89,6 @@ class Model:
         return {"port": server.sockets[0].getsockname()[1], "probe": probe.get_extra_info("sockname")[1]}
 
     async def connections(self) -> int:
-        self.lines = [line for line in self.lines if line.transport is not None]
         return len(self.lines)
 
     async def record(self, on: bool) -> None:

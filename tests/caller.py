@@ -34,7 +34,7 @@ from tests.sound import Sound
 
 FRAME: Final = 0.020  # seconds per Opus frame, both ways
 RTP_RATE: Final = 48000
-SPOKEN_RATE: Final = 48000  # what a browser's microphone encodes from
+SPOKEN_RATE: Final = 16000  # our answers ask for wideband, so a browser encodes no more
 ABOUT: Final = {"library": "tests.caller", "library_version": "1", "platform": "python"}
 
 Json = dict[str, Any]
