@@ -11,7 +11,7 @@ fail() {
     exit 2
 }
 
-python() {
+find_python() {
     found=
     for name in python3 python3.11 python3.12 python3.13 python3.14; do
         path=$(command -v "$name" 2>/dev/null) || continue
@@ -26,13 +26,12 @@ python() {
     fail "Python 3.11 or newer is missing: sudo apt-get install -y python3 python3-venv"
 }
 
-chromium() {
-    command -v chromium || command -v chromium-browser || command -v google-chrome
-}
-
-browser() {
+prepare_browser() {
     missing=
-    chromium >/dev/null || missing="$missing chromium"
+    command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null \
+        || missing=" chromium"
+    # An ordinary user's Chromium keeps its sandbox, which Debian packs by itself; root has none.
+    [ -z "$missing" ] || [ "$(id -u)" -eq 0 ] || missing="$missing chromium-sandbox"
     command -v node >/dev/null || missing="$missing nodejs"
     command -v npm >/dev/null || missing="$missing npm"
     [ -n "$missing" ] || return 0
@@ -41,13 +40,12 @@ browser() {
         echo "The tests need$missing: $line" >&2
         DEBIAN_FRONTEND=noninteractive sh -c "$line" >&2 || fail "apt could not install$missing."
     else
-        # An ordinary user's Chromium keeps its sandbox, which Debian packs by itself.
-        fail "The tests need$missing: sudo sh -c '$line chromium-sandbox'"
+        fail "The tests need$missing: sudo sh -c '$line'"
     fi
 }
 
 case "${1:-}" in
-    python) python ;;
-    browser) browser ;;
+    python) find_python ;;
+    browser) prepare_browser ;;
     *) fail "usage: machine.sh python|browser" ;;
 esac
