@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from relay.standin import ears, voice, wire
-from relay.standin.mind import Memory, Mind, Reply
+from relay.standin.mind import LETTERS_PER_TOKEN, Memory, Mind, Reply
 from relay.standin.script import DEADLINE, GARBAGE, Call, Fault, Line, Script
 
 MAX_HANDLES: Final = 10_000  # resumption handles kept; the oldest go first
@@ -174,6 +174,9 @@ class Conversation:
         self._memory.connected = True
         self.notes += setup.notes
         self._style = self._script.style if self._script.style != "auto" else setup.style
+        if "systemInstruction" in raw:
+            told = wire.text_of(wire.entry(raw, "systemInstruction", "setup.systemInstruction"))
+            self._memory.text_tokens += len(told) // LETTERS_PER_TOKEN
         self._ears = ears.Ears(
             int(self._times.silence_ms) if setup.silence_ms is None else setup.silence_ms,
             setup.prefix_ms,
@@ -359,22 +362,25 @@ class Conversation:
         """Lays a reply out in time: thought, chunks, calls, the end of the turn."""
         latency = self._times.latency_ms if reply.latency_ms is None else reply.latency_ms
         start = now + latency / 1000
-        size = max(1, round(voice.RATE * self._times.chunk_ms / 1000)) * 2
-        step = self._times.chunk_ms / 1000 / self._times.speed
-        chunks = [reply.pcm[i : i + size] for i in range(0, len(reply.pcm), size)]
+        unit = voice.step(reply.rate)
+        size = max(1, round(voice.RATE * self._times.chunk_ms / 1000 / unit)) * unit
+        step = size / voice.RATE / self._times.speed
+        chunks = range(0, len(reply.pcm) // 2 * voice.RATE // reply.rate, size)
         words = _spread(reply.text, max(1, len(chunks)), self._style)
         if reply.thought:
             part = {"text": reply.thought, "thought": True}
             self._at(start, lambda at: self._say(wire.content(modelTurn={"parts": [part]})), turn)
-        if not chunks and reply.text:
-            self._at(start, lambda at: self._chunk(turn, b"", words[0], at), turn)
-        for n, chunk in enumerate(chunks):
-            self._at(start + n * step, lambda at, c=chunk, w=words[n]: self._chunk(turn, c, w, at), turn)  # type: ignore[misc]
+        for n in range(max(1, len(chunks))):
+
+            def send(at: float, n: int = n) -> None:
+                self._chunk(turn, voice.piece(reply.pcm, reply.rate, n * size, size), words[n], at)
+
+            self._at(start + n * step, send, turn)
         last = start + max(0, len(chunks) - 1) * step
-        turn.ends = start + voice.seconds(reply.pcm)
+        turn.ends = start + voice.seconds(reply.pcm, reply.rate)
         self._at(last, lambda at: self._spoken(turn, reply, at), turn)
         if reply.pcm:
-            self._at(start, lambda at: self._mouth.play(at, ears.levels(reply.pcm, voice.RATE)), turn)
+            self._at(start, lambda at: self._mouth.play(at, ears.levels(reply.pcm, reply.rate)), turn)
 
     def _chunk(self, turn: Turn, pcm: bytes, words: str, now: float) -> None:
         if turn.first is None:
@@ -514,8 +520,9 @@ def _spread(text: str, pieces: int, style: str) -> list[str]:
     """The words of `text` over so many chunks; the newer style's pieces end in a space, the older's begin with one."""
     words = text.split()
     out = []
+    said = 0
     for n in range(pieces):
-        part = " ".join(words[len(words) * n // pieces : len(words) * (n + 1) // pieces])
-        final = n == pieces - 1 or len(words) * (n + 1) // pieces >= len(words)
-        out.append(part if not part else f" {part}" if style == "2.5" else part if final else f"{part} ")
+        until = -(-len(words) * (n + 1) // pieces)  # rounded up: words come with their sound, or a little before
+        part, said = " ".join(words[said:until]), until
+        out.append(part if not part else f" {part}" if style == "2.5" else part if until >= len(words) else f"{part} ")
     return out

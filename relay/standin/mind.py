@@ -39,10 +39,11 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One answer: 24 kHz samples, the words shown with them, and the calls made after them."""
+    """One answer: samples, the words shown with them, and the calls made after them."""
 
     pcm: bytes
     text: str
+    rate: int = voice.RATE
     thought: str = ""
     latency_ms: float | None = None
     calls: tuple[Call, ...] = ()
@@ -60,6 +61,7 @@ class Mind:
     def greet(self) -> Reply | None:
         """The answer to a nudge."""
         again, self._memory.greeted = self._memory.greeted, True
+        self._memory.text_tokens += 1
         if self._script.greet == "never":
             return None
         if self._script.greeting is not None and not again:
@@ -117,6 +119,7 @@ class Mind:
 
     def _render(self, line: Line, said: bytes, fallback: str, result: str = "") -> Reply:
         text = fallback if line.say is None else line.say.replace("{result}", result)
+        rate = voice.RATE
         if line.seconds == 0:
             pcm = b""
         elif line.sound:
@@ -124,12 +127,12 @@ class Mind:
         elif line.tone_hz is not None:
             pcm = voice.tone(line.tone_hz, line.seconds or 1.0)
         elif line.echo and said:
-            pcm = _echo(said).pcm
+            pcm, rate = said[: MAX_ECHO_S * ears.RATE * 2], ears.RATE
         else:
             pcm = voice.hum(text, line.seconds)
         if line.seconds:
-            pcm = pcm[: int(line.seconds * voice.RATE) * 2]
-        return Reply(pcm, text, line.thought, line.latency_ms, line.calls, line.blocking, line.then)
+            pcm = pcm[: int(line.seconds * rate) * 2]
+        return Reply(pcm, text, rate, line.thought, line.latency_ms, line.calls, line.blocking, line.then)
 
 
 def _hummed(text: str) -> Reply:
@@ -138,7 +141,7 @@ def _hummed(text: str) -> Reply:
 
 def _echo(said: bytes) -> Reply:
     said = said[: MAX_ECHO_S * ears.RATE * 2]
-    return Reply(voice.resample(said, ears.RATE), f"(your own words, {voice.seconds(said, ears.RATE):.1f} s)")
+    return Reply(said, f"(your own words, {voice.seconds(said, ears.RATE):.1f} s)", ears.RATE)
 
 
 def _quote(text: str) -> str:

@@ -56,53 +56,65 @@ def _period(vowel: str) -> list[float]:
     return [w / top for w in wave]
 
 
-def _syllable(start_hz: float, end_hz: float, vowel: str, length: int) -> list[float]:
-    """A syllable: from a closed mouth to `vowel` and half back, gliding in pitch."""
-    shut, wide = _period("u"), _period(vowel)
+@lru_cache(maxsize=2)
+def _envelopes(length: int) -> tuple[list[float], list[float]]:
+    """How much of the closed and of the open mouth each sample of a syllable holds."""
     rise, fall = length // 6, length // 3
-    pitch, glide = start_hz * TABLE / RATE, (end_hz - start_hz) * TABLE / RATE / (2 * length)
-    out = []
+    shut, wide = [], []
     for i in range(length):
-        phase = int(i * (pitch + glide * i)) % TABLE
-        open_ = min(i / rise, 1.0) * (1 - 0.5 * i / length)
+        opened = min(i / rise, 1.0) * (1 - 0.5 * i / length)
         loud = min(i / rise, 1.0, (length - i) / fall)
-        out.append(loud * (2 - loud) * PEAK * (shut[phase] * (1 - open_) + wide[phase] * open_))
-    return out
+        strength = PEAK * loud * (2 - loud)
+        shut.append(strength * (1 - opened))
+        wide.append(strength * opened)
+    return shut, wide
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=64)
+def _syllable(note: int, asking: bool) -> bytes:
+    """From a closed mouth to a vowel and half back, gliding in pitch; silent at both ends."""
+    length = int(SYLLABLE_S * RATE)
+    hz = BASE_HZ * 2 ** (NOTES[note] / 12)
+    first, last = hz * 1.02, hz * (1.06 if asking else 0.97)
+    pitch, glide = first * TABLE / RATE, (last - first) * TABLE / RATE / (2 * length)
+    closed, opened = _period("u"), _period("aou"[note % 3])
+    phases = [int(i * (pitch + glide * i)) % TABLE for i in range(length)]
+    shut, wide = _envelopes(length)
+    return to_bytes([a * closed[p] + b * opened[p] for a, b, p in zip(shut, wide, phases, strict=True)])
+
+
 def hum(text: str, length_s: float | None = None) -> bytes:
     """A melody in the rhythm of `text`, 24 kHz: a syllable for every three letters, a pause at each stop.
 
     With `length_s` it is cut or repeated to that length. The same text always gives the same bytes.
     """
-    out: list[float] = []
-    most = int((length_s or MAX_HUM_S) * RATE)
-    size, note = int(SYLLABLE_S * RATE), 0
-    words = text.split() or ["hm"]
+    most = int((MAX_HUM_S if length_s is None else length_s) * RATE) * 2
+    out = bytearray()
+    note = 0
     while len(out) < most:
-        for word in words:
-            for n in range(max(1, round(len(word.strip(".,!?;:()")) / 3))):
-                hz = BASE_HZ * 2 ** (NOTES[note % len(NOTES)] / 12)
-                out += _syllable(hz * 1.02, hz * (1.06 if word.endswith("?") else 0.97), "aou"[(note + n) % 3], size)
+        for word in text.split() or ["hm"]:
+            for _ in range(max(1, round(len(word.strip(".,!?;:()")) / 3))):
+                out += _syllable(note % len(NOTES), word.endswith("?"))
                 note += 1
             if word[-1] in ".,!?;:":
-                out += [0.0] * int(PAUSE_S * RATE * (2 if word[-1] in ".!?" else 1))
+                out += bytes(2 * int(PAUSE_S * RATE * (2 if word[-1] in ".!?" else 1)))
             if len(out) >= most:
                 break
         if length_s is None:
             break
-    return _edges(out[:most])
+    return bytes(out) if len(out) <= most else _edges(samples(bytes(out[:most])).tolist())
 
 
+@lru_cache(maxsize=8)
 def tone(hz: float, length_s: float) -> bytes:
     """A plain sine, for scripts that want to find it again."""
     return _edges([PEAK * math.sin(2 * math.pi * hz * i / RATE) for i in range(int(length_s * RATE))])
 
 
-def _edges(values: list[float]) -> bytes:
+def _edges(values: list[float] | list[int]) -> bytes:
     """Bytes with 5 ms of fade at both ends, so that nothing clicks."""
     fade = min(RATE // 200, len(values) // 2)
+    values = list(map(float, values))
     for i in range(fade):
         values[i] *= i / fade
         values[-1 - i] *= i / fade
@@ -113,7 +125,7 @@ def _edges(values: list[float]) -> bytes:
 def _kernel(up: int, down: int) -> list[tuple[int, list[float]]]:
     """For each phase of the output: where in the input it starts, and its windowed-sinc weights."""
     scale = max(1.0, down / up)
-    half = math.ceil(TAPS / 2 * scale)
+    half = math.ceil(scale) * TAPS // 2  # whole groups of eight taps
     phases = []
     for phase in range(up):
         whole, part = divmod(phase * down, up)
@@ -124,12 +136,12 @@ def _kernel(up: int, down: int) -> list[tuple[int, list[float]]]:
             window = 0.5 + 0.5 * math.cos(math.pi * x / (TAPS / 2)) if abs(x) < TAPS / 2 else 0.0
             weights.append(sinc * window)
         total = sum(weights)
-        phases.append((whole, [w / total for w in weights]))
+        phases.append((whole, [w / total if abs(w) > 1e-9 else 0.0 for w in weights]))
     return phases
 
 
 def resample(pcm: bytes, rate: int, to: int = RATE) -> bytes:
-    """`pcm` at another rate: eight taps of windowed sinc an output sample, 5 s from 16 to 24 kHz in about 30 ms."""
+    """`pcm` at another rate: eight taps of windowed sinc an output sample."""
     if rate == to or not pcm:
         return pcm
     common = math.gcd(rate, to)
@@ -138,17 +150,48 @@ def resample(pcm: bytes, rate: int, to: int = RATE) -> bytes:
     taps = len(phases[0][1])
     source = samples(pcm)
     count = len(source) * up // down
-    padded = [0] * (taps // 2 - 1) + source.tolist() + [0] * (taps + down)
+    padded = (
+        [0.0] * (taps // 2 - 1) + [*map(float, source)] + [0.0] * (taps + down)
+    )  # floats: twice as fast as integers
     out: list[float] = [0.0] * count
     for phase, (whole, weights) in enumerate(phases):
         size = len(range(phase, count, up))
-        total: list[float] = [0.0] * size
-        for k, weight in enumerate(weights):
-            if abs(weight) > 1e-9:
-                start = whole + k
-                total = [t + weight * s for t, s in zip(total, padded[start::down], strict=False)]
-        out[phase::up] = total
+        if weights[taps // 2 - 1] == 1.0:  # falls on an input sample
+            out[phase::up] = padded[whole + taps // 2 - 1 :: down][:size]
+            continue
+        total: list[float] = []
+        for k in range(0, taps, TAPS):
+            a, b, c, d, e, f, g, h = weights[k : k + TAPS]
+            slices = [padded[whole + n :: down] for n in range(k, k + TAPS)]
+            part = [
+                a * s + b * t + c * u + d * v + e * w + f * x + g * y + h * z
+                for s, t, u, v, w, x, y, z in zip(*slices, strict=False)
+            ]
+            total = [m + n for m, n in zip(total, part, strict=False)] if total else part
+        out[phase::up] = total[:size]
     return to_bytes(out)
+
+
+def piece(pcm: bytes, rate: int, start: int, count: int) -> bytes:
+    """`count` samples at 24 kHz from output sample `start`: the same bytes as in the whole, in a few milliseconds.
+
+    `start` must be a multiple of what the rates reduce to, which `step` gives.
+    """
+    if rate == RATE:
+        return pcm[2 * start : 2 * (start + count)]
+    up = step(rate)
+    down = rate * up // RATE
+    begin = start // up * down
+    margin = -(-2 * TAPS * max(1, down // up) // down) * down
+    low = max(0, begin - margin)
+    high = begin + -(-count * down // up) + margin
+    offset = (begin - low) * up // down
+    return resample(pcm[2 * low : 2 * high], rate)[2 * offset : 2 * (offset + count)]
+
+
+def step(rate: int) -> int:
+    """Output samples after which input and output fall together again."""
+    return RATE // math.gcd(rate, RATE)
 
 
 def trim(pcm: bytes, rate: int) -> bytes:
