@@ -1,0 +1,197 @@
+/**
+ * The life of one call: which state it is in, and which event leads where. No DOM and no clock; `now` is an
+ * argument in milliseconds. `step` never mutates what it is given.
+ */
+
+/** Longest wait from the microphone to `bot-ready`, ms. */
+export const CONNECT_MS = 15_000;
+/** Longest silence of the model before the page says so, ms. */
+export const THINK_MS = 15_000;
+/** How long after a finished text a voice may still begin, ms; without one, the answer was silent. */
+export const VOICE_MS = 3_000;
+/** How long a lost connection is tried again before the call is given up, ms. */
+export const RECONNECT_MS = 30_000;
+/** How long the page waits for the relay's farewell after End, ms. */
+export const ENDING_MS = 1_500;
+
+/** @typedef {'idle'|'asking'|'connecting'|'live'|'reconnecting'|'ending'|'ended'|'error'} Phase */
+/** @typedef {'idle'|'asking'|'connecting'|'listening'|'hearing'|'thinking'|'speaking'|'reconnecting'|'ending'|'ended'|'error'} StateName */
+
+/**
+ * Why something failed: a stable code (see problems.js), and the relay's own sentence if it sent one.
+ * @typedef {{code: string, info?: string}} Problem
+ */
+
+/**
+ * @typedef {object} Call
+ * @property {Phase} phase
+ * @property {boolean} userSpeaking
+ * @property {boolean} botSpeaking
+ * @property {boolean} thinking      an answer is owed
+ * @property {boolean} generated     the model has finished writing; its voice may still follow
+ * @property {boolean} late          the answer is overdue
+ * @property {boolean} muted
+ * @property {boolean} typing        there is no microphone in this call
+ * @property {number} deadline       when the next `tick` matters; Infinity if never
+ * @property {Problem|null} problem  why the call is in `error`, or why it ended
+ */
+
+/**
+ * @typedef {{type: 'start', typing?: boolean}
+ *   | {type: 'microphone'} | {type: 'ready'} | {type: 'stalled'} | {type: 'recovered'}
+ *   | {type: 'hangup'} | {type: 'left'} | {type: 'tick'} | {type: 'typed'} | {type: 'interrupted'}
+ *   | {type: 'fail', problem: Problem}
+ *   | {type: 'user-speaking', on: boolean} | {type: 'bot-speaking', on: boolean} | {type: 'bot-llm', on: boolean}
+ *   | {type: 'mute', on: boolean}} CallEvent
+ */
+
+/** Where each event leads; an event that is missing from a row is ignored in that phase. */
+/** @type {Record<Phase, Partial<Record<CallEvent['type'], Phase>>>} */
+export const MOVES = {
+  idle: { start: 'asking', fail: 'error' },
+  asking: { microphone: 'connecting', hangup: 'ended', fail: 'error' },
+  connecting: { ready: 'live', hangup: 'ending', left: 'error', fail: 'error' },
+  live: { stalled: 'reconnecting', hangup: 'ending', left: 'ended', fail: 'error' },
+  reconnecting: { recovered: 'live', hangup: 'ending', left: 'ended', fail: 'error' },
+  ending: { left: 'ended', fail: 'ended' },
+  ended: { start: 'asking', fail: 'error' },
+  error: { start: 'asking' },
+};
+
+/** @type {Partial<Record<Phase, number>>} */
+const PATIENCE = { connecting: CONNECT_MS, reconnecting: RECONNECT_MS, ending: ENDING_MS };
+
+/** @returns {Call} */
+export function newCall() {
+  return {
+    phase: 'idle', userSpeaking: false, botSpeaking: false, thinking: false, generated: false, late: false,
+    muted: false, typing: false, deadline: Infinity, problem: null,
+  };
+}
+
+/**
+ * @param {Call} call
+ * @param {CallEvent} event
+ * @param {number} now
+ * @returns {Call}
+ */
+export function step(call, event, now) {
+  if (event.type === 'tick') return now < call.deadline ? call : overdue(call);
+  const to = MOVES[call.phase][event.type];
+  if (to) return move(call, to, event, now);
+  if (call.phase === 'live' || call.phase === 'reconnecting') return talk(call, event, now);
+  return call;
+}
+
+/** @param {Call} call @param {Phase} phase @param {CallEvent} event @param {number} now @returns {Call} */
+function move(call, phase, event, now) {
+  const deadline = now + (PATIENCE[phase] ?? Infinity);
+  if (event.type === 'start') return { ...newCall(), phase, typing: Boolean(event.typing) };
+  if (event.type === 'fail') return { ...quiet(call), phase, deadline, problem: event.problem };
+  if (event.type === 'recovered') return { ...call, phase, deadline };
+  if (event.type === 'stalled') return { ...call, phase, deadline, thinking: false, late: false };
+  if (event.type === 'left' && call.phase !== 'ending') {
+    return { ...quiet(call), phase, deadline, problem: { code: phase === 'error' ? 'left-early' : 'left' } };
+  }
+  return { ...quiet(call), phase, deadline };
+}
+
+/** @param {Call} call @param {CallEvent} event @param {number} now @returns {Call} */
+function talk(call, event, now) {
+  switch (event.type) {
+    case 'user-speaking':
+      if (event.on) return { ...calm(call), userSpeaking: true };
+      return call.userSpeaking ? { ...waiting(call, now), userSpeaking: false } : call;
+    case 'typed':
+      return waiting(call, now);
+    case 'bot-speaking':
+      return { ...calm(call), botSpeaking: event.on };
+    case 'bot-llm':
+      if (event.on) return call.botSpeaking ? call : waiting(call, now);
+      return call.thinking && call.phase === 'live' ? { ...call, generated: true, deadline: now + VOICE_MS } : call;
+    case 'interrupted':
+      return { ...calm(call), botSpeaking: false };
+    case 'mute':
+      return { ...call, muted: event.on, userSpeaking: call.userSpeaking && !event.on };
+    default:
+      return call;
+  }
+}
+
+/** @param {Call} call @param {number} now @returns {Call} */
+function waiting(call, now) {
+  const deadline = call.phase === 'live' ? now + THINK_MS : call.deadline;
+  return { ...call, thinking: true, generated: false, late: false, deadline };
+}
+
+/** @param {Call} call @returns {Call} */
+function calm(call) {
+  const deadline = call.phase === 'live' ? Infinity : call.deadline;
+  return { ...call, thinking: false, late: false, deadline };
+}
+
+/** @param {Call} call @returns {Call} */
+function quiet(call) {
+  return { ...call, thinking: false, late: false, userSpeaking: false, botSpeaking: false };
+}
+
+/** @param {Call} call @returns {Call} */
+function overdue(call) {
+  const done = { ...quiet(call), deadline: Infinity };
+  switch (call.phase) {
+    case 'connecting': return { ...done, phase: 'error', problem: { code: 'connect-timeout' } };
+    case 'reconnecting': return { ...done, phase: 'error', problem: { code: 'connection-lost' } };
+    case 'ending': return { ...done, phase: 'ended' };
+    case 'live': return { ...call, deadline: Infinity, late: call.thinking && !call.generated, thinking: false };
+    default: return done;
+  }
+}
+
+/**
+ * The one name a person, a style sheet or a test goes by.
+ * @param {Call} call
+ * @returns {StateName}
+ */
+export function stateName(call) {
+  if (call.phase !== 'live') return call.phase;
+  if (call.userSpeaking) return 'hearing';
+  if (call.botSpeaking) return 'speaking';
+  return call.thinking ? 'thinking' : 'listening';
+}
+
+/** @type {Record<StateName, string>} */
+const WORDS = {
+  idle: 'ready',
+  asking: 'asking for the microphone',
+  connecting: 'connecting',
+  listening: 'listening',
+  hearing: 'hearing you',
+  thinking: 'thinking',
+  speaking: 'speaking',
+  reconnecting: 'reconnecting',
+  ending: 'ending the call',
+  ended: 'call ended',
+  error: 'something went wrong',
+};
+
+/**
+ * The state in words, for eyes and screen readers alike.
+ * @param {Call} call
+ */
+export function words(call) {
+  const name = stateName(call);
+  if (name === 'listening' && call.typing) return 'waiting for you to type';
+  if (call.muted && name === 'listening') return 'microphone muted';
+  if (call.muted && (name === 'thinking' || name === 'speaking')) return `${WORDS[name]}, microphone muted`;
+  return WORDS[name];
+}
+
+/** Is there a call to end? @param {Call} call */
+export function isActive(call) {
+  return !['idle', 'ended', 'error'].includes(call.phase);
+}
+
+/** Can the person talk and type now? @param {Call} call */
+export function isLive(call) {
+  return call.phase === 'live' || call.phase === 'reconnecting';
+}

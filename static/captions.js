@@ -1,0 +1,76 @@
+/**
+ * Draws the transcript: one element per turn, text nodes only. A screen reader hears what is final, once: final text is
+ * only ever appended, all else is hidden from it.
+ */
+
+/** @typedef {import('./transcript.js').Turn} Turn */
+/** @typedef {{line: HTMLElement, final: HTMLElement, tail: HTMLElement, drawn: number}} Line */
+
+/** Within so many pixels of the end, the captions follow the conversation. */
+const NEAR_PX = 60;
+/** @type {Record<Turn['who'], string>} */
+const NAMES = { user: 'You', model: 'Model' };
+
+export class Captions {
+  /** @type {Map<number, Line>} */ #lines = new Map();
+
+  /** @param {HTMLElement} log */
+  constructor(log) {
+    this.log = log;
+  }
+
+  clear() {
+    this.#lines.clear();
+    this.log.replaceChildren();
+  }
+
+  /** @param {Turn[]} turns those that changed */
+  draw(turns) {
+    if (turns.length === 0) return;
+    const follows = this.log.scrollHeight - this.log.scrollTop - this.log.clientHeight < NEAR_PX;
+    for (const turn of turns) this.#drawTurn(turn);
+    if (follows) this.log.scrollTop = this.log.scrollHeight;
+  }
+
+  /** @param {Turn} turn */
+  #drawTurn(turn) {
+    const known = this.#lines.get(turn.id);
+    const line = known ?? this.#line(turn);
+    if (turn.said.length > 0 && line.drawn === 0) line.final.before(span('for-ears', `${NAMES[turn.who]}: `));
+    for (; line.drawn < turn.said.length; line.drawn += 1) line.final.append(turn.said[line.drawn] ?? '');
+    const tail = turn.interim || turn.ahead || turn.struck;
+    line.tail.className = turn.interim ? 'interim' : turn.ahead ? 'unspoken' : turn.struck ? 'struck' : 'tail';
+    if (line.tail.textContent !== tail) line.tail.textContent = tail;
+    line.line.classList.toggle('interrupted', turn.interrupted);
+    line.line.hidden = turn.said.length === 0 && !tail;
+  }
+
+  /** A new line in the place that the turn has in the conversation. @param {Turn} turn @returns {Line} */
+  #line(turn) {
+    const line = document.createElement('p');
+    line.className = `caption ${turn.who}`;
+    line.dataset.turn = String(turn.id);
+    const who = span('who', NAMES[turn.who]);
+    who.setAttribute('aria-hidden', 'true');
+    const text = span('text', '');
+    text.dir = 'auto';
+    const final = span('final', '');
+    const tail = span('tail', '');
+    tail.setAttribute('aria-hidden', 'true');
+    text.append(final, tail);
+    line.append(who, text);
+    const after = [...this.#lines.keys()].filter((id) => id > turn.id).sort((a, b) => a - b)[0];
+    this.log.insertBefore(line, after === undefined ? null : this.#lines.get(after)?.line ?? null);
+    const made = { line, final, tail, drawn: 0 };
+    this.#lines.set(turn.id, made);
+    return made;
+  }
+}
+
+/** @param {string} className @param {string} text */
+function span(className, text) {
+  const element = document.createElement('span');
+  element.className = className;
+  element.textContent = text;
+  return element;
+}

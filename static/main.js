@@ -1,0 +1,240 @@
+/** The page: it joins the call's states, the connection, the transcript and what is shown. */
+
+import { isActive, isLive, newCall, stateName, step } from './call.js';
+import { Captions } from './captions.js';
+import { Connection, problemOf } from './connection.js';
+import { openMicrophone, Pickers } from './devices.js';
+import { Meter } from './meter.js';
+import { explain, microphoneProblem } from './problems.js';
+import { parse, sendText } from './rtvi.js';
+import { Transcript } from './transcript.js';
+import { View } from './view.js';
+
+const BASE = new URL('.', location.href).href;
+const TICK_MS = 250;
+
+const view = new View();
+const captions = new Captions(view.captions);
+const meter = new Meter(view.canvas, view.level);
+const pickers = new Pickers(view.microphone, view.speaker, view.speakerRow, view.sound, (id) => void swapMicrophone(id));
+
+let call = newCall();
+let transcript = new Transcript();
+/** @type {Connection|null} */
+let connection = null;
+/** @type {MediaStreamTrack|null} */
+let track = null;
+
+/** The access token of the address. It stays in memory and in the fragment, which no server ever sees. */
+function token() {
+  return new URLSearchParams(location.hash.slice(1)).get('token') ?? '';
+}
+
+/** Every change of the call passes here. @param {import('./call.js').CallEvent} event */
+function happen(event) {
+  const before = call;
+  call = step(call, event, performance.now());
+  if (call === before) return;
+  if (!isActive(call)) release();
+  view.show(call, transcript.turns.length > 0);
+  meter.show(stateName(call));
+  if (call.late && !before.late) view.remark('The model takes long to answer.', 'Say it again, or type it.');
+  moveFocus(before);
+}
+
+/** The pressed button may be gone; the focus goes to its heir. @param {import('./call.js').Call} before */
+function moveFocus(before) {
+  const lost = document.activeElement === document.body || document.activeElement === null;
+  if (!lost || isActive(before) === isActive(call)) return;
+  (isActive(call) ? view.end : view.start).focus({ preventScroll: true });
+}
+
+/** @param {boolean} typing without a microphone */
+async function start(typing) {
+  if (isActive(call)) return;
+  const trouble = obstacle();
+  if (trouble) return happen({ type: 'fail', problem: trouble });
+  transcript = new Transcript();
+  captions.clear();
+  view.remark('');
+  meter.wake();
+  happen({ type: 'start', typing });
+  const opened = typing ? null : await microphone();
+  if (call.phase !== 'asking') return opened?.stop();
+  use(opened);
+  happen({ type: 'microphone' });
+  const mine = new Connection(BASE, token(), track, {
+    message: (data) => hear(data),
+    sound: (stream) => play(stream),
+    stalled: () => happen({ type: 'stalled' }),
+    recovered: () => happen({ type: 'recovered' }),
+    failed: (problem) => happen({ type: 'fail', problem }),
+  });
+  connection = mine;
+  await mine.open().catch((error) => {
+    if (connection === mine) happen({ type: 'fail', problem: problemOf(error) });
+  });
+}
+
+/** What forbids a call before it begins. @returns {import('./call.js').Problem|null} */
+function obstacle() {
+  if (!window.isSecureContext) return { code: 'insecure' };
+  if (!('RTCPeerConnection' in window) || !navigator.mediaDevices) return { code: 'no-webrtc' };
+  return null;
+}
+
+/** @returns {Promise<MediaStreamTrack|null>} */
+async function microphone() {
+  try {
+    return await openMicrophone(view.microphone.value).catch((error) => {
+      if (error?.name !== 'OverconstrainedError') throw error;
+      return openMicrophone();
+    });
+  } catch (error) {
+    happen({ type: 'fail', problem: microphoneProblem(error) });
+    return null;
+  }
+}
+
+/** @param {MediaStreamTrack|null} opened becomes the microphone of this call */
+function use(opened) {
+  if (track) track.onended = null;
+  track?.stop();
+  track = opened;
+  meter.mine(track);
+  if (!track) return;
+  track.enabled = !call.muted;
+  track.onended = () => {
+    const { what, next } = explain({ code: 'microphone-lost' });
+    connection?.setSending(false);
+    view.remark(what, next);
+    void pickers.refresh();
+  };
+  void pickers.refresh(track.getSettings().deviceId);
+}
+
+/** @param {string} deviceId */
+async function swapMicrophone(deviceId) {
+  if (!isLive(call) || call.typing) return;
+  try {
+    const opened = await openMicrophone(deviceId);
+    if (!isLive(call)) return opened.stop();
+    use(opened);
+    await connection?.replaceTrack(opened);
+    connection?.setSending(!call.muted);
+    view.remark('');
+  } catch (error) {
+    const { what } = explain(microphoneProblem(error));
+    view.remark(what, 'Choose another one under Sound; typing still works.');
+  }
+}
+
+/** @param {unknown} data a frame from the relay */
+function hear(data) {
+  const event = parse(data);
+  if (!event) return;
+  captions.draw(transcript.apply(event));
+  switch (event.kind) {
+    case 'bot-ready':
+      if (event.model) view.showVoice(event.model);
+      happen({ type: 'ready' });
+      break;
+    case 'user-speaking': happen({ type: 'user-speaking', on: event.on && !call.muted }); break;
+    case 'bot-speaking': happen({ type: 'bot-speaking', on: event.on }); break;
+    case 'bot-llm': happen({ type: 'bot-llm', on: event.on }); break;
+    case 'interrupted': happen({ type: 'interrupted' }); break;
+    case 'peer-left': happen({ type: 'left' }); break;
+    case 'renegotiate': void connection?.renegotiate(); break;
+    case 'notice': view.remark(event.text); break;
+    case 'error':
+      if (event.fatal) happen({ type: 'fail', problem: { code: 'relay-error', info: event.text } });
+      else view.remark(event.text);
+      break;
+    default:
+  }
+}
+
+/** @param {MediaStream} stream the model's voice */
+function play(stream) {
+  view.sound.srcObject = stream;
+  meter.theirs(stream);
+  view.sound.play().catch((error) => {
+    if (error?.name === 'NotAllowedError') view.playSound.hidden = false;
+  });
+}
+
+function hangUp() {
+  const early = call.phase === 'asking' || call.phase === 'connecting';
+  if (track) track.enabled = false;
+  view.sound.muted = true;
+  const asked = connection?.hangUp();
+  happen({ type: 'hangup' });
+  if (early || !asked) happen({ type: 'left' });
+}
+
+/** The call is over: give back the microphone, the speaker and the session. */
+function release() {
+  connection?.close();
+  connection = null;
+  use(null);
+  meter.theirs(null);
+  view.sound.srcObject = null;
+  view.sound.muted = false;
+}
+
+function toggleMute() {
+  if (view.mute.disabled) return;
+  happen({ type: 'mute', on: !call.muted });
+  if (track) track.enabled = !call.muted;
+  connection?.setSending(!call.muted && track?.readyState === 'live');
+}
+
+/** @param {SubmitEvent} event */
+function submit(event) {
+  event.preventDefault();
+  const text = view.text.value.trim();
+  if (!text || !connection?.send(sendText(text))) return;
+  view.text.value = '';
+  captions.draw(transcript.typed(text));
+  happen({ type: 'typed' });
+}
+
+/** @param {KeyboardEvent} event */
+function press(event) {
+  const { target, key, ctrlKey, metaKey, altKey, repeat } = event;
+  const writes = target instanceof HTMLInputElement || target instanceof HTMLSelectElement;
+  if (writes || ctrlKey || metaKey || altKey || repeat || key.toLowerCase() !== 'm') return;
+  toggleMute();
+}
+
+/** Before the call: which voice would answer? Without an answer the page stays silent about it. */
+async function askWho() {
+  try {
+    const headers = token() ? { Authorization: `Bearer ${token()}` } : undefined;
+    const health = await (await fetch(new URL('healthz', BASE), { headers })).json();
+    view.showVoice(String(health.modelName ?? ''), String(health.model ?? ''));
+  } catch {
+    // The relay may be restarting; pressing the button will tell.
+  }
+}
+
+view.start.addEventListener('click', () => void start(false));
+view.startTyping.addEventListener('click', () => void start(true));
+view.end.addEventListener('click', hangUp);
+view.mute.addEventListener('click', toggleMute);
+view.typing.addEventListener('submit', submit);
+view.playSound.addEventListener('click', () => {
+  meter.wake();
+  view.sound.play().then(() => { view.playSound.hidden = true; }, () => {});
+});
+document.addEventListener('keydown', press);
+window.addEventListener('pagehide', () => {
+  connection?.goodbye();
+  if (isActive(call)) happen({ type: 'fail', problem: { code: 'left' } });
+});
+window.setInterval(() => happen({ type: 'tick' }), TICK_MS);
+
+const trouble = obstacle();
+if (trouble) happen({ type: 'fail', problem: trouble });
+else meter.show('idle');
+void askWho();

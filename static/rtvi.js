@@ -1,0 +1,139 @@
+/**
+ * The words that page and relay exchange over the data channel: RTVI 2.1 inside SmallWebRTC, as any Pipecat client
+ * speaks it. Builders return the text to send; `parse` turns a frame into an `Incoming`, or null if it is not for us.
+ */
+
+export const VERSION = '2.1.0';
+/** The longest text a person may send, characters: the relay refuses messages over 16 KiB. */
+export const TEXT_MAX = 3_500;
+const LABEL = 'rtvi-ai';
+
+/**
+ * @typedef {{kind: 'bot-output', text: string, segment: string, status: string, ahead: boolean, silent: boolean,
+ *   spokenText: string|null}} BotOutput
+ * @typedef {{kind: 'bot-ready', model: string}
+ *   | {kind: 'user-speaking', on: boolean} | {kind: 'bot-speaking', on: boolean} | {kind: 'bot-llm', on: boolean}
+ *   | {kind: 'user-text', text: string, final: boolean}
+ *   | {kind: 'bot-text', text: string} | BotOutput
+ *   | {kind: 'interrupted'} | {kind: 'peer-left'} | {kind: 'renegotiate'}
+ *   | {kind: 'error', text: string, fatal: boolean} | {kind: 'notice', text: string}} Incoming
+ */
+
+/** @returns {string} eight hex digits, as the JavaScript SDK does */
+export function newId() {
+  const bytes = crypto.getRandomValues(new Uint8Array(4));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
+}
+
+/** @param {string} type @param {object} data @param {string} [id] */
+function envelope(type, data, id = newId()) {
+  return JSON.stringify({ label: LABEL, type, id, data });
+}
+
+/** @param {Record<string, string>} about who we are: `library` at least */
+export function clientReady(about) {
+  return envelope('client-ready', { version: VERSION, about });
+}
+
+/** @param {string} content */
+export function sendText(content) {
+  const options = { run_immediately: true, audio_response: true };
+  return envelope('send-text', { content: content.slice(0, TEXT_MAX), options });
+}
+
+export function disconnectBot() {
+  return envelope('disconnect-bot', {});
+}
+
+/** @param {boolean} enabled does the microphone send? */
+export function trackStatus(enabled) {
+  return JSON.stringify({ type: 'signalling', message: { type: 'trackStatus', receiver_index: 0, enabled } });
+}
+
+/** @param {number} now epoch milliseconds */
+export function ping(now) {
+  return `ping: ${Math.round(now)}`;
+}
+
+/**
+ * @param {unknown} frame what the data channel delivered
+ * @returns {Incoming|null}
+ */
+export function parse(frame) {
+  if (typeof frame !== 'string') return null;
+  /** @type {unknown} */
+  let value;
+  try {
+    value = JSON.parse(frame);
+  } catch {
+    return null;
+  }
+  const message = record(value);
+  if (message.type === 'signalling') return signalling(record(message.message));
+  if (message.label !== LABEL || typeof message.type !== 'string') return null;
+  return conversation(message.type, record(message.data));
+}
+
+/** @param {Record<string, unknown>} message @returns {Incoming|null} */
+function signalling(message) {
+  if (message.type === 'peerLeft') return { kind: 'peer-left' };
+  if (message.type === 'renegotiate') return { kind: 'renegotiate' };
+  return null;
+}
+
+/** @param {string} type @param {Record<string, unknown>} data @returns {Incoming|null} */
+function conversation(type, data) {
+  switch (type) {
+    case 'bot-ready': return { kind: 'bot-ready', model: string(record(data.about).model) };
+    case 'user-started-speaking': return { kind: 'user-speaking', on: true };
+    case 'user-stopped-speaking': return { kind: 'user-speaking', on: false };
+    case 'bot-started-speaking': return { kind: 'bot-speaking', on: true };
+    case 'bot-stopped-speaking': return { kind: 'bot-speaking', on: false };
+    case 'bot-llm-started': return { kind: 'bot-llm', on: true };
+    case 'bot-llm-stopped': return { kind: 'bot-llm', on: false };
+    case 'bot-interrupted': return { kind: 'interrupted' };
+    case 'user-transcription': return { kind: 'user-text', text: string(data.text), final: data.final !== false };
+    case 'bot-llm-text': return { kind: 'bot-text', text: string(data.text) };
+    case 'bot-output': return botOutput(data);
+    case 'error': return { kind: 'error', text: string(data.error) || string(data.message), fatal: data.fatal === true };
+    case 'error-response': return { kind: 'error', text: string(data.error) || string(data.message), fatal: false };
+    case 'server-message': return notice(data);
+    default: return null;
+  }
+}
+
+/**
+ * Protocol 2 says `spoken_status` and perhaps `spoken_progress`; protocol 1 only `spoken`. `ahead` is text that will be
+ * spoken later; `silent` is text that never will be.
+ * @param {Record<string, unknown>} data
+ * @returns {BotOutput}
+ */
+function botOutput(data) {
+  const progress = record(data.spoken_progress);
+  const status = string(data.spoken_status) || 'new';
+  return {
+    kind: 'bot-output',
+    text: string(data.text),
+    segment: typeof data.segment_id === 'number' ? String(data.segment_id) : string(data.segment_id),
+    status,
+    ahead: status === 'new' && (data.will_be_spoken === true || (data.spoken === false && data.will_be_spoken !== false)),
+    silent: data.will_be_spoken === false && data.spoken === false,
+    spokenText: typeof progress.accumulated_text === 'string' ? progress.accumulated_text : null,
+  };
+}
+
+/** @param {Record<string, unknown>} data @returns {Incoming|null} */
+function notice(data) {
+  const text = string(data.info) || string(data.notice);
+  return text ? { kind: 'notice', text } : null;
+}
+
+/** @param {unknown} value @returns {Record<string, unknown>} */
+function record(value) {
+  return typeof value === 'object' && value !== null ? /** @type {Record<string, unknown>} */ (value) : {};
+}
+
+/** @param {unknown} value */
+function string(value) {
+  return typeof value === 'string' ? value : '';
+}

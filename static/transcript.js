@@ -1,0 +1,241 @@
+/**
+ * The conversation as a play script: turns in order, each with what was said, what is only guessed (interim), what is
+ * still to be spoken (ahead), and what an interruption cut off (struck). No DOM; captions.js draws it.
+ *
+ * Gemini gives text in chunks without word times. `bot-llm-text` runs ahead of the voice, `bot-output` keeps pace with
+ * it, so the place in the text is found by counting letters: spaces may differ between the two, letters do not.
+ */
+
+/**
+ * @typedef {object} Turn
+ * @property {number} id
+ * @property {'user'|'model'} who
+ * @property {string[]} said       final text, only ever appended to
+ * @property {string} interim      the user's words so far, may still change
+ * @property {string} ahead        the model's words not spoken yet
+ * @property {string} struck       the model's words that an interruption cut off
+ * @property {boolean} interrupted
+ * @property {boolean} closed
+ * @property {boolean} generated   the model has sent the whole text
+ * @property {boolean} stopped     the voice has fallen silent since
+ * @property {Map<string, number>} counted letters already counted as spoken, by segment
+ */
+
+/** @typedef {import('./rtvi.js').Incoming} Incoming */
+
+export class Transcript {
+  constructor() {
+    /** @type {Turn[]} */
+    this.turns = [];
+    /** @type {Turn|null} */
+    this.user = null;
+    /** @type {Turn|null} */
+    this.model = null;
+    this.hearsActivity = false;
+    /** @type {string[]} */
+    this.typedTexts = [];
+  }
+
+  /**
+   * Take one message in. Returns the turns that look different now.
+   * @param {Incoming} event
+   * @returns {Turn[]}
+   */
+  apply(event) {
+    switch (event.kind) {
+      case 'user-speaking': return event.on ? this.#userStarts() : [];
+      case 'user-text': return event.final ? this.#userFinal(event.text) : this.#userInterim(event.text);
+      case 'bot-llm': return event.on ? this.#replyStarts() : this.#replyGenerated();
+      case 'bot-text': return this.#textAhead(event.text);
+      case 'bot-output': return this.#spoken(event);
+      case 'bot-speaking': return event.on ? this.#voiceStarts() : this.#voiceStops();
+      case 'interrupted': return this.#interrupt();
+      default: return [];
+    }
+  }
+
+  /** What the person typed is final at once. The relay may echo it; the echo is dropped. @param {string} text */
+  typed(text) {
+    this.typedTexts.push(text);
+    if (this.typedTexts.length > 8) this.typedTexts.shift();
+    const turn = this.#add('user');
+    turn.said.push(text);
+    this.user = turn;
+    return [turn];
+  }
+
+  #userStarts() {
+    this.hearsActivity = true;
+    const last = this.turns.at(-1);
+    if (!last || last !== this.user) this.user = this.#add('user');
+    return [];
+  }
+
+  /** @returns {Turn} */
+  #userTurn() {
+    const last = this.turns.at(-1);
+    if (!this.user || (!this.hearsActivity && last?.who === 'model')) this.user = this.#add('user');
+    return this.user;
+  }
+
+  /** @param {string} text */
+  #userInterim(text) {
+    if (!text.trim()) return [];
+    const turn = this.#userTurn();
+    turn.interim = join(turn.said.join(''), text);
+    return [turn];
+  }
+
+  /** @param {string} text */
+  #userFinal(text) {
+    const echo = this.typedTexts.findIndex((typed) => letters(typed) === letters(text));
+    if (echo >= 0) {
+      this.typedTexts.splice(echo, 1);
+      return [];
+    }
+    const turn = this.#userTurn();
+    turn.interim = '';
+    if (text.trim()) turn.said.push(join(turn.said.join(''), text.trim()));
+    return [turn];
+  }
+
+  /** The open turn of the model; a new one if the person has said something since. */
+  #modelTurn() {
+    const since = this.model ? this.turns.slice(this.turns.indexOf(this.model) + 1) : [];
+    const answered = since.some((turn) => turn.said.length > 0 || turn.interim);
+    if (this.model && !this.model.closed && !answered) return this.model;
+    this.model = this.#add('model');
+    return this.model;
+  }
+
+  #replyStarts() {
+    if (!this.model || this.model.closed) return [];
+    this.model.generated = false;
+    return [];
+  }
+
+  #replyGenerated() {
+    if (!this.model || this.model.closed) return [];
+    this.model.generated = true;
+    return this.#closeIfDone();
+  }
+
+  /** @param {string} text */
+  #textAhead(text) {
+    if (!text) return [];
+    const old = this.model;
+    const turn = this.#modelTurn();
+    const before = turn.said.join('') + turn.ahead;
+    turn.ahead += /[.!?…]$/.test(before) && /^\p{Lu}/u.test(text) ? ` ${text}` : text;
+    return this.#andClosed(old, turn);
+  }
+
+  /** @param {import('./rtvi.js').BotOutput} output */
+  #spoken(output) {
+    const open = this.model && !this.model.closed ? this.model : null;
+    if (output.status !== 'new' && !open) return [];
+    const old = this.model;
+    const turn = this.#modelTurn();
+    if (output.ahead) {
+      const known = letters(turn.said.join('') + turn.ahead).endsWith(letters(output.text));
+      if (!known && !turn.ahead) turn.ahead = join(turn.said.join(''), output.text);
+      turn.counted.set(output.segment, 0);
+    } else {
+      const text = output.status === 'in-progress' ? output.spokenText ?? '' : output.text;
+      const already = output.segment ? turn.counted.get(output.segment) ?? 0 : 0;
+      advance(turn, dropLetters(text, already));
+      if (output.segment) turn.counted.set(output.segment, Math.max(already, letters(text).length));
+    }
+    return this.#andClosed(old, turn);
+  }
+
+  #voiceStarts() {
+    if (this.model) this.model.stopped = false;
+    return [];
+  }
+
+  #voiceStops() {
+    if (!this.model || this.model.closed) return [];
+    this.model.stopped = true;
+    return this.#closeIfDone();
+  }
+
+  #closeIfDone() {
+    const turn = this.model;
+    return turn && turn.generated && turn.stopped ? close(turn) : [];
+  }
+
+  #interrupt() {
+    const turn = this.model;
+    if (!turn || turn.closed) return [];
+    turn.struck = turn.ahead;
+    turn.ahead = '';
+    turn.interrupted = true;
+    turn.closed = true;
+    return [turn];
+  }
+
+  /** A turn that gave way to the next one was spoken to its end. @param {Turn|null} old @param {Turn} turn */
+  #andClosed(old, turn) {
+    return old && old !== turn && !old.closed ? [...close(old), turn] : [turn];
+  }
+
+  /** @param {'user'|'model'} who @returns {Turn} */
+  #add(who) {
+    const turn = {
+      id: this.turns.length, who, said: [], interim: '', ahead: '', struck: '', interrupted: false,
+      closed: false, generated: false, stopped: false, counted: new Map(),
+    };
+    this.turns.push(turn);
+    return turn;
+  }
+}
+
+/** @param {Turn} turn @returns {Turn[]} */
+function close(turn) {
+  if (turn.ahead) turn.said.push(turn.ahead);
+  turn.ahead = '';
+  turn.closed = true;
+  return [turn];
+}
+
+/**
+ * Move `text` from what is ahead to what was said; what the page did not know about is taken as it comes.
+ * @param {Turn} turn
+ * @param {string} text
+ */
+function advance(turn, text) {
+  const wanted = letters(text).length;
+  if (!wanted) return;
+  let end = 0;
+  let passed = 0;
+  while (end < turn.ahead.length && (passed < wanted || /\s/.test(turn.ahead[end] ?? ''))) {
+    if (!/\s/.test(turn.ahead[end] ?? '')) passed += 1;
+    end += 1;
+  }
+  let piece = turn.ahead.slice(0, end);
+  turn.ahead = turn.ahead.slice(end);
+  if (passed < wanted) piece += join(turn.said.join('') + piece, dropLetters(text, passed));
+  turn.said.push(piece);
+}
+
+/** @param {string} text */
+function letters(text) {
+  return text.replace(/\s+/g, '');
+}
+
+/** `text` without its first `count` letters. @param {string} text @param {number} count */
+function dropLetters(text, count) {
+  let at = 0;
+  for (let passed = 0; at < text.length && passed < count; at += 1) {
+    if (!/\s/.test(text[at] ?? '')) passed += 1;
+  }
+  return text.slice(at);
+}
+
+/** `next` with the space it needs after `before`. @param {string} before @param {string} next */
+function join(before, next) {
+  const needless = !before || /\s$/.test(before) || /^[\s.,;:!?…'’)\]。，、？！]/.test(next)
+    || /[\u3000-\u9fff\uff00-\uffef]$/.test(before);
+  return needless ? next : ` ${next}`;
+}

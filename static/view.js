@@ -1,0 +1,115 @@
+/** What the page shows for a call: every element's words and visibility follow from the state, in one place. */
+
+import { isActive, isLive, stateName, words } from './call.js';
+import { explain } from './problems.js';
+
+/** @typedef {import('./call.js').Call} Call */
+
+/**
+ * @template {Element} T
+ * @param {string} id
+ * @param {new (...args: any[]) => T} type
+ * @returns {T}
+ */
+export function element(id, type) {
+  const found = document.getElementById(id);
+  if (!(found instanceof type)) throw new Error(`#${id} is missing`);
+  return found;
+}
+
+/** How long a remark that does not end the call stays, ms. */
+const REMARK_MS = 12_000;
+
+export class View {
+  state = element('state', HTMLElement);
+  voice = element('voice', HTMLElement);
+  captions = element('captions', HTMLElement);
+  what = element('problem-what', HTMLElement);
+  next = element('problem-next', HTMLElement);
+  gate = element('gate', HTMLElement);
+  lede = element('lede', HTMLElement);
+  start = element('start', HTMLButtonElement);
+  startTyping = element('start-typing', HTMLButtonElement);
+  playSound = element('play-sound', HTMLButtonElement);
+  typing = element('typing', HTMLFormElement);
+  text = element('text', HTMLInputElement);
+  send = element('send', HTMLButtonElement);
+  controls = element('controls', HTMLElement);
+  mute = element('mute', HTMLButtonElement);
+  end = element('end', HTMLButtonElement);
+  sound = element('sound', HTMLAudioElement);
+  canvas = element('disc', HTMLCanvasElement);
+  level = element('level', HTMLElement);
+  microphone = element('microphone', HTMLSelectElement);
+  speaker = element('speaker', HTMLSelectElement);
+  speakerRow = element('speaker-row', HTMLElement);
+  #remark = { what: '', next: '' };
+  #remarkTimer = 0;
+  /** @type {import('./problems.js').Explanation|null} */ #problem = null;
+  #voice = '';
+
+  /** @param {Call} call @param {boolean} hasCaptions */
+  show(call, hasCaptions) {
+    const root = document.documentElement;
+    const active = isActive(call);
+    root.dataset.state = stateName(call);
+    root.dataset.muted = String(call.muted);
+    put(this.state, words(call));
+    this.captions.hidden = !(isLive(call) || hasCaptions);
+    this.gate.hidden = active;
+    this.lede.hidden = call.phase !== 'idle';
+    put(this.start, call.phase === 'idle' ? 'Start talking' : 'Start again');
+    this.controls.hidden = !active;
+    this.typing.hidden = !isLive(call);
+    this.text.disabled = this.send.disabled = call.phase !== 'live';
+    this.mute.disabled = !isLive(call) || call.typing;
+    this.end.disabled = call.phase === 'ending';
+    this.mute.setAttribute('aria-pressed', String(call.muted));
+    if (!isLive(call)) this.playSound.hidden = true;
+    this.#showProblem(call);
+  }
+
+  /** @param {Call} call */
+  #showProblem(call) {
+    this.#problem = call.problem && explain(call.problem);
+    this.startTyping.hidden = !(call.phase === 'error' && this.#problem?.canType);
+    this.#say();
+  }
+
+  /**
+   * Something worth saying that does not end the call.
+   * @param {string} what
+   * @param {string} [next]
+   */
+  remark(what, next = '') {
+    window.clearTimeout(this.#remarkTimer);
+    if (what) this.#remarkTimer = window.setTimeout(() => this.remark(''), REMARK_MS);
+    this.#remark = { what, next };
+    this.#say();
+  }
+
+  /** What ended the call outlasts and outranks any remark. */
+  #say() {
+    const shown = this.#problem ?? this.#remark;
+    put(this.what, shown.what);
+    put(this.next, shown.next);
+  }
+
+  /**
+   * Which voice answers, in words.
+   * @param {string} name of the model, or ''
+   * @param {string} [model] which kind of voice; the last one known if the relay does not say
+   */
+  showVoice(name, model = this.#voice) {
+    this.#voice = model;
+    const named = name ? ` · ${name.replace(/^models\//, '')}` : '';
+    if (model === 'gemini') put(this.voice, `Gemini Live${named}`);
+    else if (model === 'local') put(this.voice, 'No key is set: the stand-in answers and repeats your words');
+    else if (model === 'url') put(this.voice, `A model of the owner’s choice${named}`);
+  }
+}
+
+/** Writes only what differs, so that live regions stay quiet. @param {HTMLElement} target @param {string} text */
+function put(target, text) {
+  if (target.textContent !== text) target.textContent = text;
+}
