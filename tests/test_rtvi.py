@@ -1,0 +1,322 @@
+"""What the browser may say, and how the relay phrases what it says."""
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from relay import phrases
+from relay.rtvi import (
+    BURST_MESSAGES,
+    MAX_DEPTH,
+    MAX_ID,
+    MAX_MESSAGE,
+    MAX_REFUSED,
+    MESSAGES_PER_SECOND,
+    OVERSIZE_WEIGHT,
+    REFUSED_MEMORY,
+    ClientMessage,
+    ClientReady,
+    FloodGate,
+    Ignored,
+    Malformed,
+    Ping,
+    SendText,
+    Verdict,
+    read,
+)
+
+VECTORS: Final = json.loads((Path(__file__).parent / "vectors" / "rtvi.json").read_text())
+SAID: Final = VECTORS["said"]
+PHRASED: Final = VECTORS["phrased"]
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=12,
+)
+
+
+# -- what the browser says ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("row", SAID, ids=lambda row: json.dumps(row["frame"])[:70])
+def test_each_frame_is_what_the_vectors_say_as_text_and_as_bytes(row: dict[str, Any]) -> None:
+    text = json.dumps(row["frame"])
+    for frame in (text, text.encode()):
+        said = read(frame)
+        assert type(said).__name__ == row["is"]
+        assert {name: getattr(said, name) for name in row["with"]} == row["with"]
+
+
+def test_ping_needs_no_json() -> None:
+    assert read("ping: 1780000000000") == read(b"ping: 1780000000000") == Ping()
+
+
+def test_bytes_that_are_no_text_are_malformed() -> None:
+    assert read(b"\xff\xfe{}") == Malformed("", "The message is not JSON")
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "9" * 5000])
+def test_numbers_that_json_cannot_say_are_malformed(number: str) -> None:
+    frame = '{"label":"rtvi-ai","type":"disconnect-bot","id":"a","data":{"x":0}}'
+    assert not isinstance(read(frame), Malformed)
+    assert isinstance(read(frame.replace("0", number)), Malformed)
+
+
+def test_a_message_of_the_limit_is_read_and_one_byte_more_is_not() -> None:
+    def message(size: int) -> str:
+        body = {"label": "rtvi-ai", "type": "send-text", "id": "a", "data": {"content": ""}}
+        body["data"] = {"content": "x" * (size - len(json.dumps(body)))}
+        return json.dumps(body)
+
+    assert isinstance(read(message(MAX_MESSAGE)), SendText)
+    for frame in (message(MAX_MESSAGE + 1), message(MAX_MESSAGE + 1).encode()):
+        said = read(frame)
+        assert isinstance(said, Malformed)
+        assert said.oversize
+
+
+def test_the_limit_counts_bytes_and_not_characters() -> None:
+    said = read('"' + "ü" * (MAX_MESSAGE // 2) + '"')
+    assert isinstance(said, Malformed)
+    assert said.oversize
+
+
+def nested(levels: int) -> str:
+    return '{"label":"rtvi-ai","type":"client-message","id":"a","data":{"t":"x","d":%s}}' % (
+        "[" * (levels - 2) + "]" * (levels - 2)
+    )
+
+
+def test_nesting_is_read_to_the_limit_and_no_deeper_and_the_id_is_kept() -> None:
+    assert isinstance(read(nested(MAX_DEPTH)), ClientMessage)
+    said = read(nested(MAX_DEPTH + 1))
+    assert isinstance(said, Malformed)
+    assert (said.id, said.oversize) == ("a", True)
+
+
+def test_nesting_that_would_break_a_parser_is_only_malformed() -> None:
+    said = read("[" * MAX_MESSAGE)
+    assert isinstance(said, Malformed)
+
+
+def test_an_id_longer_than_any_client_sends_is_not_repeated() -> None:
+    said = read(json.dumps({"label": "rtvi-ai", "type": "sing", "id": "x" * (MAX_ID + 1)}))
+    assert isinstance(said, Malformed)
+    assert said.id == ""
+
+
+def test_the_words_of_a_message_are_not_in_its_repr() -> None:
+    said = read(json.dumps({"label": "rtvi-ai", "type": "send-text", "id": "a", "data": {"content": "canary"}}))
+    assert "canary" not in repr(said)
+    assert "canary" not in repr(read(json.dumps({"label": "rtvi-ai", "type": "canary", "id": "a"})))
+
+
+@given(st.binary() | st.text() | values.map(json.dumps))
+def test_any_frame_is_said_or_malformed_and_never_raises(frame: bytes | str) -> None:
+    said = read(frame)
+    if isinstance(said, Malformed):
+        fault_free(phrases.complaint(said))
+
+
+@given(
+    st.sampled_from(
+        [row["frame"]["type"] for row in SAID if isinstance(row["frame"], dict) and "type" in row["frame"]]
+    ),
+    values,
+)
+def test_any_data_of_any_known_type_is_said_or_malformed(kind: str, data: Any) -> None:
+    said = read(json.dumps({"label": "rtvi-ai", "type": kind, "id": "a", "data": data, "message": data}))
+    if isinstance(said, Malformed):
+        assert phrases.complaint(said)["type"] in ("error", "error-response")
+    if kind == "client-ready" and not isinstance(said, Malformed):
+        assert isinstance(said, ClientReady)
+
+
+# -- how much it may say --------------------------------------------------------------------------------------
+
+
+def test_a_burst_passes_and_then_the_rate_does() -> None:
+    gate = FloodGate()
+    assert [gate.allow(5.0) for _ in range(int(BURST_MESSAGES))] == [Verdict.PASS] * int(BURST_MESSAGES)
+    assert gate.allow(5.0) is Verdict.TELL
+    steady = [gate.allow(5.0 + 1.001 * n / MESSAGES_PER_SECOND) for n in range(1, 500)]
+    assert set(steady) == {Verdict.PASS}
+
+
+def test_a_flood_is_told_once_and_then_closes_the_session() -> None:
+    gate = FloodGate()
+    verdicts = [gate.allow(n / 5000) for n in range(5000)]
+    assert verdicts.count(Verdict.TELL) == 1
+    first, closed = verdicts.index(Verdict.TELL), verdicts.index(Verdict.CLOSE)
+    assert verdicts[:first] == [Verdict.PASS] * first
+    refused = [verdict for verdict in verdicts[: closed + 1] if verdict is not Verdict.PASS]
+    assert len(refused) == MAX_REFUSED
+
+
+def test_refusals_are_forgotten_after_a_quiet_while() -> None:
+    gate = FloodGate()
+    now = 0.0
+    for _ in range(5):
+        verdicts = [gate.allow(now) for _ in range(int(BURST_MESSAGES) + MAX_REFUSED - 1)]
+        assert verdicts.count(Verdict.TELL) == 1
+        assert Verdict.CLOSE not in verdicts
+        now += REFUSED_MEMORY + 0.001
+
+
+def test_messages_over_a_limit_weigh_more() -> None:
+    gate = FloodGate()
+    verdicts = [gate.refuse(n * 1.0) for n in range(MAX_REFUSED // OVERSIZE_WEIGHT)]
+    assert verdicts[0] is Verdict.TELL
+    assert set(verdicts[1:-1]) == {Verdict.DROP}
+    assert verdicts[-1] is Verdict.CLOSE
+
+
+def test_a_clock_that_stands_still_or_steps_back_gives_nothing_away() -> None:
+    gate = FloodGate()
+    passed = sum(gate.allow(now) is Verdict.PASS for now in [10.0, 9.0, 10.0, 9.0] * 50)
+    assert passed == BURST_MESSAGES
+
+
+# -- what the relay says --------------------------------------------------------------------------------------
+
+REQUEST: Final = ClientMessage("8f3a91c2", "set-language")
+SAYINGS: Final[dict[str, Callable[[], Any]]] = {
+    "bot-ready": lambda: phrases.welcome(ClientReady("8f3a91c2", "2.0.0"), "1.0.0")[-1],
+    "error": lambda: phrases.error("The model cannot be reached."),
+    "error-response": lambda: phrases.complaint(Malformed("8f3a91c2", "Unsupported type sing")),
+    "server-response": lambda: phrases.server_response(REQUEST, {"ok": True}),
+    "server-message": lambda: phrases.server_message({"kind": "session-expiring", "seconds": 60}),
+    "append-to-context-result": lambda: phrases.append_to_context_result("8f3a91c2"),
+    "peer-left": phrases.peer_left,
+    "user-transcription": lambda: phrases.user_transcription(
+        "hello there", "2026-01-01T00:00:00.000+00:00", final=True
+    ),
+    "user-llm-text": lambda: phrases.user_llm_text("hello there"),
+    "bot-llm-text": lambda: phrases.bot_llm_text("Hi, I am "),
+    "bot-transcription": lambda: phrases.bot_transcription("Hi, I am a bot."),
+    "bot-tts-text": lambda: phrases.bot_tts_text("Hi, I am a bot."),
+    "bot-output": lambda: phrases.bot_output("Hi, I am a bot.", 1),
+    "bot-output of generation 1": lambda: phrases.bot_output("Hi, I am a bot.", 1, generation=1),
+    "metrics of time": lambda: phrases.metrics_ttfb(0.42, "models/gemini-live"),
+    "metrics of tokens": lambda: phrases.metrics_tokens(10, 20, 30, reasoning_tokens=0),
+    "llm-function-call-started": lambda: phrases.function_call("fc-7")[0],
+    "llm-function-call-in-progress": lambda: phrases.function_call("fc-7")[1],
+    "llm-function-call-stopped": lambda: phrases.function_call_stopped("fc-7"),
+    "user-started-speaking": lambda: phrases.USER_STARTED_SPEAKING,
+    "bot-interrupted": lambda: phrases.BOT_INTERRUPTED,
+}
+
+
+@pytest.mark.parametrize("name", PHRASED)
+def test_each_message_is_phrased_as_the_vectors_say(name: str) -> None:
+    assert json.loads(phrases.encode(SAYINGS[name]())) == PHRASED[name]
+
+
+def no_null(value: object) -> bool:
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and no_null(inner) for key, inner in value.items())
+    if isinstance(value, list):
+        return all(map(no_null, value))
+    return value is not None and not (isinstance(value, float) and not math.isfinite(value))
+
+
+def fault_free(message: phrases.Message) -> None:
+    """One text frame, strict JSON and UTF-8, without a null, its data an object or not there."""
+    text = phrases.encode(message)
+    text.encode()
+    back = json.loads(text)
+    assert no_null(back)
+    assert back["type"]
+    assert isinstance(back.get("data", {}), dict)
+    if back["type"] == "signalling":
+        assert back.keys() == {"type", "message"}
+    else:
+        assert back["label"] == "rtvi-ai"
+        assert back.keys() <= {"label", "type", "id", "data"}
+        assert back.get("id") != ""
+
+
+@given(values, st.dictionaries(st.text(), values), st.text(), st.text(), st.integers(0), st.booleans())
+def test_nothing_the_relay_can_say_holds_a_null(
+    d: Any, data: dict[str, Any], text: str, id_: str, number: int, flag: bool
+) -> None:
+    for message in (
+        *phrases.welcome(ClientReady(id_, "7.1.0" if flag else "1.2.0"), text, data),
+        *phrases.function_call(id_),
+        phrases.complaint(Malformed(id_, text)),
+        phrases.error(text, fatal=flag, code=id_),
+        phrases.error_response(id_, text),
+        phrases.server_response(ClientMessage(id_, text), d),
+        phrases.server_message(data),
+        phrases.append_to_context_result(id_, text),
+        phrases.peer_left(),
+        phrases.user_transcription(text, text, final=flag),
+        phrases.user_llm_text(text),
+        phrases.bot_llm_text(text),
+        phrases.bot_transcription(text),
+        phrases.bot_tts_text(text),
+        phrases.bot_output(text, number, spoken=flag),
+        phrases.bot_output(text, number, spoken=flag, generation=1),
+        phrases.metrics_ttfb(number / 7, text),
+        phrases.metrics_tokens(number, number, number, reasoning_tokens=number),
+        phrases.function_call_stopped(id_, cancelled=flag),
+        *(value for name, value in vars(phrases).items() if name.endswith(("_SPEAKING", "STARTED", "STOPPED"))),
+        phrases.BOT_INTERRUPTED,
+    ):
+        fault_free(message)
+
+
+def test_a_lone_half_of_a_character_does_not_break_the_frame() -> None:
+    request = read('{"label":"rtvi-ai","type":"client-message","id":"a","data":{"t":"x","d":"\\ud800"}}')
+    assert isinstance(request, ClientMessage)
+    assert json.loads(phrases.encode(phrases.server_response(request, request.d)).encode())["data"]["d"] == "?"
+
+
+@pytest.mark.parametrize("version", ["2.0.0", "2.1.0", "2.9.9"])
+def test_a_client_of_our_generation_hears_our_version(version: str) -> None:
+    (ready,) = phrases.welcome(ClientReady("a", version), "1.0.0")
+    assert (ready["type"], ready["id"], ready["data"]["version"]) == ("bot-ready", "a", phrases.VERSION)
+
+
+def test_a_client_of_generation_1_hears_its_own_version() -> None:
+    (ready,) = phrases.welcome(ClientReady("a", "1.2.0"), "1.0.0")
+    assert ready["data"]["version"] == "1.2.0"
+
+
+@pytest.mark.parametrize("version", ["", "0.3.0", "3.0.0"])
+def test_a_doubtful_version_is_told_so_first_and_welcomed_all_the_same(version: str) -> None:
+    doubt, ready = phrases.welcome(ClientReady("a", version), "1.0.0")
+    assert (doubt["type"], doubt["id"]) == ("error-response", "a")
+    assert doubt["data"]["error"] == f"Client version {version or 'unknown'}. Compatibility issues may occur."
+    assert (ready["type"], ready["id"], ready["data"]["version"]) == ("bot-ready", "a", phrases.VERSION)
+
+
+def test_who_sent_no_id_is_told_by_an_error_that_is_not_fatal() -> None:
+    message = phrases.complaint(cast(Malformed, read("nonsense")))
+    assert (message["type"], message["data"]["fatal"]) == ("error", False)
+    assert "id" not in message
+
+
+def test_an_answer_without_content_leaves_it_out() -> None:
+    assert phrases.server_response(REQUEST)["data"] == {"t": "set-language"}
+
+
+def test_only_interim_words_may_be_dropped() -> None:
+    assert phrases.droppable(phrases.user_transcription("hel", "", final=False))
+    assert not phrases.droppable(phrases.user_transcription("hello", "", final=True))
+    assert not any(phrases.droppable(saying()) for saying in SAYINGS.values())
+
+
+def test_another_label_is_somebody_elses() -> None:
+    assert read('{"label":"x","type":"y"}') == Ignored()
+
+
+def test_our_own_version_is_of_generation_2() -> None:
+    assert ClientReady("a", phrases.VERSION).major == 2
