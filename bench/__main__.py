@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from bench import report
 from bench.helper import Helper, available
-from bench.process import Relay
+from bench.process import Relay, cpu
 from bench.report import Row
 
 WINDOWS: Final = 4  # a run is cut in windows; min and median are over them
@@ -31,6 +31,7 @@ BATCHING: Final = 20.0  # ms that batching may add
 DOWNLINK_P50: Final = 1.0  # ms, first model byte → first RTP
 OFFER_P50: Final = 60.0  # ms
 START: Final = 1.5  # s
+BEHIND: Final = 0.5  # packets a second fewer than 50: the relay does not keep up, and its processor figure is void
 QUIET_CPU: Final = 0.4  # % of a core
 MEMORY: Final = 1.0  # MB per call
 
@@ -81,24 +82,33 @@ class Bench:
         await self.client.ask("talk", what="speech")
         await asyncio.sleep(WARM_UP)
         threads = self.relay.threads()
+        own_before = [cpu(helper.pid) for helper in (self.client, self.model)]
         target = CPU_PER_CALL if calls >= 20 and not captions else None
         self.say(f"{label}: processor per call", await self.cpu(calls, seconds), "%", target)
+        own = [
+            100 * (cpu(helper.pid) - spent) / calls / seconds
+            for helper, spent in zip((self.client, self.model), own_before, strict=True)
+        ]
         busy = [
             name
             for name, spent in self.relay.threads().items()
             if name != self.relay.process.pid and spent - threads.get(name, 0.0) > WORKING * seconds
         ]
         await self.client.ask("probe", port=self.probe)
-        own = [delay / 1e6 for delay in await self.model.ask("probed")]
+        probed = [delay / 1e6 for delay in await self.model.ask("probed")]
         taken = await self.client.ask("take")
         heard = await self.model.ask("heard", step=report.STEP) if calls == DELAY_CALLS else []
         await self.hang_up()
         gaps = [report.percentile(report.gaps(call["got"]), 0.99) for call in taken]
-        self.say(f"{label}: RTP gap p99 at the client", gaps, "ms")
+        up = min(report.rate(call["sent"]) for call in taken)
+        down = min(report.rate([packet[0] for packet in call["got"]]) for call in taken)
+        self.say(f"{label}: RTP gap p99 at the client", gaps, "ms", None, f"{up:.1f} packets/s up, {down:.1f} down")
+        self.say(f"{label}: RTP packets a second short of 50", [50 - down], "", BEHIND)
         self.say(f"{label}: RTP packets lost", [float(sum(report.lost(call["got"]) for call in taken))], "")
         self.say(f"{label}: working threads besides the loop", [float(len(busy))], "", 0.0)
+        self.say(f"({label}: the bench's client per call)", own[:1], "%", None, f"its model {own[1]:.2f}")
         if heard:
-            self._delays(taken, heard, own)
+            self._delays(taken, heard, probed)
         if calls >= 20 and not captions:
             self.say("offer → answer", [statistics.median(offers)], "ms", OFFER_P50, f"max {max(offers):.0f}")
 

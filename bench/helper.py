@@ -37,6 +37,10 @@ class Helper:
             raise RuntimeError(f"{what}: {answer['error']}")
         return answer["answer"]
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     async def stop(self) -> None:
         if self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):

@@ -33,7 +33,12 @@ class Relay:
         arguments += ["--ice-address", "127.0.0.1", "--log-level", "warning", *extra]
         began = time.monotonic()
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", module, *arguments, env=os.environ | {"GEMINI_API_KEY": "bench"}, stdout=2
+            sys.executable,
+            "-m",
+            module,
+            *arguments,
+            env=os.environ | {"GEMINI_API_KEY": "the-bench-has-none"},
+            stdout=2,
         )
         pin(process.pid, processor)
         base = f"http://127.0.0.1:{port}"
@@ -55,7 +60,7 @@ class Relay:
 
     def cpu(self) -> float:
         """Processor seconds so far, user and system."""
-        return sum(_ticks(self._proc / "stat"))
+        return cpu(self.process.pid)
 
     def threads(self) -> dict[int, float]:
         """Processor seconds of every thread."""
@@ -78,6 +83,11 @@ async def stop(process: asyncio.subprocess.Process) -> None:
         except TimeoutError:
             process.kill()
     await process.wait()
+
+
+def cpu(pid: int) -> float:
+    """Processor seconds of a process so far, user and system."""
+    return sum(_ticks(Path(f"/proc/{pid}/stat")))
 
 
 def _ticks(stat: Path) -> tuple[float, float]:

@@ -117,6 +117,11 @@ def gaps(got: Sequence[tuple[int, int, int, int]]) -> list[float]:
     return [step for step in steps if step < LARGEST_PAUSE]
 
 
+def rate(stamps: Sequence[int]) -> float:
+    """Packets a second."""
+    return (len(stamps) - 1) / (stamps[-1] - stamps[0]) * 1e9 if len(stamps) > 1 else 0.0
+
+
 def lost(got: Sequence[tuple[int, int, int, int]]) -> int:
     """Sequence numbers that are missing between the first packet and the last."""
     if not got:
