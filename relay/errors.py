@@ -36,6 +36,10 @@ FAULTS: Final[dict[str, Fault]] = {
     "unknown-peer": Fault(410, "That connection has ended. Start a new call."),
     "not-found": Fault(404, "There is nothing at this address."),
     "method-not-allowed": Fault(405, "This address does not take that method."),
+    "bad-http": Fault(400, "The request is not valid HTTP."),
+    "request-timeout": Fault(408, "The request took longer than 10 seconds to arrive. Try again."),
+    "setting-refused": Fault(400, "The request asks for a setting that only the relay's owner may choose."),
+    "too-many-starts": Fault(429, "Too many calls were started from this address. Wait a minute and try again."),
     "too-many-calls": Fault(503, "All lines are busy. Try again in a moment.", logging.WARNING),
     "connect-timeout": Fault(504, "The call did not connect in 15 seconds. A firewall or VPN may block UDP."),
     "peer-lost": Fault(410, "The connection to the browser was lost."),
@@ -55,13 +59,23 @@ FAULTS: Final[dict[str, Fault]] = {
 
 
 class RelayError(Exception):
-    """A fault with a stable `code` from `FAULTS`; `detail` is for the log alone and holds no secret."""
+    """A fault with a stable `code` from `FAULTS`.
 
-    def __init__(self, code: str, detail: str = "") -> None:
+    `detail` is for the log alone and holds no secret. `hint` is shown to the caller beside the sentence, so it
+    is made of our own words only (the name of a field, say). `retry_after` is in whole seconds, 0 for none.
+    """
+
+    def __init__(self, code: str, detail: str = "", *, hint: str = "", retry_after: int = 0) -> None:
         self.code = code
         self.fault = FAULTS[code]
         self.detail = detail
+        self.hint = hint
+        self.retry_after = retry_after
         super().__init__(f"{code}: {detail}" if detail else code)
+
+    def told(self) -> dict[str, str]:
+        """The body of every HTTP error: JS shows `info`, others `detail`; nothing foreign is in either."""
+        return {"code": self.code, "info": self.fault.sentence, "detail": self.hint or self.fault.sentence}
 
 
 class OurBug(RelayError):

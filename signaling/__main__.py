@@ -1,0 +1,187 @@
+"""`python -m signaling` and `gemini-relay`: read the settings, start, print one address, run until told to stop."""
+
+import asyncio
+import contextlib
+import errno
+import io
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import MutableMapping
+from pathlib import Path
+
+from relay.config import WILDCARDS, Config, ConfigError, load
+from signaling import logs
+from signaling.model import StandIn, StandInFailed, Studio, load_agent
+
+log = logging.getLogger("signaling")
+
+
+def main() -> int:
+    """The whole process; the exit code is 0 after a wanted stop, 2 for wrong settings, 1 for a failure of ours."""
+    try:
+        read_env_file(Path(".env"), os.environ)
+        config = load(sys.argv[1:], os.environ)
+        logs.start(config.log_level, filter(None, (config.api_key, config.access_token)))
+        asyncio.run(run(config))
+    except ConfigError as exc:
+        print(exc, file=sys.stderr)
+        return 2
+    except StandInFailed as exc:
+        print(exc, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:  # before the handler stood
+        pass
+    except Exception:
+        log.critical("the relay cannot go on", exc_info=True)
+        return 1
+    return 0
+
+
+def read_env_file(path: Path, environ: MutableMapping[str, str]) -> None:
+    """Put what `.env` says into `environ`, where that says nothing; a file that cannot be read stops the start."""
+    if not path.exists():
+        return
+    from dotenv import dotenv_values
+    from dotenv.parser import parse_stream
+
+    try:
+        text = path.read_text(encoding="utf-8")
+        for line in parse_stream(io.StringIO(text)):
+            if line.error:
+                raise ConfigError(f"{path} cannot be understood in line {line.original.line}.")
+        for name, value in dotenv_values(stream=io.StringIO(text)).items():
+            environ.setdefault(name, value or "")
+    except (OSError, ValueError):
+        raise ConfigError(f"{path} cannot be read: it must be a text file of NAME=value lines.") from None
+
+
+async def run(config: Config) -> None:
+    """From settings to a served address, until SIGINT or SIGTERM; then everything is closed."""
+    stop = stop_on_signals()
+    async with contextlib.AsyncExitStack() as stack:
+        standin: StandIn | None = None
+        if config.model == "local":
+            standin = StandIn()  # first of all, so that it starts while we import
+            stack.push_async_callback(standin.close)
+            await standin.start()
+        sockets = listen(config)
+        for sock in sockets:
+            stack.callback(sock.close)
+        check_ice_addresses(config)
+        studio = Studio(config, standin, load_agent(config.agent) if config.agent else None)
+        stack.push_async_callback(studio.close)
+        from signaling.app import House, serving  # aiohttp takes half of the start
+        from signaling.registry import Registry
+
+        house = House(
+            config=config, maker=studio.maker, registry=Registry(), model_well=lambda: studio.well,
+            media=lambda: studio.tier,
+        )  # fmt: skip
+        await stack.enter_async_context(serving(house, sockets))
+        if standin is not None:
+            await standin.ready()
+        warn(config)
+        log.info("listening on %s, the model is %s", where(config, sockets[0]), config.speaker)
+        print(f"Ready. Open {link(config, sockets[0])}", flush=True)
+        await until_stopped(stop, studio)
+        log.info("stopping")
+
+
+async def until_stopped(stop: asyncio.Event, studio: Studio) -> None:
+    """Wait for the signal; a warm-up that fails is one too, because no call could ever be made."""
+    stopped = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait((stopped, studio.warm_up()), return_when=asyncio.FIRST_COMPLETED)
+        if not stop.is_set():
+            await studio.warm_up()
+            await stopped
+    finally:
+        stopped.cancel()
+
+
+def stop_on_signals() -> asyncio.Event:
+    """An event that SIGINT and SIGTERM set."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        try:
+            loop.add_signal_handler(number, stop.set)
+        except NotImplementedError:  # Windows
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
+    return stop
+
+
+def listen(config: Config) -> list[socket.socket]:
+    """Listening sockets on every address of the host; `ConfigError` says why there are none."""
+    sockets: list[socket.socket] = []
+    try:
+        found = socket.getaddrinfo(config.host, config.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        for family, _, _, _, address in dict.fromkeys(found):
+            sock = socket.socket(family, socket.SOCK_STREAM)
+            sockets.append(sock)
+            sock.setblocking(False)
+            if os.name == "posix":
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            # with port 0 every further address takes the port that the first one got
+            port = config.port or (sockets[0].getsockname()[1] if len(sockets) > 1 else 0)
+            sock.bind((address[0], port, *address[2:]))
+            sock.listen()
+    except OSError as exc:
+        for sock in sockets:
+            sock.close()
+        raise ConfigError(_why_not(config, exc)) from None
+    return sockets
+
+
+def _why_not(config: Config, exc: OSError) -> str:
+    if exc.errno == errno.EADDRINUSE:
+        return f"Port {config.port} on {config.host} is in use: choose another with --port."
+    if exc.errno == errno.EACCES:
+        return f"Port {config.port} on {config.host} needs more rights: choose one above 1023 with --port."
+    if isinstance(exc, socket.gaierror) or exc.errno == errno.EADDRNOTAVAIL:
+        return f"--host {config.host} is not an address of this machine."
+    return f"The relay cannot listen on {config.host}, port {config.port}: {exc.strerror}."
+
+
+def check_ice_addresses(config: Config) -> None:
+    """Each `--ice-address` must be one of ours, or no call would ever connect."""
+    for text in config.ice_addresses:
+        family = socket.AF_INET6 if ":" in text else socket.AF_INET
+        try:
+            with socket.socket(family, socket.SOCK_DGRAM) as probe:
+                probe.bind((text, 0))
+        except OSError:
+            raise ConfigError(f"--ice-address {text} is not an address of this machine.") from None
+
+
+def where(config: Config, sock: socket.socket) -> str:
+    """The address as a link without any secret."""
+    if config.public_url:
+        return config.public_url
+    host = "localhost" if config.host in WILDCARDS else config.host
+    return f"http://{f'[{host}]' if ':' in host else host}:{sock.getsockname()[1]}"
+
+
+def link(config: Config, sock: socket.socket) -> str:
+    """What the owner opens; the token stands in the fragment, which browsers send to nobody."""
+    token = f"/#token={config.access_token.reveal()}" if config.access_token is not None else ""
+    return where(config, sock) + token
+
+
+def warn(config: Config) -> None:
+    """What is allowed but probably not meant."""
+    if config.public_url and not config.trusted_proxies:
+        log.warning("--public-url without --trusted-proxy: all callers share one rate limit, the proxy's")
+    if config.public_url and config.access_token is None:
+        log.warning("--public-url without --access-token: whoever reaches the proxy may spend your key")
+    if config.model == "gemini" and config.api_key and config.gemini_url.startswith("ws://"):
+        log.warning("--gemini-url has no TLS: the key travels in the clear")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

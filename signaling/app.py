@@ -1,0 +1,183 @@
+"""The route table and what every request passes: errors in words, then host and origin, then the route."""
+
+import asyncio
+import contextlib
+import logging
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from relay.config import Config, is_loopback
+from relay.errors import OurBug, RelayError
+from signaling import pages
+from signaling.admission import Admission, Policy
+from signaling.connections import Connections, fault_of, head_arrived, told
+from signaling.health import Health
+from signaling.offers import CLIENT_ADDRESS, MAX_BODY_BYTES, Offers
+from signaling.registry import MakeCall, Registry
+
+CORS_METHODS: Final = "POST, PATCH, DELETE"
+CORS_HEADERS: Final = ("content-type", "authorization")  # and what the app asks for
+CORS_SECONDS: Final = 600  # how long a browser may remember the answer
+MAX_CORS_HEADERS_CHARS: Final = 1000
+CLOSE_SECONDS: Final = 1.0  # for each call, all at once
+BACKLOG: Final = 128  # connections the kernel holds while the loop is busy
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class House:
+    """What the application is made of."""
+
+    config: Config
+    maker: Callable[[], Awaitable[MakeCall]]
+    registry: Registry
+    model_well: Callable[[], bool] = lambda: True
+    media: Callable[[], str] = lambda: ""
+    page: Path | None = None  # None: the page that ships with the relay
+
+
+def build(house: House, admission: Admission) -> web.Application:
+    """The whole application."""
+    config = house.config
+    app = web.Application(middlewares=[_tell_faults, _gate(admission)], client_max_size=MAX_BODY_BYTES)
+    health = Health(config.speaker, config.gemini_model, house.registry, house.model_well, house.media)
+    app.add_routes(
+        [
+            web.get("/healthz", health.healthz),
+            *Offers(house.registry, admission, house.maker).routes(),
+            *pages.Pages(house.page or pages.root()).routes(),
+        ]
+    )
+    app.on_response_prepare.append(pages.add_headers)
+    return app
+
+
+def doorkeeper(config: Config) -> Admission:
+    """Admission by the owner's configuration."""
+    return Admission(
+        Policy(
+            host=config.host,
+            public_url=config.public_url,
+            allow_origins=frozenset(config.allow_origins),
+            access_token=config.access_token,
+            trusted_proxies=config.trusted_proxies,
+        )
+    )
+
+
+@contextlib.asynccontextmanager
+async def serving(house: House, sockets: Sequence[socket.socket]) -> AsyncIterator[None]:
+    """Serve on listening `sockets` while the block runs; afterwards every call is closed and every connection."""
+    admission = doorkeeper(house.config)
+    runner = web.AppRunner(build(house, admission))
+    await runner.setup()
+    assert runner.server is not None
+    doors = Connections(runner.server, lambda address: is_loopback(address) or admission.trusts(address))
+    loop = asyncio.get_running_loop()
+    servers = [await loop.create_server(doors, sock=sock, backlog=BACKLOG) for sock in sockets]
+    try:
+        yield
+    finally:
+        for server in servers:
+            server.close()
+        await close_calls(house.registry)
+        await runner.server.shutdown(CLOSE_SECONDS)
+        await runner.cleanup()
+
+
+async def close_calls(registry: Registry) -> None:
+    """Close every live call, all at once, each within `CLOSE_SECONDS`; nobody comes in any more."""
+    closing = [asyncio.create_task(call.close(), name="closing a call") for call in registry.close()]
+    if not closing:
+        return
+    _, late = await asyncio.wait(closing, timeout=CLOSE_SECONDS)
+    for task in late:
+        task.cancel()
+    for outcome in await asyncio.gather(*closing, return_exceptions=True):
+        if isinstance(outcome, Exception):
+            log.error("a call did not close", exc_info=outcome)
+
+
+@web.middleware
+async def _tell_faults(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Every error, the framework's own too, is JSON with a code and a sentence."""
+    head_arrived(request.protocol)
+    try:
+        return await handler(request)
+    except RelayError as error:
+        fault = error
+    except web.HTTPException as error:
+        fault = fault_of(error)
+        response = told(fault)
+        if "Allow" in error.headers:
+            response.headers["Allow"] = error.headers["Allow"]
+        return response
+    except Exception:
+        log.exception("%s failed", request.match_info.route.method)
+        return told(OurBug())
+    log.log(fault.fault.level, "refused %s: %s %r", request.method, fault.code, fault.detail[:200])
+    return told(fault)
+
+
+def _gate(admission: Admission) -> Middleware:
+    """Host and origin are checked before anything else, static files and errors included."""
+
+    @web.middleware
+    async def gate(request: web.Request, handler: Handler) -> web.StreamResponse:
+        host = request.headers.get("Host")
+        # two Hosts or Origins are somebody's trick: which one counts would be a matter of taste
+        one = all(len(request.headers.getall(name, ())) <= 1 for name in ("Host", "Origin"))
+        admission.host(host if one else None, _local_address(request))
+        origin = request.headers.get("Origin")
+        foreign = admission.origin(origin, host or "")
+        request[CLIENT_ADDRESS] = admission.client_address(
+            _peer_address(request),
+            request.headers.getall("X-Forwarded-For", ()),
+            request.headers.getall("Forwarded", ()),
+        )
+        if not foreign or origin is None:
+            return await handler(request)
+        if request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
+            response: web.StreamResponse = _preflight(request)
+        else:
+            response = await _tell_faults(request, handler)
+        response.headers["Access-Control-Allow-Origin"] = origin
+        response.headers["Access-Control-Expose-Headers"] = "Retry-After"
+        response.headers["Vary"] = "Origin"
+        return response
+
+    return gate
+
+
+def _preflight(request: web.Request) -> web.Response:
+    asked = request.headers.get("Access-Control-Request-Headers", "")[:MAX_CORS_HEADERS_CHARS].lower()
+    names = dict.fromkeys([*CORS_HEADERS, *filter(_is_header_name, (name.strip() for name in asked.split(",")))])
+    return web.Response(
+        status=204,
+        headers={
+            "Access-Control-Allow-Methods": CORS_METHODS,
+            "Access-Control-Allow-Headers": ", ".join(names),
+            "Access-Control-Max-Age": str(CORS_SECONDS),
+        },
+    )
+
+
+def _is_header_name(name: str) -> bool:
+    return bool(name) and name.isascii() and all(c.isalnum() or c in "-_" for c in name)
+
+
+def _local_address(request: web.Request) -> str:
+    name = request.transport.get_extra_info("sockname") if request.transport is not None else None
+    return str(name[0]) if name else ""
+
+
+def _peer_address(request: web.Request) -> str:
+    name = request.transport.get_extra_info("peername") if request.transport is not None else None
+    return str(name[0]) if name else ""

@@ -1,0 +1,33 @@
+"""`/healthz`: is the relay well, and who speaks. Nothing about any caller, no key, no address."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from aiohttp import web
+
+import relay
+from signaling.registry import Registry, State
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What may be known. `model_well` and `media` are asked anew each time; `media` is empty while it starts."""
+
+    model: str  # gemini, local or url
+    model_name: str
+    registry: Registry
+    model_well: Callable[[], bool]
+    media: Callable[[], str]
+
+    async def healthz(self, request: web.Request) -> web.Response:
+        """200 and "ok", or 503 and "degraded" when the stand-in is gone: a watchdog should then restart us."""
+        well = self.model_well()
+        told = {
+            "status": "ok" if well else "degraded",
+            "version": relay.__version__,
+            "model": self.model,
+            "modelName": self.model_name,
+            "calls": self.registry.count(State.LIVE),
+            "media": self.media(),
+        }
+        return web.json_response(told, status=200 if well else 503)

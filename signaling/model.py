@@ -1,0 +1,222 @@
+"""Who speaks, and what a call is made of: the stand-in's process while the model is local, and new sessions.
+
+Nothing heavy is imported at the top: the child starts before aiohttp is there, aiortc comes while we already listen.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import re
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import relay
+from relay.config import KEY_VARIABLES, Config, ConfigError, Secret
+from signaling.registry import Call, MakeCall
+
+if TYPE_CHECKING:
+    from relay.agent import Agent
+    from relay.ticker import Ticker
+
+START_SECONDS: Final = 10.0  # for the stand-in to say where it listens
+STOP_SECONDS: Final = 1.0  # for it to go when asked; then it is killed
+STEADY_SECONDS: Final = 5.0  # one that died sooner than this is not started again
+COMMAND: Final = (sys.executable, "-m", "relay.standin", "--port", "0", "--with-parent")
+
+_LISTENING: Final = re.compile(rb"listening on (ws://127\.0\.0\.1:\d{1,5})\s*$")
+
+log = logging.getLogger(__name__)
+
+
+class StandInFailed(Exception):
+    """The stand-in did not start; the text is a sentence."""
+
+
+class StandIn:
+    """The stand-in as a child process of its own. `start`, then `ready`; owes one `close`."""
+
+    def __init__(self, command: tuple[str, ...] = COMMAND) -> None:
+        self._command = command
+        self._life: asyncio.Task[None] | None = None
+        self._listening = asyncio.Event()
+        self.url = ""  # empty while it does not listen
+
+    @property
+    def well(self) -> bool:
+        """It listens."""
+        return bool(self.url)
+
+    async def start(self) -> None:
+        """Start the process and come back without waiting for it to listen."""
+        process = await self._spawn()
+        self._life = asyncio.create_task(self._live(process), name="stand-in")
+
+    async def ready(self) -> None:
+        """Wait until it listens; raises `StandInFailed`."""
+        assert self._life is not None, "start() comes first"
+        listening = asyncio.create_task(self._listening.wait())
+        try:
+            await asyncio.wait((self._life, listening), timeout=START_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            listening.cancel()
+        if not self.well:
+            raise StandInFailed("The stand-in did not start; its own words are above.")
+
+    async def close(self) -> None:
+        """Stop the process; idempotent."""
+        if self._life is not None:
+            self._life.cancel()
+            await asyncio.gather(self._life, return_exceptions=True)
+
+    async def _spawn(self) -> asyncio.subprocess.Process:
+        # Its own session: Ctrl-C in the terminal is for us, and we stop it when the calls have ended.
+        # Its standard input is a pipe from us, which ends when we do.
+        return await asyncio.create_subprocess_exec(
+            *self._command,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            env=child_environment(os.environ),
+            start_new_session=True,
+        )
+
+    async def _live(self, process: asyncio.subprocess.Process) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            began = loop.time()
+            try:
+                await self._attend(process)
+            finally:
+                self.url = ""
+                await _stop(process)
+            log.error("the stand-in has ended with code %s", process.returncode)
+            if loop.time() - began < STEADY_SECONDS:
+                log.error("it is not started again, having lived under %g s; new calls will fail", STEADY_SECONDS)
+                return
+            process = await self._spawn()
+
+    async def _attend(self, process: asyncio.subprocess.Process) -> None:
+        """Read its first word, then everything it says, until it says no more."""
+        assert process.stdout is not None
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                while line := await process.stdout.readline():
+                    if match := _LISTENING.search(line):
+                        self.url = match.group(1).decode()
+                        self._listening.set()
+                        break
+        except (TimeoutError, ValueError):  # ValueError: a line without end
+            return
+        while await process.stdout.read(4096):
+            pass
+
+
+async def _stop(process: asyncio.subprocess.Process) -> None:
+    if process.stdin is not None:
+        process.stdin.close()
+    with contextlib.suppress(ProcessLookupError):
+        process.terminate()
+    try:
+        await asyncio.wait_for(process.wait(), STOP_SECONDS)
+    except TimeoutError:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+
+def child_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """Ours without what the stand-in has no use for, secrets above all, and with the way to our own packages."""
+    kept = {name: text for name, text in environ.items() if name not in KEY_VARIABLES and not name.startswith("RELAY_")}
+    ours = str(Path(relay.__file__).resolve().parent.parent)
+    kept["PYTHONPATH"] = os.pathsep.join(filter(None, (ours, kept.get("PYTHONPATH"))))
+    return kept
+
+
+class Studio:
+    """Makes the calls: warms up once, in the background, then hands out `MakeCall`. Owes one `close`."""
+
+    def __init__(self, config: Config, standin: StandIn | None, agent: "Agent | None") -> None:
+        self._config = config
+        self._standin = standin
+        self._agent = agent
+        self._ticker: Ticker | None = None
+        self._warm: asyncio.Task[MakeCall] | None = None
+        self.tier = ""  # how sound reaches us on this machine; empty while warming up
+
+    @property
+    def well(self) -> bool:
+        """Somebody is there to speak, as far as we can know without calling."""
+        return self._standin is None or self._standin.well
+
+    def warm_up(self) -> "asyncio.Task[MakeCall]":
+        """Begin to import what a call needs; the task ends when calls can be made."""
+        if self._warm is None:
+            self._warm = asyncio.create_task(self._prepare(), name="warming up")
+        return self._warm
+
+    async def maker(self) -> MakeCall:
+        """What makes a call, once everything is there."""
+        # shielded: one caller who hangs up does not stop it for all
+        return await asyncio.shield(self.warm_up())
+
+    async def close(self) -> None:
+        """Stop warming up and ticking; idempotent."""
+        if self._warm is not None:
+            self._warm.cancel()
+            await asyncio.gather(self._warm, return_exceptions=True)
+        if self._ticker is not None:
+            self._ticker.close()
+
+    async def _prepare(self) -> MakeCall:
+        await asyncio.to_thread(_import_everything)
+        from relay.agent import Agent
+        from relay.gemini.client import Target
+        from relay.session import CallSettings, Session
+        from relay.ticker import Ticker
+        from relay.webrtc.peer import prepare
+
+        config, agent = self._config, self._agent or Agent()
+        media = prepare(config.ice_addresses, loopback=config.on_loopback)
+        ticker = self._ticker = Ticker()
+        self.tier = media.tier
+
+        def make(id: str, on_closed: Callable[[object], None]) -> Call:
+            target = Target(self._url(), config.gemini_model, config.gemini_api_version, self._key())
+            settings = CallSettings(
+                target=target,
+                agent=agent,
+                voice=config.voice,
+                language=config.language,
+                instructions=config.instructions,
+                greeting=config.greeting,
+                about={"library": "gemini-webrtc-relay", "library_version": relay.__version__},
+            )
+            return Session(id, settings, media=media, ticker=ticker, on_closed=on_closed)
+
+        return make
+
+    def _url(self) -> str:
+        return self._config.gemini_url if self._standin is None else self._standin.url
+
+    def _key(self) -> Secret | None:
+        return self._config.api_key if self._standin is None else None
+
+
+def _import_everything() -> None:
+    """The slow imports, about 2 s together, in a thread while we already listen."""
+    import google.genai.types  # noqa: F401  the first call's setup needs it
+
+    import relay.session  # noqa: F401
+
+
+def load_agent(path: Path) -> "Agent":
+    """The owner's agent; whatever is wrong with the file becomes one sentence."""
+    from relay import agent
+
+    try:
+        return agent.load_agent(path)
+    except Exception as exc:
+        words = " ".join(str(exc).split())[:200]
+        raise ConfigError(f"--agent {path} cannot be used: {type(exc).__name__}: {words}") from exc

@@ -1,0 +1,245 @@
+"""The calls' HTTP: `/start`, offers, trickled candidates, goodbye, as official SmallWebRTC clients use them.
+
+A known session id in the path, or a known pc_id in the body, lets in by itself; everything else shows the token.
+"""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, NoReturn
+
+from aiohttp import web
+
+from relay.errors import BrowserFault, OurBug, RelayError
+from signaling.admission import Admission
+from signaling.registry import Entry, MakeCall, Registry
+
+MAX_BODY_BYTES: Final = 64 * 1024  # Chromium's gathered offer of four sections has 16 KiB
+BODY_SECONDS: Final = 10.0  # for the whole body to arrive
+ANSWER_SECONDS: Final = 5.0  # an answer takes 50 ms; the peer has the same limit of its own for gathering
+CLOSE_SECONDS: Final = 1.0  # what a session's close may take
+MAX_PC_ID_CHARS: Final = 128
+TRANSPORTS: Final = ("webrtc", "smallwebrtc")
+
+# What decides cost or behaviour is the owner's to choose; a caller who asks for it is told so.
+OWNER_SETTINGS: Final = frozenset(
+    {
+        *("model", "geminimodel", "voice", "voicename", "language", "languagecode", "greeting", "tools", "agent"),
+        *("instructions", "systeminstruction", "systeminstructions", "systemprompt", "apikey", "geminiurl"),
+        *("apiversion", "generationconfig", "speechconfig", "config"),
+    }
+)
+
+CLIENT_ADDRESS: Final = web.RequestKey("client_address", str)
+
+Json = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """The checked body of an offer."""
+
+    sdp: str
+    pc_id: str | None
+    restart: bool
+
+
+class Offers:
+    """The handlers of every route that begins, keeps or ends a call."""
+
+    def __init__(self, registry: Registry, admission: Admission, maker: Callable[[], Awaitable[MakeCall]]) -> None:
+        self._registry = registry
+        self._admission = admission
+        self._maker = maker  # waits while the process is still warming up
+
+    def routes(self) -> list[web.RouteDef]:
+        """The routes; the two kinds of offer differ in what lets the caller in."""
+        return [
+            web.post("/start", self.start),
+            web.post("/api/offer", self.plain_offer),
+            web.patch("/api/offer", self.plain_candidates),
+            web.post("/sessions/{id}/api/offer", self.session_offer),
+            web.patch("/sessions/{id}/api/offer", self.session_candidates),
+            web.delete("/sessions/{id}", self.goodbye),
+        ]
+
+    async def start(self, request: web.Request) -> web.Response:
+        """Promise a session. Its id is a bearer: whoever has it may make the call."""
+        self._admission.token(request.headers.get("Authorization"))
+        body = await read_json(request, empty=True)
+        check_start(body)
+        self._admission.start(request[CLIENT_ADDRESS], _now())
+        return web.json_response({"sessionId": self._registry.reserve(_now()).id})
+
+    async def session_offer(self, request: web.Request) -> web.Response:
+        """An offer for a promised or live session."""
+        entry = self._registry.find(request.match_info["id"], _now())
+        offer = check_offer(await read_json(request))
+        return await self._answer(entry, offer)
+
+    async def plain_offer(self, request: web.Request) -> web.Response:
+        """An offer without `/start`: a new session, or the one whose pc_id it names."""
+        refusal = self._token_refusal(request)
+        try:
+            offer = check_offer(await read_json(request))
+        except RelayError as fault:
+            raise refusal or fault from None
+        if offer.pc_id is not None:
+            return await self._answer(self._registry.find_pc(offer.pc_id), offer)
+        if refusal is not None:
+            raise refusal
+        self._admission.start(request[CLIENT_ADDRESS], _now())
+        entry = self._registry.reserve(_now())
+        try:
+            return await self._answer(entry, offer)
+        except BaseException:
+            self._registry.end(entry)  # nobody was told its id
+            raise
+
+    async def session_candidates(self, request: web.Request) -> web.Response:
+        """Trickled candidates are acknowledged and ignored: the browser finds us, we never send first."""
+        entry = self._registry.find(request.match_info["id"], _now())
+        pc_id = check_pc_id(await read_json(request))
+        if pc_id is not None and pc_id != entry.pc_id:
+            raise BrowserFault("unknown-peer")
+        return _success()
+
+    async def plain_candidates(self, request: web.Request) -> web.Response:
+        """The same without a session id: the pc_id is what lets in."""
+        refusal = self._token_refusal(request)
+        try:
+            pc_id = check_pc_id(await read_json(request))
+            if pc_id is None:
+                raise _malformed("pc_id")
+        except RelayError as fault:
+            raise refusal or fault from None
+        self._registry.find_pc(pc_id)
+        return _success()
+
+    async def goodbye(self, request: web.Request) -> web.Response:
+        """The page leaves: end its session now. An ended one is fine, the browser may have been seen to go."""
+        try:
+            entry = self._registry.find(request.match_info["id"], _now())
+        except BrowserFault as fault:
+            if fault.code != "unknown-peer":
+                raise
+        else:
+            await self._end(entry)
+        return _success()
+
+    def _token_refusal(self, request: web.Request) -> BrowserFault | None:
+        try:
+            self._admission.token(request.headers.get("Authorization"))
+        except BrowserFault as fault:
+            return fault
+        return None
+
+    async def _answer(self, entry: Entry, offer: Offer) -> web.Response:
+        async with entry.turn:
+            if offer.pc_id is not None and offer.pc_id != entry.pc_id:
+                raise BrowserFault("unknown-peer")
+            call = self._registry.open(entry, await self._maker())
+            try:
+                async with asyncio.timeout(ANSWER_SECONDS):
+                    answer = await call.answer(offer.sdp, pc_id=offer.pc_id, restart=offer.restart)
+            except BaseException as exc:
+                if not entry.pc_id:  # a first offer that failed leaves nothing; a live call outlives a bad one
+                    await self._end(entry)
+                if isinstance(exc, TimeoutError):
+                    raise OurBug(f"no answer to an offer in {ANSWER_SECONDS:g} s") from None
+                raise
+            self._registry.name(entry, answer.pc_id)
+        return web.json_response({"sdp": answer.sdp, "type": "answer", "pc_id": answer.pc_id})
+
+    async def _end(self, entry: Entry) -> None:
+        if entry.call is not None:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(entry.call.close(), CLOSE_SECONDS)
+        self._registry.end(entry)
+
+
+async def read_json(request: web.Request, *, empty: bool = False) -> Json:
+    """The body as a JSON object: typed, bounded by its declared and its real length, and in time."""
+    if request.content_type != "application/json" or "Content-Encoding" in request.headers:
+        raise BrowserFault("bad-content-type")
+    if (request.content_length or 0) > MAX_BODY_BYTES:
+        raise BrowserFault("body-too-large")
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            raw = await request.read()  # the application's client_max_size bounds what really comes
+    except TimeoutError:
+        raise BrowserFault("request-timeout") from None
+    except web.RequestPayloadError:
+        raise BrowserFault("bad-http") from None
+    if empty and not raw.strip():
+        return {}
+    try:
+        body = json.loads(raw.decode("utf-8"), parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        raise BrowserFault("bad-json") from None
+    if not isinstance(body, dict):
+        raise BrowserFault("bad-json", f"a {type(body).__name__}")
+    return body
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")
+
+
+def check_start(body: Json) -> None:
+    """`/start` may carry the app's own data, but no transport that is not ours and no setting of the owner's."""
+    if body.get("transport", "webrtc") not in TRANSPORTS:
+        raise _malformed("transport")
+    data = body.get("body")
+    if data is not None and not isinstance(data, dict):
+        raise _malformed("body")
+    _refuse_settings(body)
+    _refuse_settings(data or {})
+
+
+def check_offer(body: Json) -> Offer:
+    """Only the form is checked here; the description itself is screened by the session."""
+    sdp, restart = body.get("sdp"), body.get("restart_pc")
+    if not isinstance(sdp, str) or not sdp:
+        raise _malformed("sdp")
+    if not sdp.isascii():  # names in SDP may be UTF-8, but no browser's are, and half a surrogate is no text at all
+        raise BrowserFault("bad-sdp", "not ASCII")
+    if body.get("type") != "offer":
+        raise _malformed("type")
+    if restart is not None and not isinstance(restart, bool):
+        raise _malformed("restart_pc")
+    for name in ("requestData", "request_data"):
+        data = body.get(name)
+        if data is not None and not isinstance(data, dict):
+            raise _malformed(name)
+        _refuse_settings(data or {})
+    return Offer(sdp, check_pc_id(body), bool(restart))
+
+
+def check_pc_id(body: Json) -> str | None:
+    """The peer connection's id, or None where the client has none yet."""
+    pc_id = body.get("pc_id")
+    if pc_id is not None and (not isinstance(pc_id, str) or len(pc_id) > MAX_PC_ID_CHARS):
+        raise _malformed("pc_id")
+    return pc_id or None
+
+
+def _refuse_settings(data: Json) -> None:
+    for name in data:
+        plain = name.lower().replace("_", "").replace("-", "")
+        if plain in OWNER_SETTINGS:
+            raise BrowserFault("setting-refused", hint=f"The relay's owner chooses {plain}.")
+
+
+def _malformed(name: str) -> BrowserFault:
+    return BrowserFault("bad-request", name, hint=f"The field {name} is missing or malformed.")
+
+
+def _success() -> web.Response:
+    return web.json_response({"status": "success"})
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

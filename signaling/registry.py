@@ -1,0 +1,148 @@
+"""The sessions of this machine by id: promised by `/start`, live, or ended. Everything in it is bounded.
+
+`now` is monotonic seconds. A session id and a pc_id are 128 bits of chance and open the door by themselves.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, Final, Protocol
+
+from relay.errors import BrowserFault, RelayError
+
+RESERVED_SECONDS: Final = 60.0  # from `/start` to the first offer; the official clients take under a second
+MAX_RESERVED: Final = 64  # promised sessions cost 300 bytes each, but each may become a call
+MAX_LIVE: Final = 128  # a little more than the 100 two-way calls that one core keeps up with
+MAX_ENDED: Final = 256  # remembered, so that a late offer is told "ended" and not "unknown"
+BUSY_RETRY_SECONDS: Final = 5  # what a caller is told to wait when all lines are busy
+ID_BYTES: Final = 16
+
+
+class Answered(Protocol):
+    """What a session answers an offer with."""
+
+    @property
+    def sdp(self) -> str: ...
+    @property
+    def pc_id(self) -> str: ...
+
+
+class Call(Protocol):
+    """What signalling asks of a conversation; `relay.session.Session` is one."""
+
+    async def answer(self, sdp: str, *, pc_id: str | None, restart: bool) -> Answered: ...
+
+    def close(self, fault: RelayError | None = None) -> Coroutine[Any, Any, None]: ...
+
+
+MakeCall = Callable[[str, Callable[[object], None]], Call]
+"""(session id, what to call once when the session is closed) -> the session."""
+
+
+class State(Enum):
+    """A session's life, one way."""
+
+    RESERVED = "reserved"
+    LIVE = "live"
+    ENDED = "ended"
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """One session as signalling sees it; `call` is there while it is live."""
+
+    id: str
+    since: float
+    state: State = State.RESERVED
+    call: Call | None = None
+    pc_id: str = ""
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)  # one offer at a time
+
+
+class Registry:
+    """Finds sessions by their id or pc_id; raises `BrowserFault` in the words the caller is told."""
+
+    def __init__(self) -> None:
+        self._entries: dict[State, dict[str, Entry]] = {state: {} for state in State}
+        self._by_pc_id: dict[str, Entry] = {}
+        self._closing = False
+
+    def reserve(self, now: float) -> Entry:
+        """Promise a session; it is kept `RESERVED_SECONDS` for its first offer."""
+        self._sweep(now)
+        if self._closing:
+            raise BrowserFault("closing")
+        reserved, live = self._entries[State.RESERVED], self._entries[State.LIVE]
+        if len(reserved) >= MAX_RESERVED or len(live) >= MAX_LIVE:
+            raise BrowserFault("too-many-calls", retry_after=BUSY_RETRY_SECONDS)
+        entry = Entry(secrets.token_hex(ID_BYTES), now)
+        reserved[entry.id] = entry
+        return entry
+
+    def find(self, id: str, now: float) -> Entry:
+        """The reserved or live session; ``unknown-session``, or ``unknown-peer`` for one that has ended."""
+        self._sweep(now)
+        for state in (State.LIVE, State.RESERVED):
+            if entry := self._entries[state].get(id):
+                return entry
+        raise BrowserFault("unknown-peer" if id in self._entries[State.ENDED] else "unknown-session")
+
+    def find_pc(self, pc_id: str) -> Entry:
+        """The live session whose peer connection this is, or ``unknown-peer``."""
+        if entry := self._by_pc_id.get(pc_id):
+            return entry
+        raise BrowserFault("unknown-peer")
+
+    def open(self, entry: Entry, make: MakeCall) -> Call:
+        """The session's call, made on its first offer. The caller owes it an offer, or `end`."""
+        if entry.call is not None:
+            return entry.call
+        if entry.state is State.ENDED:
+            raise BrowserFault("unknown-peer")
+        if self._closing:
+            raise BrowserFault("closing")
+        if len(self._entries[State.LIVE]) >= MAX_LIVE:
+            raise BrowserFault("too-many-calls", retry_after=BUSY_RETRY_SECONDS)
+        entry.call = make(entry.id, lambda _: self.end(entry))
+        self._move(entry, State.LIVE)
+        return entry.call
+
+    def name(self, entry: Entry, pc_id: str) -> None:
+        """Remember the peer connection's id; it lives as long as its session."""
+        if entry.state is State.LIVE and pc_id != entry.pc_id:
+            self._by_pc_id.pop(entry.pc_id, None)
+            entry.pc_id = pc_id
+            self._by_pc_id[pc_id] = entry
+
+    def end(self, entry: Entry) -> None:
+        """The session is over and its call closed; idempotent."""
+        if entry.state is State.ENDED:
+            return
+        self._by_pc_id.pop(entry.pc_id, None)
+        entry.call = None
+        self._move(entry, State.ENDED)
+        ended = self._entries[State.ENDED]
+        if len(ended) > MAX_ENDED:
+            del ended[next(iter(ended))]
+
+    def close(self) -> list[Call]:
+        """Take in nobody any more; what is live is given back to be closed."""
+        self._closing = True
+        self._entries[State.RESERVED].clear()
+        return [entry.call for entry in self._entries[State.LIVE].values() if entry.call is not None]
+
+    def count(self, state: State) -> int:
+        """How many sessions are in that state."""
+        return len(self._entries[state])
+
+    def _move(self, entry: Entry, state: State) -> None:
+        self._entries[entry.state].pop(entry.id, None)
+        entry.state = state
+        self._entries[state][entry.id] = entry
+
+    def _sweep(self, now: float) -> None:
+        reserved = self._entries[State.RESERVED]
+        for entry in [e for e in reserved.values() if now - e.since > RESERVED_SECONDS]:
+            del reserved[entry.id]
