@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from relay.audio.opus import Encoder, silence_packet
+from relay.audio.opus import SILENCE, Encoder
 from relay.audio.playout import Playout
 from relay.ticker import Ticker
 
@@ -44,22 +44,26 @@ class Downlink:
         self._tail = 0
         self._sounding = False
         self._fresh = True  # the next packet follows a pause: RFC 3551 §4.1 sets the marker
-        self.frames = 0
+        self.frames = 0  # of speech, sent
 
-    def add(self, pcm: bytes) -> None:
-        """Queue 24 kHz mono s16le of the running turn; if the line rests, its first frame leaves now."""
-        self.playout.add(pcm, self._time())
-        if not self._sounding and self.playout.queued:
+    def add(self, pcm: bytes) -> int:
+        """Queue 24 kHz mono s16le of the running turn; if nothing is playing, its first frame leaves now.
+
+        Returns the samples that were dropped because five minutes are queued.
+        """
+        dropped = self.playout.put(pcm)
+        if self.playout.ready and not self.playout.playing:
             self._beat(self._time())
             self._ticker.join(self._beat)
+        return dropped
 
     def end(self) -> None:
         """The turn's sound is complete: its last, partial frame may go."""
-        self.playout.end(self._time())
+        self.playout.end()
 
     def interrupt(self) -> None:
         """Drop what is queued; at most one more frame leaves, faded out."""
-        self.playout.interrupt(self._time())
+        self.playout.flush()
 
     def rouse(self) -> None:
         """Send a few frames of silence, so that the browser's audio element is running before the first word."""
@@ -67,14 +71,11 @@ class Downlink:
         self._ticker.join(self._beat)
 
     def close(self) -> None:
-        """Leave the ticker and free the encoder; idempotent."""
+        """Leave the ticker; idempotent."""
         self._ticker.leave(self._beat)
-        if self._encoder is not None:
-            self._encoder.close()
-            self._encoder = None
 
     def _beat(self, now: float) -> None:
-        pcm = self.playout.next(now)
+        pcm = self.playout.next()
         if pcm is not None:
             if self._encoder is None:
                 self._encoder = Encoder()
@@ -84,9 +85,9 @@ class Downlink:
             if not self._sounding:
                 self._sounding = True
                 self._events.on_sound_started()
-            self._events.on_played(self.playout.played)
+            self._events.on_played(self.playout.position)
         else:
-            self._send(silence_packet(), now)
+            self._send(SILENCE, now)
             if self._sounding and not self.playout.playing:
                 self._sounding = False
                 self._events.on_sound_stopped()

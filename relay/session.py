@@ -8,7 +8,6 @@ Deadlines: 15 s from the answer to `connected`; 2 s from `connected` to client-r
 """
 
 import asyncio
-import datetime
 import json
 import logging
 import secrets
@@ -17,15 +16,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from relay import rtvi
-from relay.agent import Agent, live_config
+from relay import __version__, rtvi
+from relay.agent import Agent
 from relay.audio.activity import Edge
 from relay.downlink import Downlink
 from relay.errors import BrowserFault, ModelFault, OurBug, RelayError
 from relay.gemini import protocol
 from relay.gemini.client import LiveClient, Target
 from relay.ticker import Ticker
-from relay.tools import Tools
 from relay.turns import Turns
 from relay.uplink import Uplink
 from relay.webrtc.peer import Media, Peer
@@ -93,7 +91,7 @@ class Session:
         self._downlink = Downlink(self._send_rtp, ticker, self)
         self._turns = Turns()
         self._flood = rtvi.FloodGate()
-        self._tools = Tools(call.agent.tools)
+        self._tools: dict[str, asyncio.Task[None]] = {}  # running calls of functions by their id
         self._outbox: deque[dict[str, Any]] = deque(maxlen=OUTBOX_MESSAGES)
         self._ready = asyncio.Event()
         self._connected = asyncio.Event()
@@ -178,14 +176,10 @@ class Session:
     async def _converse(self) -> None:
         """Connect to the model while the browser connects, then let them talk."""
         agent, call = self._call.agent, self._call
-        config = live_config(
-            agent,
-            voice=call.voice or None,
-            language=call.language or None,
-            instructions=call.instructions or None,
-            today=datetime.date.today(),
+        config = agent.live_config(
+            call.target.model, voice=call.voice, language=call.language, instructions=call.instructions
         )
-        self._client = client = LiveClient(call.target, config, self._on_model_event, self._on_model_closed)
+        self._client = client = LiveClient(call.target, config, self._on_model_event, self.end)
         try:
             await client.connect()
         except ModelFault as fault:
@@ -195,8 +189,8 @@ class Session:
         await self._ready.wait()
         self._uplink.model_ready()
         greeting = call.greeting if call.greeting is not None else agent.greeting
-        for message in protocol.greeting_messages(call.target.model, greeting):
-            client.send(message)
+        if greeting:
+            client.send(protocol.greeting_message(call.target.model, greeting))
 
     async def _watch(self) -> None:
         """Keep the browser to its deadlines."""
@@ -291,37 +285,38 @@ class Session:
     def on_message(self, frame: str | bytes) -> None:
         """A data-channel message, well-formed or not."""
         now = self._loop.time()
-        match self._flood.allow(now):
-            case rtvi.Flood.TOLD:
-                self._say([rtvi.error("Too many messages; the rest of this second is ignored.", fatal=False)])
-                return
-            case rtvi.Flood.DROPPED:
-                return
-            case rtvi.Flood.CLOSE:
-                self.end(BrowserFault("too-many-messages"))
-                return
-        try:
-            self._understood(rtvi.parse(frame), now)
-        except rtvi.Malformed as fault:
-            self._say([rtvi.error_response(fault.id, fault.sentence) if fault.id else rtvi.error(fault.sentence)])
+        verdict, said = self._flood.allow(now), None
+        if verdict is rtvi.Verdict.PASS:
+            said = rtvi.read(frame)
+            if isinstance(said, rtvi.Malformed) and said.oversize:
+                verdict = self._flood.refuse(now)
+        if verdict is rtvi.Verdict.CLOSE:
+            self.end(BrowserFault("too-many-messages"))
+        elif said is not None:
+            self._understood(said, now)
+        elif verdict is rtvi.Verdict.TELL:
+            self._say([rtvi.error("Too many messages; the rest of this second is ignored.")])
 
-    def _understood(self, message: rtvi.ClientMessage, now: float) -> None:
-        match message:
+    def _understood(self, said: rtvi.Said, now: float) -> None:
+        match said:
             case rtvi.ClientReady():
-                self._say(rtvi.welcome(message, self._call.about))
+                self._say(rtvi.welcome(said, __version__, self._call.about))
                 self._begin()
-            case rtvi.TrackStatus(index=0, enabled=enabled):
+            case rtvi.TrackStatus(track=0, enabled=enabled):
                 self._switch_microphone(enabled)
             case rtvi.SendText():
-                self._type(message, now)
-            case rtvi.ClientRequest() if self._group is not None:
-                self._group.create_task(self._reply(message), name="client-message")
+                self._type(said, now)
+            case rtvi.AppendToContext(id=id):
+                self._send(protocol.content_message([(said.role, said.content)], complete=said.run_immediately))
+                self._say([rtvi.append_to_context_result(id)])
+            case rtvi.ClientMessage() if self._group is not None:
+                self._group.create_task(self._reply(said), name="client-message")
             case rtvi.DisconnectBot():
                 self.end()
-            case rtvi.Unsupported(id=id, type=type):
-                self._say([rtvi.error_response(id, f"Unsupported type {type}")])
+            case rtvi.Malformed():
+                self._say([rtvi.complaint(said)])
             case _:
-                pass  # pings, signals of the camera and the screen
+                pass  # pings, the camera's and the screen's track status, other labels
 
     def _switch_microphone(self, enabled: bool) -> None:
         self._microphone = enabled
@@ -331,19 +326,19 @@ class Session:
             self._uplink.open()
         else:
             self._uplink.shut()
-            self._send(protocol.audio_stream_end())
+            self._send(protocol.audio_end_message())
 
-    def _type(self, message: rtvi.SendText, now: float) -> None:
-        if not message.run_immediately:
-            self._send(protocol.content_message([("user", message.text)], turn_complete=False))
+    def _type(self, typed: rtvi.SendText, now: float) -> None:
+        if not typed.run_immediately:
+            self._send(protocol.content_message([("user", typed.content)], complete=False))
             return
         if self._downlink.playout.playing:
             self._cut(now)
             self._skipping = self._generating
-        self._say(self._turns.typed(message.text, now))
-        self._send(protocol.text_message(message.text))
+        self._say(self._turns.typed(typed.content, now))
+        self._send(protocol.text_message(typed.content))
 
-    async def _reply(self, request: rtvi.ClientRequest) -> None:
+    async def _reply(self, request: rtvi.ClientMessage) -> None:
         """Let the agent file answer a client-message; whatever it does, one answer goes back."""
         try:
             async with asyncio.timeout(REPLY_SECONDS):
@@ -354,7 +349,7 @@ class Session:
             log.warning("call %s: the agent's on_message failed: %s", self.id[:8], type(error).__name__)
             self._say([rtvi.error_response(request.id, "The agent could not answer.")])
         else:
-            self._say([rtvi.server_response(request.id, request.t, reply)])
+            self._say([rtvi.server_response(request, reply)])
 
     # ---- from the model ----
 
@@ -373,29 +368,29 @@ class Session:
                 self._generating = self._skipping = False
             case protocol.ToolCall() if self._group is not None:
                 for call in event.calls:
-                    self._group.create_task(self._run_tool(call), name="tool")
-            case protocol.ToolCallCancelled():
-                self._tools.cancel(event.ids)
+                    self._tools[call.id] = self._group.create_task(self._run_tool(call), name="tool")
+            case protocol.ToolCancelled():
+                for id in event.ids:
+                    if task := self._tools.pop(id, None):
+                        task.cancel()
             case protocol.GoAway():
                 log.info("call %s: the model will close in %.0f s", self.id[:8], event.time_left)
-        self._say(self._turns.model_event(event, playout.total, now))
+        self._say(self._turns.model_event(event, playout.received, now))
         if isinstance(event, protocol.Audio):
             self._downlink.add(event.pcm)
         elif isinstance(event, protocol.GenerationComplete | protocol.TurnComplete):
             self._downlink.end()
 
-    def _on_model_closed(self, fault: ModelFault | None) -> None:
-        self.end(fault or ModelFault("model-lost"))
-
     def _cut(self, now: float) -> None:
         """The model is interrupted: silence the line and forget what was not heard."""
         self._downlink.interrupt()
-        self._say(self._turns.interrupted(self._downlink.playout.played, now))
+        self._say(self._turns.interrupted(self._downlink.playout.position, now))
 
     async def _run_tool(self, call: protocol.FunctionCall) -> None:
-        response = await self._tools.run(call)
-        if response is not None:
-            self._send(protocol.tool_response(call.id, call.name, response))
+        try:
+            self._send(protocol.tool_message(call.id, call.name, await self._call.agent.toolbox.run(call)))
+        finally:
+            self._tools.pop(call.id, None)
 
     # ---- from the two lines ----
 
@@ -414,7 +409,7 @@ class Session:
 
     def _on_edge(self, edge: Edge) -> None:
         now = self._loop.time()
-        self._say(self._turns.user_started(now) if edge is Edge.STARTED else self._turns.user_stopped(now))
+        self._say(self._turns.user_started(now) if edge.speaking else self._turns.user_stopped(now))
 
     # ---- out ----
 
@@ -435,7 +430,7 @@ class Session:
             if self._peer is None or not self._peer.channel_open:
                 self._outbox.append(message)
             else:
-                self._peer.send_message(rtvi.encode(message), spare=rtvi.is_spare(message))
+                self._peer.send_message(rtvi.encode(message), spare=rtvi.droppable(message))
         self._arm()
 
     def _arm(self) -> None:

@@ -12,13 +12,14 @@ from typing import Final
 
 from relay.audio.activity import Activity, Edge
 from relay.audio.jitter import Conceal, JitterBuffer, Play, Recover, Silence, Step
-from relay.audio.opus import Decoder, OpusError, has_fec, packet_samples
+from relay.audio.opus import Decoder, OpusError
+from relay.audio.packet import DECODED_RATE, TICKS_PER_SECOND
 
-# 16 kHz samples per 48 kHz RTP sample
-_RATIO: Final = 3
+_TICKS_PER_SAMPLE: Final = TICKS_PER_SECOND // DECODED_RATE
+_BYTES_PER_SECOND: Final = 2 * DECODED_RATE
 # Google recommends messages of 20 to 40 ms. Each costs the same whatever its size, each millisecond is delay.
 MESSAGE_MS: Final = 20
-MESSAGE_BYTES: Final = MESSAGE_MS * 16 * 2
+MESSAGE_BYTES: Final = MESSAGE_MS * _BYTES_PER_SECOND // 1000
 # What is said while the model's connection is being made; the oldest is dropped. The setup takes 0.8 s at Google.
 WAITING_MS: Final = 3000
 
@@ -30,7 +31,7 @@ class Uplink:
         self._send_audio = send_audio
         self._on_edge = on_edge
         self._loop = asyncio.get_running_loop()
-        self._jitter = JitterBuffer(packet_samples=packet_samples, has_fec=has_fec)
+        self.jitter = JitterBuffer()
         self._decoder = Decoder()
         self._activity = Activity()
         self._pending = bytearray()
@@ -50,8 +51,8 @@ class Uplink:
         self._open = False
         self._pending.clear()
         if self._activity.speaking:
-            self._activity = Activity()
-            self._on_edge(Edge.STOPPED)
+            self._on_edge(Edge(False, self._loop.time()))
+        self._activity = Activity()
 
     def model_ready(self) -> None:
         """The model listens: hand over what was said meanwhile."""
@@ -59,20 +60,17 @@ class Uplink:
         for message in waiting or ():
             self._forward(message)
 
-    @property
-    def jitter(self) -> JitterBuffer:
-        """The jitter buffer, for its counters."""
-        return self._jitter
-
     def on_rtp(self, sequence: int, timestamp: int, ssrc: int, payload: bytes) -> None:
         """One Opus packet from the browser, as it came."""
         self.packets += 1
         if not self._open:
             return
-        for step in self._jitter.push(sequence, timestamp, payload, ssrc, self._loop.time()):
+        now = self._loop.time()
+        self.jitter.push(sequence, timestamp, payload, ssrc, now)
+        for step in self.jitter.poll(now):
             self._play(step)
-        if self._jitter.deadline is not None and self._timer is None:
-            self._timer = self._loop.call_at(self._jitter.deadline, self._hole_waited)
+        if self._timer is None and self.jitter.deadline is not None:
+            self._timer = self._loop.call_at(self.jitter.deadline, self._hole_waited)
 
     def on_pcm(self, pcm: bytes) -> None:
         """16 kHz mono sound that somebody else decoded."""
@@ -81,34 +79,33 @@ class Uplink:
             self._hear(pcm)
 
     def close(self) -> None:
-        """Free the decoder and the timer; idempotent."""
+        """Free the timer; idempotent."""
         self._open = False
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._decoder.close()
 
     def _hole_waited(self) -> None:
         self._timer = None
-        for step in self._jitter.poll(self._loop.time()):
+        for step in self.jitter.poll(self._loop.time()):
             self._play(step)
-        if self._jitter.deadline is not None:
-            self._timer = self._loop.call_at(self._jitter.deadline, self._hole_waited)
+        if self.jitter.deadline is not None:
+            self._timer = self._loop.call_at(self.jitter.deadline, self._hole_waited)
 
     def _play(self, step: Step) -> None:
         match step:
-            case Play(payload):
+            case Play(payload, ticks):
                 try:
                     self._hear(self._decoder.decode(payload))
                 except OpusError:
                     self.undecodable += 1
-                    self._hear(self._decoder.conceal(packet_samples(payload, 16_000) or 320))
-            case Recover(next_payload, samples48):
-                self._hear(self._decoder.recover(next_payload, samples48 // _RATIO))
-            case Conceal(samples48):
-                self._hear(self._decoder.conceal(samples48 // _RATIO))
-            case Silence(samples48):
-                self._hear(bytes(samples48 // _RATIO * 2))
+                    self._hear(bytes(2 * ticks // _TICKS_PER_SAMPLE))
+            case Recover(following, ticks):
+                self._hear(self._decoder.recover(following, ticks))
+            case Conceal(ticks):
+                self._hear(self._decoder.conceal(ticks))
+            case Silence(ticks):
+                self._hear(bytes(2 * ticks // _TICKS_PER_SAMPLE))
             case _:
                 self._decoder.reset()
 
@@ -128,5 +125,5 @@ class Uplink:
         if self._waiting is not None:
             self._waiting.append(message)
             return
-        self.seconds_sent += len(message) / 32_000
+        self.seconds_sent += len(message) / _BYTES_PER_SECOND
         self._send_audio(message)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relay.audio.packet import ENCODED_RATE, FRAME_BYTES
-from relay.audio.playout import FADE_SAMPLES, FRAME_SAMPLES, MAX_FRAMES, Playout
+from relay.audio.playout import FADE_SAMPLES, FRAME_SAMPLES, MAX_FRAMES, REBUFFER_FRAMES, Playout
 
 
 def loud(samples: int, value: int = 10_000) -> bytes:
@@ -144,13 +144,58 @@ def test_a_turn_is_an_interval_of_the_counters() -> None:
     assert playout.queued == 2 * FRAME_SAMPLES / ENCODED_RATE
 
 
-def test_over_five_minutes_the_oldest_sound_is_dropped() -> None:
+def test_over_five_minutes_the_newest_sound_is_dropped_and_counted() -> None:
+    playout = Playout()
+    assert playout.put(counting(FRAME_SAMPLES)) == 0
+    assert playout.put(bytes(MAX_FRAMES * FRAME_BYTES)) == FRAME_SAMPLES
+    assert playout.put(loud(7)) == 7
+    assert playout.dropped == FRAME_SAMPLES + 7
+    assert playout.queued == MAX_FRAMES * FRAME_SAMPLES / ENCODED_RATE
+    assert playout.next() == counting(FRAME_SAMPLES)
+    assert playout.put(loud(FRAME_SAMPLES)) == 0
+
+
+def test_a_turn_that_runs_dry_is_silent_until_some_frames_are_there_again() -> None:
     playout = Playout()
     playout.put(counting(FRAME_SAMPLES))
-    playout.put(bytes(MAX_FRAMES * FRAME_BYTES))
-    assert playout.skipped == FRAME_SAMPLES
-    assert playout.queued == 300.0
-    assert playout.next() == bytes(FRAME_BYTES)
+    assert playout.next() is not None
+    assert [playout.next() for _ in range(5)] == [None] * 5
+    assert playout.playing
+    assert playout.underruns == 1
+    playout.put(loud((REBUFFER_FRAMES - 1) * FRAME_SAMPLES))
+    assert playout.next() is None
+    playout.put(loud(FRAME_SAMPLES))
+    assert len(drained(playout)) == REBUFFER_FRAMES * FRAME_BYTES
+    assert playout.underruns == 2
+
+
+def test_a_turn_that_ran_dry_and_then_ended_gives_out_what_is_left() -> None:
+    playout = Playout()
+    playout.put(counting(FRAME_SAMPLES))
+    playout.next()
+    assert playout.next() is None
+    playout.put(loud(FRAME_SAMPLES + 5))
+    assert playout.next() is None
+    playout.end()
+    assert len(drained(playout)) == 2 * FRAME_BYTES
+    assert not playout.playing
+    assert playout.underruns == 1
+
+
+def test_a_turn_is_playing_from_its_first_frame_to_its_last() -> None:
+    playout = Playout()
+    playout.put(loud(5))
+    assert playout.next() is None
+    assert not playout.playing
+    playout.put(loud(FRAME_SAMPLES))
+    playout.end()
+    assert playout.next() is not None
+    assert playout.playing
+    assert playout.next() is not None
+    assert playout.playing
+    assert playout.next() is None
+    assert not playout.playing
+    assert playout.underruns == 0
 
 
 @settings(max_examples=60)

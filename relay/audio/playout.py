@@ -3,6 +3,9 @@
 The model speaks faster than real time, in chunks of any size. `put` what it says, take one frame per tick with
 `next`, say `end` when its turn is complete and `flush` when it is interrupted.
 
+A turn begins with its first whole frame. If the model falls behind in the middle of it, nothing is played until
+`REBUFFER_FRAMES` are there again: one pause is heard as a pause, a frame now and then as a broken line.
+
 Counters are samples since the beginning and never go back, so a turn is an interval of them: it begins at
 `received`, and `position` says how far the listener is.
 """
@@ -15,8 +18,11 @@ from typing import Final
 from relay.audio.packet import ENCODED_RATE, FRAME_BYTES
 
 FRAME_SAMPLES: Final = FRAME_BYTES // 2
-# The model can be minutes ahead; more than this is no conversation. The oldest sound is dropped.
+# The model can be minutes ahead; more than this is no conversation. The newest sound is dropped: what was begun
+# is heard to its end, and nobody misses the middle of a sentence without knowing.
 MAX_FRAMES: Final = 15_000  # 5 minutes, 14.4 MB
+# 120 ms: the model sends chunks of 100 to 200 ms, so this is about one of them.
+REBUFFER_FRAMES: Final = 6
 # Speech cut off within a sample clicks; faded over 5 ms it does not, and nobody hears a longer word.
 FADE_SAMPLES: Final = 120
 
@@ -28,10 +34,14 @@ class Playout:
         self._frames: deque[bytes] = deque()
         self._rest = b""  # less than a frame, not yet to be played
         self._ended = False
+        self._waiting = False  # in mid-turn, for sound to come again
         self._last: bytes | None = None  # the faded frame that a flush leaves behind
-        self.received = 0  # samples put in
+        self.playing = False  # from the first frame of a turn until `next` has said that it is over
+        self.received = 0  # samples taken in
         self.heard = 0  # samples given out
-        self.skipped = 0  # samples that will never be heard: flushed, or dropped when the queue was full
+        self.skipped = 0  # samples that will never be heard: flushed
+        self.dropped = 0  # samples not taken in, because the queue was full
+        self.underruns = 0  # times that a turn's sound ran out before its end
 
     @property
     def position(self) -> int:
@@ -39,41 +49,57 @@ class Playout:
         return self.heard + self.skipped
 
     @property
+    def ready(self) -> bool:
+        """A whole frame is there."""
+        return bool(self._frames)
+
+    @property
     def queued(self) -> float:
         """Seconds still to be heard."""
         return (self.received - self.position) / ENCODED_RATE
 
-    def put(self, pcm: bytes) -> None:
-        """Add sound, cut anywhere; it continues what was put before, also after `end`."""
-        whole = self._rest + pcm
+    def put(self, pcm: bytes) -> int:
+        """Add sound, cut anywhere; it continues what was put before, also after `end`. Returns the samples dropped."""
+        room = max(0, (MAX_FRAMES - len(self._frames)) * FRAME_BYTES - len(self._rest))
+        dropped = max(0, len(pcm) - room) // 2
+        whole = self._rest + pcm[:room]
         cut = len(whole) - len(whole) % FRAME_BYTES
         self.received += len(whole) // 2 - len(self._rest) // 2
+        self.dropped += dropped
         self._frames.extend(whole[i : i + FRAME_BYTES] for i in range(0, cut, FRAME_BYTES))
         self._rest = whole[cut:]
         self._ended = False
-        while len(self._frames) > MAX_FRAMES:
-            self._frames.popleft()
-            self.skipped += FRAME_SAMPLES
+        return dropped
 
     def end(self) -> None:
         """Nothing more is coming for now: the last, incomplete frame is played, filled up with silence."""
         self._ended = True
 
     def next(self) -> bytes | None:
-        """The next `FRAME_BYTES`, or None while there is nothing to play.
+        """The next `FRAME_BYTES`, or None while there is nothing to play: between turns, or waiting within one.
 
         An incomplete frame waits for the rest of it, or for `end`.
         """
         if self._last is not None:
             frame, self._last = self._last, None
             return frame
+        if self._waiting and not self._ended and len(self._frames) < REBUFFER_FRAMES:
+            return None
+        self._waiting = False
         if self._frames:
+            self.playing = True
             self.heard += FRAME_SAMPLES
             return self._frames.popleft()
         if self._ended and (samples := len(self._rest) // 2):
+            self.playing = True
             self.heard += samples
             frame, self._rest = self._rest[: 2 * samples], b""
             return frame + bytes(FRAME_BYTES - len(frame))
+        if self.playing and not self._ended:
+            self._waiting = True
+            self.underruns += 1
+        else:
+            self.playing = False
         return None
 
     def flush(self) -> float:
@@ -84,7 +110,8 @@ class Playout:
         cut = self.received - self.position
         self._frames.clear()
         self._rest = b""
-        self._ended = False
+        self._ended = True
+        self._waiting = False
         self.skipped += cut
         return cut / ENCODED_RATE
 
