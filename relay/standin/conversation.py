@@ -5,7 +5,6 @@ The caller owes: `receive` for every frame, `collect` whenever `due` has come (a
 """
 
 import heapq
-import random
 import uuid
 from collections import OrderedDict, deque
 from collections.abc import Callable
@@ -14,7 +13,7 @@ from typing import Any, Final
 
 from relay.standin import ears, voice, wire
 from relay.standin.mind import LETTERS_PER_TOKEN, Memory, Mind, Reply
-from relay.standin.script import DEADLINE, GARBAGE, Call, Fault, Line, Script
+from relay.standin.script import DEADLINE, Call, Fault, Line, Script, garbage
 
 MAX_HANDLES: Final = 10_000  # resumption handles kept; the oldest go first
 HANDLE_LIFE_S: Final = 7200.0
@@ -76,9 +75,9 @@ class Turn:
 
 
 class Conversation:
-    """One connection's state. `number` counts connections from 1, for the faults."""
+    """One connection's state. `number` counts connections from 1, for the faults; `dice(n)` gives n random bits."""
 
-    def __init__(self, script: Script, shelf: Shelf, number: int, now: float) -> None:
+    def __init__(self, script: Script, shelf: Shelf, number: int, dice: Callable[[int], int]) -> None:
         self.setup: wire.Setup | None = None
         self.closed = False
         self.notes: list[str] = []  # what a stricter server would have refused
@@ -87,7 +86,7 @@ class Conversation:
         self._times = script.timings
         self._shelf = shelf
         self._number = number
-        self._random = random.Random(f"{script.seed} {number}") if script.seed is not None else random.SystemRandom()
+        self._dice = dice
         self._memory = Memory()
         self._mind = Mind(script, self._memory)
         self._mouth = ears.Mouth()
@@ -352,6 +351,8 @@ class Conversation:
 
     def _begin(self, reply: Reply | None, now: float) -> None:
         if reply is None:
+            if self._waiting and self._turn is None:
+                self._waiting.popleft()(now)
             return
         self._turn = Turn()
         if self._known.resumption:
@@ -463,14 +464,14 @@ class Conversation:
         return self.setup
 
     def _offer_handle(self, now: float) -> None:
-        handle = str(uuid.UUID(int=self._random.getrandbits(128), version=4))
+        handle = str(uuid.UUID(int=self._dice(128), version=4))
         self._shelf.keep(handle, self._memory, now)
         self._say({"sessionResumptionUpdate": {"newHandle": handle, "resumable": True}})
 
     def _call_id(self) -> str:
         if self._style == "2.5":
-            return f"function-call-{self._random.randrange(10**19, 10**20)}"
-        return f"fc_{self._random.randrange(10**18, 10**19)}"
+            return f"function-call-{10**19 + self._dice(63)}"
+        return f"fc_{10**18 + self._dice(62)}"
 
     def _fault(self, kind: str) -> Fault | None:
         return self._script.fault(kind, self._number)
@@ -487,7 +488,7 @@ class Conversation:
         elif fault.kind == "silence":
             self._fall_silent(now)
         elif fault.kind == "garbage":
-            self._out.append(Raw(GARBAGE[fault.what]))
+            self._out.append(Raw(garbage(fault.what)))
         elif fault.kind == "go-away":
             self._go_away_at(now, fault.time_left_s, fault.code, fault.reason)
             if fault.silent:

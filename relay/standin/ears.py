@@ -30,10 +30,11 @@ PLAYING_ONSET_MS: Final = 160
 
 BARGE_IN_DB: Final = 12.0  # so far above our residual echo must a voice be to interrupt us
 ECHO_TAIL_S: Final = 0.6  # our sound may still come back this long after we sent it
-ECHO_PRIOR_DB: Final = -12.0  # residual against what we play, until we have listened to it
+ECHO_PRIOR_DB: Final = -24.0  # residual against what we play, before we have listened to it
 ECHO_LEAST_DB: Final = -30.0
 ECHO_MOST_DB: Final = 6.0
-ECHO_LEARN_MS: Final = 700
+ECHO_FALL_DB: Final = 0.02  # a frame; the estimate rises at once and falls by 1 dB a second
+ECHO_LESSON_DB: Final = 6.0  # after an interruption that ended when our sound did: it may have been our echo
 
 
 def level(pcm: bytes) -> float:
@@ -102,8 +103,8 @@ class Ears:
         self._voiced = 0
         self._unvoiced = 0
         self._floors: deque[float] = deque([-65.0], maxlen=FLOOR_BLOCKS)
-        self._coupling = ECHO_LEAST_DB
-        self._learnt_ms = 0
+        self._coupling = ECHO_PRIOR_DB  # residual against what we play
+        self._doubtful = False  # this utterance began while we played and has not outlived our sound yet
 
     @property
     def at(self) -> float:
@@ -131,8 +132,7 @@ class Ears:
         if echo_db <= GATE_DB - BARGE_IN_DB:
             self.residual_db = QUIET_DB
             return usual
-        known = self._learnt_ms >= ECHO_LEARN_MS
-        self.residual_db = echo_db + (self._coupling if known else max(self._coupling, ECHO_PRIOR_DB))
+        self.residual_db = echo_db + self._coupling
         return max(usual, PLAYING_GATE_DB, self.residual_db + BARGE_IN_DB)
 
     def _frame(self, frame: bytes, echo_db: float, events: list[Onset | End]) -> None:
@@ -142,14 +142,15 @@ class Ears:
         if self.frames % (1000 // FRAME_MS) == 1:
             self._floors.append(QUIET_DB + 200)
         self._floors[-1] = min(self._floors[-1], max(loud, -70.0))
+        playing = self.residual_db > QUIET_DB
         if not self.speaking:
-            playing = self.residual_db > QUIET_DB
             if loud < threshold and playing:
                 self._learn(loud - echo_db)
             self._preroll.append(frame)
             self._voiced = self._voiced + 1 if loud >= threshold else max(0, self._voiced - 1)
             if self._voiced * FRAME_MS >= (PLAYING_ONSET_MS if playing else ONSET_MS):
                 self.speaking = True
+                self._doubtful = playing
                 self._said = bytearray(b"".join(self._preroll))
                 self._preroll.clear()
                 self._unvoiced = 0
@@ -160,6 +161,7 @@ class Ears:
             self._voiced += 1
             if self._voiced >= 2:  # one click does not make a pause shorter
                 self._unvoiced = 0
+                self._doubtful = self._doubtful and playing
         else:
             self._voiced = 0
         self._unvoiced += 1
@@ -167,12 +169,13 @@ class Ears:
             events.append(self._end())
 
     def _learn(self, coupling: float) -> None:
-        self._learnt_ms += FRAME_MS
-        step = 0.3 * (coupling - self._coupling) if coupling > self._coupling else -0.02
+        step = 0.3 * (coupling - self._coupling) if coupling > self._coupling else -ECHO_FALL_DB
         self._coupling = min(max(self._coupling + step, ECHO_LEAST_DB), ECHO_MOST_DB)
 
     def _end(self) -> End:
         self.speaking = False
         said, self._said = bytes(self._said), bytearray()
         self._voiced = 0
+        if self._doubtful:
+            self._coupling = min(self._coupling + ECHO_LESSON_DB, ECHO_MOST_DB)
         return End(self.at, said)

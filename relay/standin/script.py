@@ -69,21 +69,23 @@ from relay.standin import voice
 MAX_SCRIPT_BYTES: Final = 1 << 20
 MAX_WAV_BYTES: Final = 16 << 20
 
-GARBAGE: Final[dict[str, bytes | str]] = {
-    "not-json": b"\x00\xff\xfe this is not JSON",
-    "truncated": b'{\n  "serverContent": {\n    "modelTurn": {',
+GARBAGE: Final[dict[str, str]] = {  # what is sent; `garbage` makes the last two long
+    "not-json": "\x00\ufffd this is not JSON",
+    "truncated": '{\n  "serverContent": {\n    "modelTurn": {',
     "text-frame": "{}\n",
-    "not-an-object": b"[1, 2, 3]\n",
-    "wrong-types": b'{\n  "serverContent": "yes",\n  "usageMetadata": 7\n}\n',
-    "wrong-parts": b'{"serverContent": {"modelTurn": {"parts": [7, null, {"inlineData": 3}]}}}\n',
-    "unknown": b'{\n  "frobnicate": {\n    "much": true\n  }\n}\n',
-    "bad-base64": b'{"serverContent": {"modelTurn": {"parts": [{"inlineData": '
-    b'{"mimeType": "audio/pcm;rate=24000", "data": "!!*"}}]}}}\n',
-    "odd-audio": b'{"serverContent": {"modelTurn": {"parts": [{"inlineData": '
-    b'{"mimeType": "audio/pcm;rate=24000", "data": "AAAA"}}]}}}\n',
-    "deep": b'{"serverContent": ' + b"[" * 3000 + b"]" * 3000 + b"}\n",
-    "huge": b'{"serverContent": {"inputTranscription": {"text": "' + b"x" * (10 << 20) + b'"}}}\n',
+    "not-an-object": "[1, 2, 3]\n",
+    "wrong-types": '{\n  "serverContent": "yes",\n  "usageMetadata": 7\n}\n',
+    "wrong-parts": '{"serverContent": {"modelTurn": {"parts": [7, null, {"inlineData": 3}]}}}\n',
+    "unknown": '{\n  "frobnicate": {\n    "much": true\n  }\n}\n',
+    "bad-base64": '{"serverContent": {"modelTurn": {"parts": [{"inlineData": '
+    '{"mimeType": "audio/pcm;rate=24000", "data": "!!*"}}]}}}\n',
+    "odd-audio": '{"serverContent": {"modelTurn": {"parts": [{"inlineData": '
+    '{"mimeType": "audio/pcm;rate=24000", "data": "AAAA"}}]}}}\n',
+    "deep": '{"serverContent": %s}\n',
+    "huge": '{"serverContent": {"inputTranscription": {"text": "%s"}}}\n',
 }
+HUGE_BYTES: Final = 10 << 20
+DEEP_LEVELS: Final = 3000
 FAULTS: Final[dict[str, frozenset[str]]] = {  # kind -> the fields it takes
     "refuse-upgrade": frozenset({"status", "body"}),
     "refuse-setup": frozenset({"code", "reason"}),
@@ -200,6 +202,14 @@ class Script:
     def fault(self, kind: str, connection: int) -> Fault | None:
         """The first fault of a kind that hits a connection."""
         return next((f for f in self.faults if f.kind == kind and f.hits(connection)), None)
+
+
+def garbage(what: str) -> bytes | str:
+    """A frame that no client should choke on; binary, but for `text-frame`."""
+    if what == "text-frame":
+        return GARBAGE[what]
+    filling = {"deep": "[" * DEEP_LEVELS + "]" * DEEP_LEVELS, "huge": "x" * HUGE_BYTES}.get(what, "")
+    return GARBAGE[what].replace("%s", filling).encode()
 
 
 def load(path: Path) -> Script:

@@ -5,6 +5,7 @@
 
 import asyncio
 import logging
+import random
 import re
 import ssl
 import time
@@ -124,7 +125,9 @@ class Standin:
         self._count += 1
         request = socket.request
         assert request is not None
-        conversation = Conversation(self.script, self._shelf, self._count, time.monotonic())
+        seed = self.script.seed
+        dice = random.SystemRandom() if seed is None else random.Random(f"{seed} {self._count}")
+        conversation = Conversation(self.script, self._shelf, self._count, dice.getrandbits)
         headers = {name.lower(): value for name, value in request.headers.raw_items()}
         heard = Heard(self._count, request.path, headers, conversation, time.monotonic(), socket)
         self._open.add(heard)
@@ -134,7 +137,7 @@ class Standin:
         wake = asyncio.Event()
         reader = asyncio.create_task(self._listen(heard, wake))
         try:
-            await self._speak(heard, wake, reader)
+            await self._speak(heard, wake)
         except ConnectionClosed:
             pass
         finally:
@@ -156,16 +159,21 @@ class Standin:
             )
 
     async def _listen(self, heard: Heard, wake: asyncio.Event) -> None:
-        with suppress(ConnectionClosed):
+        conversation = heard.conversation
+        try:
             async for frame in heard.socket:
-                now = time.monotonic()
-                if heard.conversation.receive(frame, now) and self._record:
+                now, due = time.monotonic(), conversation.due()
+                if conversation.receive(frame, now) and self._record:
                     _remember(heard, frame, now)
-                wake.set()
-        heard.conversation.hang_up()  # a resume may come before our own close is through
-        wake.set()
+                if conversation.due() != due or conversation.closed:
+                    wake.set()
+        except ConnectionClosed:
+            pass
+        finally:
+            conversation.hang_up()  # a resume may come before our own close is through
+            wake.set()
 
-    async def _speak(self, heard: Heard, wake: asyncio.Event, reader: asyncio.Task[None]) -> None:
+    async def _speak(self, heard: Heard, wake: asyncio.Event) -> None:
         conversation, socket = heard.conversation, heard.socket
         while True:
             for out in conversation.collect(time.monotonic()):
@@ -181,12 +189,12 @@ class Standin:
                     else:
                         await socket.close(out.code, out.reason)
                     return
-            if reader.done():
+            if conversation.closed:
                 return
             due = conversation.due()
-            timeout = None if due is None else max(0.0, due - time.monotonic())
             with suppress(TimeoutError):
-                await asyncio.wait_for(wake.wait(), timeout)
+                async with asyncio.timeout(None if due is None else max(0.0, due - time.monotonic())):
+                    await wake.wait()
             wake.clear()
 
 
