@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay import phrases
-from relay.rtvi import (
+from relay import rtvi
+from relay.said import (
     BURST_MESSAGES,
     MAX_DEPTH,
     MAX_ID,
@@ -122,7 +122,7 @@ def test_the_words_of_a_message_are_not_in_its_repr() -> None:
 def test_any_frame_is_said_or_malformed_and_never_raises(frame: bytes | str) -> None:
     said = read(frame)
     if isinstance(said, Malformed):
-        fault_free(phrases.complaint(said))
+        fault_free(rtvi.complaint(said))
 
 
 @given(
@@ -134,7 +134,7 @@ def test_any_frame_is_said_or_malformed_and_never_raises(frame: bytes | str) -> 
 def test_any_data_of_any_known_type_is_said_or_malformed(kind: str, data: Any) -> None:
     said = read(json.dumps({"label": "rtvi-ai", "type": kind, "id": "a", "data": data, "message": data}))
     if isinstance(said, Malformed):
-        assert phrases.complaint(said)["type"] in ("error", "error-response")
+        assert rtvi.complaint(said)["type"] in ("error", "error-response")
     if kind == "client-ready" and not isinstance(said, Malformed):
         assert isinstance(said, ClientReady)
 
@@ -188,35 +188,33 @@ def test_a_clock_that_stands_still_or_steps_back_gives_nothing_away() -> None:
 
 REQUEST: Final = ClientMessage("8f3a91c2", "set-language")
 SAYINGS: Final[dict[str, Callable[[], Any]]] = {
-    "bot-ready": lambda: phrases.welcome(ClientReady("8f3a91c2", "2.0.0"), "1.0.0")[-1],
-    "error": lambda: phrases.error("The model cannot be reached."),
-    "error-response": lambda: phrases.complaint(Malformed("8f3a91c2", "Unsupported type sing")),
-    "server-response": lambda: phrases.server_response(REQUEST, {"ok": True}),
-    "server-message": lambda: phrases.server_message({"kind": "session-expiring", "seconds": 60}),
-    "append-to-context-result": lambda: phrases.append_to_context_result("8f3a91c2"),
-    "peer-left": phrases.peer_left,
-    "user-transcription": lambda: phrases.user_transcription(
-        "hello there", "2026-01-01T00:00:00.000+00:00", final=True
-    ),
-    "user-llm-text": lambda: phrases.user_llm_text("hello there"),
-    "bot-llm-text": lambda: phrases.bot_llm_text("Hi, I am "),
-    "bot-transcription": lambda: phrases.bot_transcription("Hi, I am a bot."),
-    "bot-tts-text": lambda: phrases.bot_tts_text("Hi, I am a bot."),
-    "bot-output": lambda: phrases.bot_output("Hi, I am a bot.", 1),
-    "bot-output of generation 1": lambda: phrases.bot_output("Hi, I am a bot.", 1, generation=1),
-    "metrics of time": lambda: phrases.metrics_ttfb(0.42, "models/gemini-live"),
-    "metrics of tokens": lambda: phrases.metrics_tokens(10, 20, 30, reasoning_tokens=0),
-    "llm-function-call-started": lambda: phrases.function_call("fc-7")[0],
-    "llm-function-call-in-progress": lambda: phrases.function_call("fc-7")[1],
-    "llm-function-call-stopped": lambda: phrases.function_call_stopped("fc-7"),
-    "user-started-speaking": lambda: phrases.USER_STARTED_SPEAKING,
-    "bot-interrupted": lambda: phrases.BOT_INTERRUPTED,
+    "bot-ready": lambda: rtvi.welcome(ClientReady("8f3a91c2", "2.0.0"), "1.0.0")[-1],
+    "error": lambda: rtvi.error("The model cannot be reached."),
+    "error-response": lambda: rtvi.complaint(Malformed("8f3a91c2", "Unsupported type sing")),
+    "server-response": lambda: rtvi.server_response(REQUEST, {"ok": True}),
+    "server-message": lambda: rtvi.server_message({"kind": "session-expiring", "seconds": 60}),
+    "append-to-context-result": lambda: rtvi.append_to_context_result("8f3a91c2"),
+    "peer-left": rtvi.peer_left,
+    "user-transcription": lambda: rtvi.user_transcription("hello there", "2026-01-01T00:00:00.000+00:00", final=True),
+    "user-llm-text": lambda: rtvi.user_llm_text("hello there"),
+    "bot-llm-text": lambda: rtvi.bot_llm_text("Hi, I am "),
+    "bot-transcription": lambda: rtvi.bot_transcription("Hi, I am a bot."),
+    "bot-tts-text": lambda: rtvi.bot_tts_text("Hi, I am a bot."),
+    "bot-output": lambda: rtvi.bot_output("Hi, I am a bot.", 1),
+    "bot-output of generation 1": lambda: rtvi.bot_output("Hi, I am a bot.", 1, generation=1),
+    "metrics of time": lambda: rtvi.metrics_ttfb(0.42, "models/gemini-live"),
+    "metrics of tokens": lambda: rtvi.metrics_tokens(10, 20, 30, reasoning_tokens=0),
+    "llm-function-call-started": lambda: rtvi.function_call("fc-7")[0],
+    "llm-function-call-in-progress": lambda: rtvi.function_call("fc-7")[1],
+    "llm-function-call-stopped": lambda: rtvi.function_call_stopped("fc-7"),
+    "user-started-speaking": lambda: rtvi.USER_STARTED_SPEAKING,
+    "bot-interrupted": lambda: rtvi.BOT_INTERRUPTED,
 }
 
 
 @pytest.mark.parametrize("name", PHRASED)
 def test_each_message_is_phrased_as_the_vectors_say(name: str) -> None:
-    assert json.loads(phrases.encode(SAYINGS[name]())) == PHRASED[name]
+    assert json.loads(rtvi.encode(SAYINGS[name]())) == PHRASED[name]
 
 
 def no_null(value: object) -> bool:
@@ -227,9 +225,9 @@ def no_null(value: object) -> bool:
     return value is not None and not (isinstance(value, float) and not math.isfinite(value))
 
 
-def fault_free(message: phrases.Message) -> None:
+def fault_free(message: rtvi.Message) -> None:
     """One text frame, strict JSON and UTF-8, without a null, its data an object or not there."""
-    text = phrases.encode(message)
+    text = rtvi.encode(message)
     text.encode()
     back = json.loads(text)
     assert no_null(back)
@@ -248,27 +246,27 @@ def test_nothing_the_relay_can_say_holds_a_null(
     d: Any, data: dict[str, Any], text: str, id_: str, number: int, flag: bool
 ) -> None:
     for message in (
-        *phrases.welcome(ClientReady(id_, "7.1.0" if flag else "1.2.0"), text, data),
-        *phrases.function_call(id_),
-        phrases.complaint(Malformed(id_, text)),
-        phrases.error(text, fatal=flag, code=id_),
-        phrases.error_response(id_, text),
-        phrases.server_response(ClientMessage(id_, text), d),
-        phrases.server_message(data),
-        phrases.append_to_context_result(id_, text),
-        phrases.peer_left(),
-        phrases.user_transcription(text, text, final=flag),
-        phrases.user_llm_text(text),
-        phrases.bot_llm_text(text),
-        phrases.bot_transcription(text),
-        phrases.bot_tts_text(text),
-        phrases.bot_output(text, number, spoken=flag),
-        phrases.bot_output(text, number, spoken=flag, generation=1),
-        phrases.metrics_ttfb(number / 7, text),
-        phrases.metrics_tokens(number, number, number, reasoning_tokens=number),
-        phrases.function_call_stopped(id_, cancelled=flag),
-        *(value for name, value in vars(phrases).items() if name.endswith(("_SPEAKING", "STARTED", "STOPPED"))),
-        phrases.BOT_INTERRUPTED,
+        *rtvi.welcome(ClientReady(id_, "7.1.0" if flag else "1.2.0"), text, data),
+        *rtvi.function_call(id_),
+        rtvi.complaint(Malformed(id_, text)),
+        rtvi.error(text, fatal=flag, code=id_),
+        rtvi.error_response(id_, text),
+        rtvi.server_response(ClientMessage(id_, text), d),
+        rtvi.server_message(data),
+        rtvi.append_to_context_result(id_, text),
+        rtvi.peer_left(),
+        rtvi.user_transcription(text, text, final=flag),
+        rtvi.user_llm_text(text),
+        rtvi.bot_llm_text(text),
+        rtvi.bot_transcription(text),
+        rtvi.bot_tts_text(text),
+        rtvi.bot_output(text, number, spoken=flag),
+        rtvi.bot_output(text, number, spoken=flag, generation=1),
+        rtvi.metrics_ttfb(number / 7, text),
+        rtvi.metrics_tokens(number, number, number, reasoning_tokens=number),
+        rtvi.function_call_stopped(id_, cancelled=flag),
+        *(value for name, value in vars(rtvi).items() if name.endswith(("_SPEAKING", "STARTED", "STOPPED"))),
+        rtvi.BOT_INTERRUPTED,
     ):
         fault_free(message)
 
@@ -276,42 +274,42 @@ def test_nothing_the_relay_can_say_holds_a_null(
 def test_a_lone_half_of_a_character_does_not_break_the_frame() -> None:
     request = read('{"label":"rtvi-ai","type":"client-message","id":"a","data":{"t":"x","d":"\\ud800"}}')
     assert isinstance(request, ClientMessage)
-    assert json.loads(phrases.encode(phrases.server_response(request, request.d)).encode())["data"]["d"] == "?"
+    assert json.loads(rtvi.encode(rtvi.server_response(request, request.d)).encode())["data"]["d"] == "?"
 
 
 @pytest.mark.parametrize("version", ["2.0.0", "2.1.0", "2.9.9"])
 def test_a_client_of_our_generation_hears_our_version(version: str) -> None:
-    (ready,) = phrases.welcome(ClientReady("a", version), "1.0.0")
-    assert (ready["type"], ready["id"], ready["data"]["version"]) == ("bot-ready", "a", phrases.VERSION)
+    (ready,) = rtvi.welcome(ClientReady("a", version), "1.0.0")
+    assert (ready["type"], ready["id"], ready["data"]["version"]) == ("bot-ready", "a", rtvi.VERSION)
 
 
 def test_a_client_of_generation_1_hears_its_own_version() -> None:
-    (ready,) = phrases.welcome(ClientReady("a", "1.2.0"), "1.0.0")
+    (ready,) = rtvi.welcome(ClientReady("a", "1.2.0"), "1.0.0")
     assert ready["data"]["version"] == "1.2.0"
 
 
 @pytest.mark.parametrize("version", ["", "0.3.0", "3.0.0"])
 def test_a_doubtful_version_is_told_so_first_and_welcomed_all_the_same(version: str) -> None:
-    doubt, ready = phrases.welcome(ClientReady("a", version), "1.0.0")
+    doubt, ready = rtvi.welcome(ClientReady("a", version), "1.0.0")
     assert (doubt["type"], doubt["id"]) == ("error-response", "a")
     assert doubt["data"]["error"] == f"Client version {version or 'unknown'}. Compatibility issues may occur."
-    assert (ready["type"], ready["id"], ready["data"]["version"]) == ("bot-ready", "a", phrases.VERSION)
+    assert (ready["type"], ready["id"], ready["data"]["version"]) == ("bot-ready", "a", rtvi.VERSION)
 
 
 def test_who_sent_no_id_is_told_by_an_error_that_is_not_fatal() -> None:
-    message = phrases.complaint(cast(Malformed, read("nonsense")))
+    message = rtvi.complaint(cast(Malformed, read("nonsense")))
     assert (message["type"], message["data"]["fatal"]) == ("error", False)
     assert "id" not in message
 
 
 def test_an_answer_without_content_leaves_it_out() -> None:
-    assert phrases.server_response(REQUEST)["data"] == {"t": "set-language"}
+    assert rtvi.server_response(REQUEST)["data"] == {"t": "set-language"}
 
 
 def test_only_interim_words_may_be_dropped() -> None:
-    assert phrases.droppable(phrases.user_transcription("hel", "", final=False))
-    assert not phrases.droppable(phrases.user_transcription("hello", "", final=True))
-    assert not any(phrases.droppable(saying()) for saying in SAYINGS.values())
+    assert rtvi.droppable(rtvi.user_transcription("hel", "", final=False))
+    assert not rtvi.droppable(rtvi.user_transcription("hello", "", final=True))
+    assert not any(rtvi.droppable(saying()) for saying in SAYINGS.values())
 
 
 def test_another_label_is_somebody_elses() -> None:
@@ -319,4 +317,4 @@ def test_another_label_is_somebody_elses() -> None:
 
 
 def test_our_own_version_is_of_generation_2() -> None:
-    assert ClientReady("a", phrases.VERSION).major == 2
+    assert ClientReady("a", rtvi.VERSION).major == 2

@@ -1,0 +1,318 @@
+"""RTVI, what the browser says: check it, and say what it is. Pure: no clock, no channel.
+
+`read` turns one frame of the data channel into something said, and never raises: what cannot be read is `Malformed`,
+which `rtvi.complaint` answers. `FloodGate` says how many frames one client may send.
+"""
+
+import json
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import Any, Final
+
+LABEL: Final = "rtvi-ai"
+MAX_MESSAGE: Final = 16 * 1024  # bytes; a data channel carries this everywhere, and nobody types more
+MAX_DEPTH: Final = 16  # levels of nesting; the deepest message of the protocol has 7
+MAX_ID: Final = 128  # characters; the longest id in use is a UUID
+MAX_NAMED: Final = 64  # characters of an unknown type that the complaint repeats
+MESSAGES_PER_SECOND: Final = 50.0  # a client in conversation sends 1 to 5
+BURST_MESSAGES: Final = 100.0  # what a page may have stored up while its tab slept
+MAX_REFUSED: Final = 100  # refused messages, then the session closes
+REFUSED_MEMORY: Final = 10.0  # seconds without a refusal after which the earlier ones are forgotten
+OVERSIZE_WEIGHT: Final = 10  # refusals that one message over a limit of size or depth counts for
+
+# -- what the browser says ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ClientReady:
+    """The client is there: answer with `rtvi.welcome`. `version` is empty when unreadable; `library` names the SDK."""
+
+    id: str
+    version: str = ""
+    library: str = ""
+
+    @property
+    def major(self) -> int | None:
+        """The client's protocol generation; 1 wants the old form of `rtvi.bot_output`."""
+        return int(self.version.partition(".")[0]) if self.version else None
+
+
+@dataclass(frozen=True, slots=True)
+class DisconnectBot:
+    """End the conversation, then `rtvi.peer_left`."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClientMessage:
+    """The app's own request: answer `rtvi.server_response` with the same `t`, or `rtvi.error_response`, within 10 s."""
+
+    id: str
+    t: str
+    d: Any = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SendText:
+    """Typed words. `run_immediately`: interrupt and answer; `audio_response` off: answer in text alone."""
+
+    id: str
+    content: str = field(repr=False)
+    run_immediately: bool = True
+    audio_response: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class AppendToContext:
+    """The old `SendText`: answer `rtvi.append_to_context_result` or `rtvi.error_response`."""
+
+    id: str
+    role: str
+    content: str = field(repr=False)
+    run_immediately: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Dtmf:
+    """Keys of a telephone, in order."""
+
+    id: str
+    buttons: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionCallResult:
+    """What the app's own function returned."""
+
+    id: str
+    name: str
+    call_id: str
+    result: Any = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class TrackStatus:
+    """A track was switched on or off: 0 microphone, 1 camera, 2 screen."""
+
+    track: int
+    enabled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """The client lives. Expects no answer; many clients never send it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    """Well-formed, and nothing to us: another protocol's label, a signal we do not know, a page's snapshot."""
+
+
+@dataclass(frozen=True, slots=True)
+class Malformed:
+    """Not readable; answer `rtvi.complaint`. `oversize`: tell `FloodGate.refuse`. `reason` is not for the log."""
+
+    id: str
+    reason: str = field(repr=False)
+    oversize: bool = False
+
+
+Said = (
+    ClientReady
+    | DisconnectBot
+    | ClientMessage
+    | SendText
+    | AppendToContext
+    | Dtmf
+    | FunctionCallResult
+    | TrackStatus
+    | Ping
+    | Ignored
+    | Malformed
+)
+
+
+def read(frame: bytes | str) -> Said:
+    """What one frame says; text and binary frames mean the same."""
+    if len(frame) > MAX_MESSAGE or (isinstance(frame, str) and len(frame.encode("utf-8", "replace")) > MAX_MESSAGE):
+        return Malformed("", f"The message is larger than {MAX_MESSAGE // 1024} KiB", oversize=True)
+    try:
+        text = frame if isinstance(frame, str) else frame.decode()
+        if text.startswith("ping"):
+            return Ping()
+        body = json.loads(text, parse_constant=_no_constant)
+    except RecursionError:
+        return Malformed("", f"The message is nested deeper than {MAX_DEPTH} levels", oversize=True)
+    except ValueError:
+        return Malformed("", "The message is not JSON")
+    if not isinstance(body, dict):
+        return Malformed("", "The message is not an object")
+    id_ = body.get("id")
+    id_ = id_ if isinstance(id_, str) and len(id_) <= MAX_ID else ""
+    if _too_deep(body):
+        return Malformed(id_, f"The message is nested deeper than {MAX_DEPTH} levels", oversize=True)
+    if body.get("type") == "signalling":
+        return _read_signal(body.get("message"))
+    label, kind = body.get("label"), body.get("type")
+    if isinstance(label, str) and label != LABEL:
+        return Ignored()
+    if label != LABEL or not isinstance(kind, str):
+        return Malformed(id_, "The message needs a label and a type")
+    if kind not in _READERS:
+        return Malformed(id_, f"Unsupported type {kind[:MAX_NAMED]}")
+    data = body.get("data")
+    try:
+        return _READERS[kind](id_, data if isinstance(data, dict) else {})
+    except _Invalid as why:
+        return Malformed(id_, f"Invalid message: {why}")
+
+
+class _Invalid(Exception):
+    """A member is missing or of the wrong kind; the text names it."""
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(name)
+
+
+def _too_deep(body: Any) -> bool:
+    level: list[Any] = [body]
+    depth = 0
+    while level:
+        depth += 1
+        if depth > MAX_DEPTH:
+            return True
+        values = (inner for outer in level for inner in (outer.values() if isinstance(outer, dict) else outer))
+        level = [inner for inner in values if isinstance(inner, dict | list)]
+    return False
+
+
+def _string(data: Mapping[str, Any], key: str) -> str:
+    value = data.get(key)
+    if not isinstance(value, str):
+        raise _Invalid(f"{key} must be a string")
+    return value
+
+
+def _flag(data: Mapping[str, Any], key: str, default: bool) -> bool:
+    value = data.get(key)
+    if value is None:
+        return default
+    if not isinstance(value, bool):
+        raise _Invalid(f"{key} must be true or false")
+    return value
+
+
+def _read_client_ready(id_: str, data: Mapping[str, Any]) -> ClientReady:
+    """Never refused: a client that is not welcomed waits for ever."""
+    version, about = data.get("version"), data.get("about")
+    library = about.get("library") if isinstance(about, dict) else None
+    return ClientReady(
+        id_,
+        version if isinstance(version, str) and _VERSION.fullmatch(version) else "",
+        library[:MAX_NAMED] if isinstance(library, str) else "",
+    )
+
+
+_VERSION: Final = re.compile(r"[0-9]{1,6}\.[0-9]{1,6}\.[0-9]{1,6}")
+
+
+def _read_send_text(id_: str, data: Mapping[str, Any]) -> SendText:
+    options = data.get("options")
+    if options is None:
+        options = {}
+    if not isinstance(options, dict):
+        raise _Invalid("options must be an object")
+    return SendText(
+        id_,
+        _string(data, "content"),
+        _flag(options, "run_immediately", True),
+        _flag(options, "audio_response", True),
+    )
+
+
+def _read_append(id_: str, data: Mapping[str, Any]) -> AppendToContext:
+    role = _string(data, "role")
+    if role not in ("user", "assistant"):
+        raise _Invalid("role must be user or assistant")
+    return AppendToContext(id_, role, _string(data, "content"), _flag(data, "run_immediately", False))
+
+
+def _read_dtmf(id_: str, data: Mapping[str, Any]) -> Dtmf:
+    buttons = data.get("buttons", [data.get("button")])
+    if not isinstance(buttons, list) or not buttons:
+        raise _Invalid("buttons must be a list of keys")
+    if not all(isinstance(key, str) and len(key) == 1 and key in "0123456789*#" for key in buttons):
+        raise _Invalid("buttons must be a list of keys")
+    return Dtmf(id_, "".join(buttons))
+
+
+def _read_signal(message: object) -> Said:
+    if not isinstance(message, dict) or not isinstance(message.get("type"), str):
+        return Malformed("", "Invalid message: signalling needs a type")
+    if message["type"] != "trackStatus":
+        return Ignored()
+    track, enabled = message.get("receiver_index"), message.get("enabled")
+    if type(track) is not int or not isinstance(enabled, bool):
+        return Malformed("", "Invalid message: trackStatus needs receiver_index and enabled")
+    return TrackStatus(track, enabled)
+
+
+_READERS: Final[dict[str, Callable[[str, Mapping[str, Any]], Said]]] = {
+    "client-ready": _read_client_ready,
+    "disconnect-bot": lambda id_, _: DisconnectBot(id_),
+    "client-message": lambda id_, data: ClientMessage(id_, _string(data, "t"), data.get("d")),
+    "send-text": _read_send_text,
+    "append-to-context": _read_append,
+    "dtmf": _read_dtmf,
+    "llm-function-call-result": lambda id_, data: FunctionCallResult(
+        id_, _string(data, "function_name"), _string(data, "tool_call_id"), data.get("result")
+    ),
+    "ui-snapshot": lambda _id, _data: Ignored(),  # a stream of them, which nobody answers
+}
+
+
+class Verdict(Enum):
+    """What becomes of a message: serve it; refuse it and tell the client once; refuse it; close the session."""
+
+    PASS = auto()
+    TELL = auto()
+    DROP = auto()
+    CLOSE = auto()
+
+
+class FloodGate:
+    """How many messages one client may send: a bucket of tokens, and a memory of what had to be refused."""
+
+    def __init__(self) -> None:
+        self._tokens = BURST_MESSAGES
+        self._filled = -math.inf
+        self._refused = 0
+        self._refused_at = -math.inf
+
+    def allow(self, now: float) -> Verdict:
+        """Ask this of every frame before `read`."""
+        self._tokens = min(BURST_MESSAGES, self._tokens + max(0.0, now - self._filled) * MESSAGES_PER_SECOND)
+        self._filled = max(self._filled, now)
+        if self._tokens >= 1.0:
+            self._tokens -= 1.0
+            return Verdict.PASS
+        return self._refuse(now, 1)
+
+    def refuse(self, now: float) -> Verdict:
+        """A message broke a limit of size or depth."""
+        return self._refuse(now, OVERSIZE_WEIGHT)
+
+    def _refuse(self, now: float, weight: int) -> Verdict:
+        if now - self._refused_at > REFUSED_MEMORY:
+            self._refused = 0
+        self._refused_at = now
+        first = self._refused == 0
+        self._refused += weight
+        if self._refused >= MAX_REFUSED:
+            return Verdict.CLOSE
+        return Verdict.TELL if first else Verdict.DROP
