@@ -1,10 +1,11 @@
 """What the stand-in answers: it says your own words back, and never claims to have understood them. Pure."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 from relay.standin import ears, voice
+from relay.standin.memory import Memory
 from relay.standin.script import Call, Line, Script
 
 GREETING: Final = "Hello! I am the stand-in voice of this relay. Say something, and I will say it back."
@@ -12,29 +13,6 @@ STILL_HERE: Final = "I am still here. Say something, and I will say it back."
 NOTHING_HEARD: Final = "(nothing)"
 MAX_ECHO_S: Final = 20  # of the user's own words; more is cut
 MAX_QUOTE: Final = 200  # characters of the user's own text, or of a tool's answer
-MAX_HISTORY: Final = 200  # turns that a session remembers
-TOKENS_PER_S: Final = 25  # of sound, either way
-LETTERS_PER_TOKEN: Final = 4
-
-
-@dataclass(slots=True)
-class Memory:
-    """What outlives a connection: who said what, and where the script stands."""
-
-    turns: list[tuple[str, str]] = field(default_factory=list)
-    next_line: int = 0
-    greeted: bool = False
-    connected: bool = False
-    text_tokens: int = 0
-    audio_tokens: int = 0
-
-    def add(self, role: str, text: str, audio_s: float = 0.0) -> None:
-        self.turns.append((role, text))
-        del self.turns[:-MAX_HISTORY]
-        if audio_s:
-            self.audio_tokens += round(audio_s * TOKENS_PER_S)
-        else:
-            self.text_tokens += len(text) // LETTERS_PER_TOKEN + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +34,12 @@ class Mind:
 
     def __init__(self, script: Script, memory: Memory) -> None:
         self._script = script
-        self._memory = memory
+        self.memory = memory
 
     def greet(self) -> Reply | None:
         """The answer to a nudge."""
-        again, self._memory.greeted = self._memory.greeted, True
-        self._memory.text_tokens += 1
+        again, self.memory.greeted = self.memory.greeted, True
+        self.memory.text_tokens += 1
         if self._script.greet == "never":
             return None
         if self._script.greeting is not None and not again:
@@ -81,7 +59,7 @@ class Mind:
         heard = f"({length:.1f} s of speech)" if said else NOTHING_HEARD
         if line is not None and line.heard is not None:
             heard = line.heard
-        self._memory.add("user", heard, length)
+        self.memory.add("user", heard, length)
         if line is not None:
             return heard, length, self._render(line, said, f"(your own words, {length:.1f} s)")
         if self._mute() or not said:
@@ -90,7 +68,6 @@ class Mind:
 
     def read(self, text: str) -> Reply | None:
         """The answer to typed text."""
-        self._memory.add("user", text)
         fallback = f"You typed: {_quote(text)}"
         line = self._take()
         if line is not None:
@@ -107,14 +84,14 @@ class Mind:
         return self._script.after == "silence" and bool(self._script.replies)
 
     def _line(self) -> Line | None:
-        lines, n = self._script.replies, self._memory.next_line
+        lines, n = self._script.replies, self.memory.next_line
         if not lines or (n >= len(lines) and self._script.after in ("echo", "silence")):
             return None
         return lines[n % len(lines)] if self._script.after == "loop" else lines[min(n, len(lines) - 1)]
 
     def _take(self) -> Line | None:
         line = self._line()
-        self._memory.next_line += 1
+        self.memory.next_line += 1
         return line
 
     def _render(self, line: Line, said: bytes, fallback: str, result: str = "") -> Reply:

@@ -22,8 +22,10 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 from relay.standin import voice, wire
-from relay.standin.conversation import Close, Conversation, Raw, Say, Shelf
+from relay.standin.conversation import Conversation
+from relay.standin.memory import Shelf
 from relay.standin.script import Script
+from relay.standin.timeline import Close, Raw, Say
 
 log = logging.getLogger(__name__)
 
