@@ -17,6 +17,7 @@ export class Captions {
   /** @param {HTMLElement} log */
   constructor(log) {
     this.log = log;
+    log.addEventListener('scroll', () => log.classList.toggle('scrolled', log.scrollTop > 2), { passive: true });
   }
 
   clear() {

@@ -3,15 +3,15 @@
  * for words. An ordinary SmallWebRTC client. It holds no state of the call's; it reports what happens.
  */
 
-import { httpProblem } from './problems.js';
 import { clientReady, disconnectBot, ping, trackStatus } from './rtvi.js';
+import { ConnectionError, problemOf } from './signalling.js';
 
 /** Time between pings, and between two looks at the incoming bytes, ms. */
 const PULSE_MS = 1_000;
 /** So many pulses without a single byte mean that the path is gone. */
 const SILENT_PULSES = 2;
-/** So many make the page build a new peer connection. */
-const RESTART_PULSES = 5;
+/** So many make the page build a new peer connection; shorter gaps heal by themselves. The relay gives up at 10 s. */
+const RESTART_PULSES = 7;
 /** Longest wait for one attempt to reconnect, and the pause between two, ms. */
 const ATTEMPT_MS = 6_000;
 const PAUSE_MS = 1_000;
@@ -25,15 +25,6 @@ const PAUSE_MS = 1_000;
  * @property {() => void} recovered
  * @property {(problem: Problem) => void} failed
  */
-
-export class ConnectionError extends Error {
-  /** @param {Problem} problem @param {number} [status] the relay's HTTP status, if it answered */
-  constructor(problem, status = 0) {
-    super(problem.info ?? problem.code);
-    this.problem = problem;
-    this.status = status;
-  }
-}
 
 export class Connection {
   /** @type {RTCPeerConnection|null} */ #pc = null;
@@ -53,14 +44,12 @@ export class Connection {
   #silent = 0;
 
   /**
-   * @param {string} base the page's own address; the relay's routes are beside it
-   * @param {string} token access token, or ''
+   * @param {import('./signalling.js').Signalling} signalling
    * @param {MediaStreamTrack|null} track the microphone, or null in a call by typing
    * @param {Listener} listener
    */
-  constructor(base, token, track, listener) {
-    this.base = base;
-    this.token = token;
+  constructor(signalling, track, listener) {
+    this.signalling = signalling;
     this.listener = listener;
     this.#track = track;
     this.#sending = track !== null;
@@ -68,14 +57,14 @@ export class Connection {
 
   /** From nothing to an open data channel, with `client-ready` sent. Throws ConnectionError. */
   async open() {
-    const answer = await this.#request('start', 'POST', {});
+    const answer = await this.signalling.start(this.#abort.signal);
     const session = answer.sessionId ?? answer.session_id;
     if (typeof session !== 'string') throw new ConnectionError({ code: 'bad-answer' });
     this.#session = session;
     const ice = /** @type {{iceServers?: RTCIceServer[]}|undefined} */ (answer.iceConfig);
     this.#iceServers = ice?.iceServers ?? [];
     if (this.#closed) return this.goodbye();
-    await this.#connect(false);
+    await this.#connect(false, this.#abort.signal);
     this.send(clientReady({ library: 'gemini-webrtc-relay-page', library_version: '1', platform: navigator.platform }));
     this.#pulse = window.setInterval(() => void this.#beat(), PULSE_MS);
   }
@@ -107,9 +96,8 @@ export class Connection {
   /** Forget the session at the relay; survives the closing of the page. */
   goodbye() {
     if (!this.#session) return;
-    const url = new URL(`sessions/${encodeURIComponent(this.#session)}`, this.base);
+    this.signalling.goodbye(this.#session);
     this.#session = null;
-    fetch(url, { method: 'DELETE', keepalive: true, headers: this.#headers() }).catch(() => {});
   }
 
   close() {
@@ -127,24 +115,33 @@ export class Connection {
     pc?.close();
   }
 
-  /** A new peer connection, up to its open data channel. @param {boolean} restart */
-  async #connect(restart) {
-    this.#dropPeer();
+  /**
+   * A new peer connection, up to its open data channel. The old one lives until the relay has answered: its end before
+   * that would end the session.
+   * @param {boolean} restart
+   * @param {AbortSignal} signal
+   */
+  async #connect(restart, signal) {
     const pc = new RTCPeerConnection({ iceServers: this.#iceServers });
     const channel = pc.createDataChannel('rtvi', { ordered: true });
     const streams = this.#track ? [new MediaStream([this.#track])] : [];
     const transceiver = pc.addTransceiver(this.#track ?? 'audio', { direction: 'sendrecv', streams });
-    this.#pc = pc;
-    this.#channel = channel;
-    this.#sender = transceiver.sender;
-    this.#bytes = -1;
-    this.#silent = 0;
     pc.ontrack = ({ track, streams: [stream] }) => this.listener.sound(stream ?? new MediaStream([track]));
     channel.onmessage = ({ data }) => this.listener.message(data);
-    const open = this.#opening(pc, channel);
-    open.catch(() => {});
-    await this.#negotiate(restart);
-    await open;
+    const open = this.#opening(pc, channel, signal);
+    try {
+      await Promise.race([this.#negotiate(pc, restart, signal), open.then(() => {})]);
+      this.#dropPeer();
+      this.#pc = pc;
+      this.#channel = channel;
+      this.#sender = transceiver.sender;
+      await open;
+    } catch (error) {
+      pc.close();
+      throw error;
+    }
+    this.#bytes = -1;
+    this.#silent = 0;
     this.send(trackStatus(this.#sending));
     channel.onclose = () => window.setTimeout(() => this.#lost(pc), 500);
     pc.onconnectionstatechange = () => {
@@ -153,8 +150,13 @@ export class Connection {
     };
   }
 
-  /** @param {RTCPeerConnection} pc @param {RTCDataChannel} channel @returns {Promise<void>} */
-  #opening(pc, channel) {
+  /**
+   * @param {RTCPeerConnection} pc
+   * @param {RTCDataChannel} channel
+   * @param {AbortSignal} signal
+   * @returns {Promise<void>}
+   */
+  #opening(pc, channel, signal) {
     return new Promise((resolve, reject) => {
       /** @param {string} code */
       const fail = (code) => reject(new ConnectionError({ code }));
@@ -166,19 +168,20 @@ export class Connection {
         if (pc.iceGatheringState === 'complete' && candidates === 0) fail('no-network');
       };
       pc.onconnectionstatechange = () => { if (pc.connectionState === 'failed') fail('no-path'); };
-      this.#abort.signal.addEventListener('abort', () => fail('unreachable'), { once: true });
+      signal.addEventListener('abort', () => fail('no-path'), { once: true });
     });
   }
 
-  /** Offer and answer. The relay learns our addresses from our own checks, so nothing waits for candidates. */
-  async #negotiate(restart = false) {
-    const pc = this.#pc;
-    if (!pc || !this.#session) return;
+  /**
+   * Offer and answer. The relay learns our addresses from our own checks, so nothing waits for candidates.
+   * @param {RTCPeerConnection} pc
+   * @param {boolean} restart
+   * @param {AbortSignal} signal
+   */
+  async #negotiate(pc, restart, signal) {
     await pc.setLocalDescription();
-    const answer = await this.#request(`sessions/${encodeURIComponent(this.#session)}/api/offer`, 'POST', {
-      sdp: pc.localDescription?.sdp, type: 'offer', pc_id: this.#pcId, restart_pc: restart,
-    });
-    if (pc !== this.#pc) return;
+    const offer = { sdp: pc.localDescription?.sdp, type: 'offer', pc_id: this.#pcId, restart_pc: restart };
+    const answer = await this.signalling.offer(this.#session ?? '', offer, signal);
     if (typeof answer.pc_id === 'string') this.#pcId = answer.pc_id;
     try {
       await pc.setRemoteDescription({ type: 'answer', sdp: String(answer.sdp) });
@@ -189,7 +192,8 @@ export class Connection {
 
   /** The relay asked for a fresh offer on the same connection. */
   async renegotiate() {
-    await this.#negotiate().catch((error) => this.listener.failed(problemOf(error)));
+    const work = this.#pc ? this.#negotiate(this.#pc, false, this.#abort.signal) : Promise.resolve();
+    await work.catch((error) => { if (!this.#closed) this.listener.failed(problemOf(error)); });
   }
 
   /** Once a second: show that we live, and see whether the relay does. It acknowledges pings, so bytes must come. */
@@ -218,68 +222,38 @@ export class Connection {
     this.listener.recovered();
   }
 
-  /** This peer connection will not come back: build new ones in the same session until one opens or the relay refuses. */
-  async #lost(/** @type {RTCPeerConnection} */ pc) {
+  /**
+   * This path seems dead: build new peer connections in the same session until one opens, the old one stirs, or the
+   * relay refuses.
+   * @param {RTCPeerConnection} pc
+   */
+  async #lost(pc) {
     if (pc !== this.#pc || this.#restarting || this.#closed) return;
     this.#restarting = true;
     this.#stall();
     while (!this.#closed) {
       try {
-        await within(this.#connect(true), ATTEMPT_MS);
-        this.#recover();
+        await this.#connect(true, AbortSignal.any([this.#abort.signal, AbortSignal.timeout(ATTEMPT_MS)]));
         break;
       } catch (error) {
         if (this.#closed) break;
-        if (isFinal(error)) {
-          this.listener.failed(problemOf(error));
+        if (!(error instanceof ConnectionError) || error.final) {
+          this.listener.failed({ code: 'connection-lost' });
           break;
         }
         await pause(PAUSE_MS);
+        if (this.#pc && await received(this.#pc) > this.#bytes) break;
       }
     }
     this.#restarting = false;
+    if (this.#channel?.readyState === 'open') this.#recover();
   }
-
-  /** @returns {Record<string, string>} */
-  #headers() {
-    return this.token ? { Authorization: `Bearer ${this.token}` } : {};
-  }
-
-  /**
-   * @param {string} path
-   * @param {string} method
-   * @param {object} body
-   * @returns {Promise<Record<string, unknown>>}
-   */
-  async #request(path, method, body) {
-    const headers = { 'Content-Type': 'application/json', ...this.#headers() };
-    const signal = this.#abort.signal;
-    let response;
-    try {
-      response = await fetch(new URL(path, this.base), { method, headers, signal, body: JSON.stringify(body) });
-    } catch {
-      throw new ConnectionError({ code: 'unreachable' });
-    }
-    const answer = await response.json().catch(() => null);
-    if (!response.ok) throw new ConnectionError(httpProblem(response.status, answer), response.status);
-    if (typeof answer !== 'object' || answer === null) throw new ConnectionError({ code: 'bad-answer' });
-    return answer;
-  }
-}
-
-/** @param {unknown} error @returns {Problem} */
-export function problemOf(error) {
-  return error instanceof ConnectionError ? error.problem : { code: 'unexpected' };
-}
-
-/** Would the relay refuse the next attempt, too? @param {unknown} error */
-function isFinal(error) {
-  return !(error instanceof ConnectionError) || (error.status >= 400 && error.status < 500 && error.status !== 429);
 }
 
 /** Bytes that have arrived on the path in use; -1 if the browser does not say. @param {RTCPeerConnection} pc */
 async function received(pc) {
-  for (const stat of (await pc.getStats()).values()) {
+  const stats = await pc.getStats().catch(() => null);
+  for (const stat of stats?.values() ?? []) {
     if (stat.type === 'candidate-pair' && stat.nominated && stat.state === 'succeeded') return stat.bytesReceived ?? -1;
   }
   return -1;
@@ -288,9 +262,4 @@ async function received(pc) {
 /** @param {number} ms @returns {Promise<void>} */
 function pause(ms) {
   return new Promise((resolve) => { window.setTimeout(resolve, ms); });
-}
-
-/** @param {Promise<void>} work @param {number} ms */
-function within(work, ms) {
-  return Promise.race([work, pause(ms).then(() => { throw new ConnectionError({ code: 'no-path' }); })]);
 }

@@ -2,11 +2,12 @@
 
 import { isActive, isLive, newCall, stateName, step } from './call.js';
 import { Captions } from './captions.js';
-import { Connection, problemOf } from './connection.js';
+import { Connection } from './connection.js';
 import { openMicrophone, Pickers } from './devices.js';
 import { Meter } from './meter.js';
 import { explain, microphoneProblem } from './problems.js';
 import { parse, sendText } from './rtvi.js';
+import { problemOf, Signalling } from './signalling.js';
 import { Transcript } from './transcript.js';
 import { View } from './view.js';
 
@@ -35,9 +36,9 @@ function happen(event) {
   const before = call;
   call = step(call, event, performance.now());
   if (call === before) return;
-  if (!isActive(call)) release();
+  if (isActive(before) && !isActive(call)) release();
   view.show(call, transcript.turns.length > 0);
-  meter.show(stateName(call));
+  meter.show(stateName(call), call.muted || call.typing);
   if (call.late && !before.late) view.remark('The model takes long to answer.', 'Say it again, or type it.');
   moveFocus(before);
 }
@@ -63,7 +64,7 @@ async function start(typing) {
   if (call.phase !== 'asking') return opened?.stop();
   use(opened);
   happen({ type: 'microphone' });
-  const mine = new Connection(BASE, token(), track, {
+  const mine = new Connection(new Signalling(BASE, token()), track, {
     message: (data) => hear(data),
     sound: (stream) => play(stream),
     stalled: () => happen({ type: 'stalled' }),
@@ -178,6 +179,7 @@ function release() {
   connection = null;
   use(null);
   meter.theirs(null);
+  view.remark('');
   view.sound.srcObject = null;
   view.sound.muted = false;
 }
@@ -210,8 +212,7 @@ function press(event) {
 /** Before the call: which voice would answer? Without an answer the page stays silent about it. */
 async function askWho() {
   try {
-    const headers = token() ? { Authorization: `Bearer ${token()}` } : undefined;
-    const health = await (await fetch(new URL('healthz', BASE), { headers })).json();
+    const health = await new Signalling(BASE, token()).health();
     view.showVoice(String(health.modelName ?? ''), String(health.model ?? ''));
   } catch {
     // The relay may be restarting; pressing the button will tell.
@@ -236,5 +237,5 @@ window.setInterval(() => happen({ type: 'tick' }), TICK_MS);
 
 const trouble = obstacle();
 if (trouble) happen({ type: 'fail', problem: trouble });
-else meter.show('idle');
+else meter.show('idle', false);
 void askWho();

@@ -8,7 +8,8 @@ const RISE = 0.5;
 const FALL = 0.12;
 
 /** @typedef {import('./call.js').StateName} StateName */
-/** @type {Record<StateName, 'still'|'hollow'|'dashed'|'ear'|'filled'>} */
+/** @typedef {'still'|'hollow'|'dashed'|'ear'|'filled'} Look */
+/** @type {Record<StateName, Look>} */
 const LOOKS = {
   idle: 'still', asking: 'hollow', connecting: 'hollow', listening: 'ear', hearing: 'filled', thinking: 'hollow',
   speaking: 'filled', reconnecting: 'dashed', ending: 'hollow', ended: 'hollow', error: 'hollow',
@@ -21,6 +22,7 @@ export class Meter {
   /** @type {MediaStreamAudioSourceNode|null} */ #mineSource = null;
   /** @type {MediaStreamAudioSourceNode|null} */ #theirsSource = null;
   /** @type {StateName} */ #state = 'idle';
+  /** @type {Look} */ #look = 'still';
   #samples = new Float32Array(1024);
   #level = 0;
   #frame = 0;
@@ -68,24 +70,26 @@ export class Meter {
     return [source, analyser];
   }
 
-  /** @param {StateName} state */
-  show(state) {
+  /** @param {StateName} state @param {boolean} deaf no microphone is listening */
+  show(state, deaf) {
     this.#state = state;
+    this.#look = deaf && state === 'listening' ? 'hollow' : LOOKS[state];
     this.#repaint();
-    const moves = LOOKS[state] === 'ear' || LOOKS[state] === 'filled';
-    if (moves && !this.#frame) this.#frame = requestAnimationFrame(() => this.#tick());
+    if (this.#moves && !this.#frame) this.#frame = requestAnimationFrame(() => this.#tick());
+  }
+
+  get #moves() {
+    return this.#look === 'ear' || this.#look === 'filled';
   }
 
   #tick() {
-    const look = LOOKS[this.#state];
     const heard = loudness(this.#state === 'speaking' ? this.#theirs : this.#mine, this.#samples);
     this.#level += (heard - this.#level) * (heard > this.#level ? RISE : FALL);
     const text = String(Math.round(this.#level * 100));
     if (this.number.textContent !== text) this.number.textContent = text;
     this.#draw();
-    const moves = look === 'ear' || look === 'filled';
-    this.#frame = moves ? requestAnimationFrame(() => this.#tick()) : 0;
-    if (!moves) this.#level = 0;
+    this.#frame = this.#moves ? requestAnimationFrame(() => this.#tick()) : 0;
+    if (!this.#moves) this.#level = 0;
   }
 
   #fit() {
@@ -104,7 +108,7 @@ export class Meter {
     const context = this.canvas.getContext('2d');
     const { width, height } = this.canvas;
     if (!context || !width) return;
-    const look = LOOKS[this.#state];
+    const look = this.#look;
     const level = this.still.matches ? 0.3 : this.#level;
     const size = Math.min(width, height);
     const thin = size / 130;
@@ -113,20 +117,24 @@ export class Meter {
     context.strokeStyle = context.fillStyle = this.#colour;
     context.lineWidth = thin;
     context.setLineDash(look === 'dashed' ? [size * 0.035, size * 0.035] : []);
-    if (look === 'hollow' || look === 'dashed') return this.#ring(context, rest, 1);
-    if (look === 'still') return this.#disc(context, rest, 0.16, size * 0.05);
+    if (look === 'hollow' || look === 'dashed') return this.#ring(context, rest);
+    if (look === 'still') return this.#disc(context, rest, 1, size * 0.06);
     if (look === 'ear') {
-      this.#disc(context, rest * (0.9 + 0.1 * level), 0.14 + 0.2 * level, size * 0.03);
-      return this.#ring(context, rest * (1 + 0.25 * level), 1);
+      this.#disc(context, rest * (0.86 + 0.14 * level), 0.12 + 0.2 * level, 0);
+      return this.#ring(context, rest * (1 + 0.25 * level));
     }
-    return this.#disc(context, rest * (0.92 + 0.38 * level), 0.92, size * (0.05 + 0.08 * level));
+    return this.#disc(context, rest * (0.94 + 0.36 * level), 1, size * (0.06 + 0.08 * level));
   }
 
-  /** @param {CanvasRenderingContext2D} context @param {number} radius @param {number} alpha */
-  #ring(context, radius, alpha) {
-    context.globalAlpha = alpha;
+  /** @param {CanvasRenderingContext2D} context @param {number} radius */
+  #circle(context, radius) {
     context.beginPath();
     context.arc(this.canvas.width / 2, this.canvas.height / 2, radius, 0, 2 * Math.PI);
+  }
+
+  /** @param {CanvasRenderingContext2D} context @param {number} radius */
+  #ring(context, radius) {
+    this.#circle(context, radius);
     context.stroke();
   }
 
@@ -140,10 +148,10 @@ export class Meter {
     context.globalAlpha = alpha;
     context.shadowColor = this.#colour;
     context.shadowBlur = softness;
-    context.beginPath();
-    context.arc(this.canvas.width / 2, this.canvas.height / 2, radius, 0, 2 * Math.PI);
+    this.#circle(context, radius);
     context.fill();
     context.shadowBlur = 0;
+    context.globalAlpha = 1;
   }
 }
 

@@ -117,7 +117,7 @@ const EXPLAINED = {
 const REFUSED = /** @type {Explanation} */ (EXPLAINED.refused);
 
 /**
- * The relay's own sentence wins over ours: it knows more, and its table already names a next step.
+ * The relay's own sentence wins over ours: it knows more. If it has a second sentence, that one names the next step.
  * @param {Problem} problem
  * @returns {Explanation}
  */
@@ -126,7 +126,8 @@ export function explain(problem) {
   const info = problem.info?.trim();
   if (!info) return known;
   const sentence = /[.!?…]$/.test(info) ? info : `${info}.`;
-  return { ...known, what: sentence };
+  const namesNextStep = /[.!?…]\s+\S/.test(info);
+  return { ...known, what: sentence, next: namesNextStep ? '' : known.next };
 }
 
 /** @param {unknown} error what getUserMedia threw @returns {Problem} */

@@ -1,0 +1,73 @@
+/** The relay's HTTP: JSON there, JSON back, and every refusal as a problem that can be explained. */
+
+import { httpProblem } from './problems.js';
+
+/** @typedef {import('./call.js').Problem} Problem */
+/** @typedef {Record<string, unknown>} Json */
+
+export class ConnectionError extends Error {
+  /** @param {Problem} problem @param {number} [status] the relay's HTTP status, if it answered */
+  constructor(problem, status = 0) {
+    super(problem.info ?? problem.code);
+    this.problem = problem;
+    this.status = status;
+  }
+
+  /** Would the relay refuse the next attempt, too? */
+  get final() {
+    return this.status >= 400 && this.status < 500 && this.status !== 429;
+  }
+}
+
+/** @param {unknown} error @returns {Problem} */
+export function problemOf(error) {
+  return error instanceof ConnectionError ? error.problem : { code: 'unexpected' };
+}
+
+export class Signalling {
+  /**
+   * @param {string} base the page's own address; the relay's routes are beside it
+   * @param {string} token access token, or ''
+   */
+  constructor(base, token) {
+    this.base = base;
+    /** @type {Record<string, string>} */
+    this.headers = token ? { Authorization: `Bearer ${token}` } : {};
+  }
+
+  /** Which voice would answer? Throws whatever goes wrong. @returns {Promise<Json>} */
+  async health() {
+    return (await fetch(new URL('healthz', this.base), { headers: this.headers })).json();
+  }
+
+  /** Throws ConnectionError. @param {AbortSignal} signal */
+  start(signal) {
+    return this.#post('start', {}, signal);
+  }
+
+  /** Throws ConnectionError. @param {string} session @param {Json} offer @param {AbortSignal} signal */
+  offer(session, offer, signal) {
+    return this.#post(`sessions/${encodeURIComponent(session)}/api/offer`, offer, signal);
+  }
+
+  /** Forget the session; survives the closing of the page, and nobody waits for it. @param {string} session */
+  goodbye(session) {
+    const url = new URL(`sessions/${encodeURIComponent(session)}`, this.base);
+    fetch(url, { method: 'DELETE', keepalive: true, headers: this.headers }).catch(() => {});
+  }
+
+  /** @param {string} path @param {Json} body @param {AbortSignal} signal @returns {Promise<Json>} */
+  async #post(path, body, signal) {
+    const headers = { 'Content-Type': 'application/json', ...this.headers };
+    let response;
+    try {
+      response = await fetch(new URL(path, this.base), { method: 'POST', headers, signal, body: JSON.stringify(body) });
+    } catch {
+      throw new ConnectionError({ code: 'unreachable' });
+    }
+    const answer = await response.json().catch(() => null);
+    if (!response.ok) throw new ConnectionError(httpProblem(response.status, answer), response.status);
+    if (typeof answer !== 'object' || answer === null) throw new ConnectionError({ code: 'bad-answer' });
+    return answer;
+  }
+}
