@@ -16,7 +16,7 @@ from relay.errors import BrowserFault
 from relay.webrtc import tap
 from relay.webrtc.gate import BURST_PACKETS, PACKETS_PER_SECOND
 from relay.webrtc.peer import MAX_CHANNELS, Media, Peer, prepare
-from tests.caller import Decoder, Encoder, Microphone
+from tests.caller import FRAME, SPOKEN_RATE, Decoder, Encoder, Microphone
 from tests.sound import Sound, tone
 
 
@@ -100,7 +100,7 @@ async def test_sound_goes_both_ways(tier: str) -> None:
         async with asyncio.timeout(10):
             await line.owner.heard.wait()
         encoder, track = Encoder(), line.browser.getReceivers()[0].track
-        beep = tone(440, 0.02, 48_000).pcm
+        beep = tone(440, FRAME, SPOKEN_RATE).pcm
 
         async def speak() -> None:
             for n in range(400):

@@ -176,5 +176,3 @@ class Peer:
         self._channel = channel
         channel.on("message", self._events.on_message)
         self._events.on_open()
-
-

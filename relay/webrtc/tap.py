@@ -87,9 +87,7 @@ def local_addresses(*, loopback: bool) -> list[str]:
 
 def limit_sctp_fragments() -> None:
     """Keep data-channel packets small enough for 1280-byte paths (process-wide)."""
-    aiortc.rtcsctptransport.USERDATA_MAX_LENGTH = min(
-        SCTP_USER_DATA_BYTES, aiortc.rtcsctptransport.USERDATA_MAX_LENGTH
-    )
+    aiortc.rtcsctptransport.USERDATA_MAX_LENGTH = min(SCTP_USER_DATA_BYTES, aiortc.rtcsctptransport.USERDATA_MAX_LENGTH)
 
 
 def check() -> list[str]:
