@@ -6,6 +6,7 @@ own machine: a foreign page that drives it, a name that is rebound to it, a stra
 
 import hmac
 import ipaddress
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -14,8 +15,9 @@ from urllib.parse import urlsplit
 from relay.config import WILDCARDS, Network, Secret
 from relay.errors import BrowserFault
 
-STARTS_PER_MINUTE: Final = 6.0  # per address off loopback; a person redials, a script is slowed
-START_BURST: Final = 3.0
+STARTS_PER_MINUTE: Final = 6  # per address off loopback; a person redials, a script is slowed
+START_BURST: Final = 3
+START_SECONDS: Final = 60 / STARTS_PER_MINUTE
 MAX_ADDRESSES: Final = 4096  # remembered for the rate; about 0.5 MiB; the longest unseen is forgotten first
 MAX_FORWARDED: Final = 32  # hops read from the right; longer chains are nobody's
 IPV6_PREFIX: Final = 64  # one household, one bucket
@@ -34,19 +36,13 @@ class Policy:
     trusted_proxies: tuple[Network, ...] = ()
 
 
-@dataclass(slots=True)
-class _Bucket:
-    tokens: float
-    at: float
-
-
 class Admission:
     """The doorkeeper. Order for a request: `host`, `origin`, and for what costs money `token` and `start`."""
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
         self._public = urlsplit(policy.public_url)
-        self._buckets: dict[str, _Bucket] = {}
+        self._booked: dict[str, float] = {}
 
     def host(self, header: str | None, local: str) -> None:
         """Is this `Host` a name of ours? `local` is the address the connection came in on.
@@ -103,16 +99,15 @@ class Admission:
         if key is None and not self._policy.public_url:
             return
         key = key or "loopback"
-        bucket = self._buckets.pop(key, None) or _Bucket(START_BURST, now)
-        bucket.tokens = min(START_BURST, bucket.tokens + (now - bucket.at) * STARTS_PER_MINUTE / 60)
-        bucket.at = now
-        self._buckets[key] = bucket  # at the end: the order is by last use
-        if len(self._buckets) > MAX_ADDRESSES:
-            del self._buckets[next(iter(self._buckets))]
-        if bucket.tokens < 1:
-            wait = int((1 - bucket.tokens) * 60 / STARTS_PER_MINUTE) + 1
-            raise BrowserFault("too-many-starts", retry_after=wait)
-        bucket.tokens -= 1
+        # each start books `START_SECONDS` of the future; the burst is how far ahead it may be booked
+        booked = max(self._booked.pop(key, now), now)
+        ahead = booked - now - (START_BURST - 1) * START_SECONDS
+        granted = ahead <= 0
+        self._booked[key] = booked + START_SECONDS if granted else booked  # at the end: the order is by last use
+        if len(self._booked) > MAX_ADDRESSES:
+            del self._booked[next(iter(self._booked))]
+        if not granted:
+            raise BrowserFault("too-many-starts", retry_after=math.ceil(ahead))
 
     def trusts(self, peer: str) -> bool:
         """Is the other end of this connection one of the owner's proxies?"""

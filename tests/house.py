@@ -1,0 +1,129 @@
+"""A relay's HTTP side in this process, on a free loopback port, with calls that only note what is asked of them."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from relay.config import Config, load
+from relay.errors import BrowserFault, RelayError
+from signaling.__main__ import listen
+from signaling.app import House, serving
+from signaling.registry import Call, MakeCall, Registry
+
+OFFER = "v=0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=rtpmap:111 opus/48000/2\r\n"
+
+
+@dataclass(frozen=True)
+class FakeAnswer:
+    sdp: str
+    pc_id: str
+
+
+@dataclass(eq=False)
+class FakeCall:
+    """Answers every offer; `fault` makes it refuse, `slow` makes it wait, `stuck` keeps its close from ending."""
+
+    id: str
+    on_closed: Callable[[object], None]
+    fault: Exception | None = None
+    slow: float = 0.0
+    stuck: bool = False
+    offers: list[tuple[str, str | None, bool]] = field(default_factory=list)
+    closed: bool = False
+
+    async def answer(self, sdp: str, *, pc_id: str | None, restart: bool) -> FakeAnswer:
+        self.offers.append((sdp, pc_id, restart))
+        await asyncio.sleep(self.slow)
+        if self.fault is not None:
+            raise self.fault
+        return FakeAnswer("v=0 answer", f"pc-{self.id}")
+
+    async def close(self, fault: RelayError | None = None) -> None:
+        self.closed = True
+        if self.stuck:
+            await asyncio.Event().wait()
+        self.on_closed(self)
+
+
+@dataclass
+class Answered:
+    """One HTTP answer, read to its end."""
+
+    status: int
+    headers: Any
+    body: bytes
+    json: Any
+
+
+@dataclass
+class Visit:
+    """A running house and somebody who talks to it."""
+
+    base: str
+    http: aiohttp.ClientSession
+    registry: Registry
+    calls: list[FakeCall]
+
+    @property
+    def port(self) -> int:
+        return int(self.base.rpartition(":")[2])
+
+    async def ask(self, method: str, path: str, **more: Any) -> Answered:
+        async with self.http.request(method, self.base + path, allow_redirects=False, **more) as answer:
+            body = await answer.read()
+            is_json = answer.content_type == "application/json" and body
+            return Answered(answer.status, answer.headers, body, await answer.json() if is_json else None)
+
+    async def start(self, **more: Any) -> str:
+        answered = await self.ask("POST", "/start", json={}, **more)
+        assert answered.status == 200, answered.json
+        return str(answered.json["sessionId"])
+
+    async def offer(self, path: str = "/api/offer", **body: Any) -> Answered:
+        return await self.ask("POST", path, json={"sdp": OFFER, "type": "offer", **body})
+
+
+def settings(*arguments: str) -> Config:
+    return load(["--port", "0", *arguments], {})
+
+
+@contextlib.asynccontextmanager
+async def visiting(
+    *arguments: str,
+    shape: Callable[[FakeCall], None] = lambda call: None,
+    page: Path | None = None,
+    model_well: Callable[[], bool] = lambda: True,
+) -> AsyncIterator[Visit]:
+    """Serve with these flags; `shape` bends each new call before it is used."""
+    calls: list[FakeCall] = []
+
+    def make(id: str, on_closed: Callable[[object], None]) -> Call:
+        call = FakeCall(id, on_closed)
+        shape(call)
+        calls.append(call)
+        return call
+
+    async def maker() -> MakeCall:
+        return make
+
+    config, registry = settings(*arguments), Registry()
+    sockets = listen(config)
+    house = House(config=config, maker=maker, registry=registry, page=page, model_well=model_well, media=lambda: "raw")
+    base = f"http://127.0.0.1:{sockets[0].getsockname()[1]}"
+    async with serving(house, sockets), aiohttp.ClientSession(auto_decompress=False) as http:
+        yield Visit(base, http, registry, calls)
+
+
+def refused(answered: Answered, status: int, code: str) -> None:
+    """The answer is an error as every client can read it."""
+    assert (answered.status, answered.json and answered.json["code"]) == (status, code), answered
+    assert set(answered.json) == {"code", "info", "detail"}
+    assert answered.json["info"].endswith(".")
+
+
+BAD_SDP = BrowserFault("bad-sdp", "made for a test")

@@ -1,0 +1,226 @@
+"""Settings: flag over variable over default, one sentence for what is wrong, secrets that do not print."""
+
+import copy
+import pickle
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from relay.config import (
+    FLAGS,
+    GEMINI_URL,
+    MAX_GREETING_CHARS,
+    MAX_TEXT_CHARS,
+    MIN_TOKEN_CHARS,
+    Config,
+    ConfigError,
+    Secret,
+    load,
+    origin,
+)
+
+KEY = "AIzaSyCANARYcanaryCANARYcanary"
+TOKEN = "t0ken-" * 4
+
+
+def sentence(arguments: list[str], environ: dict[str, str] | None = None) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load(arguments, environ or {})
+    text = str(caught.value)
+    assert text.endswith(".")
+    assert "\n" not in text
+    return text
+
+
+def test_without_anything_the_stand_in_speaks_on_loopback() -> None:
+    config = load([], {})
+    assert (config.host, config.port, config.model, config.speaker) == ("127.0.0.1", 7860, "local", "local")
+    assert (config.gemini_url, config.gemini_model) == (GEMINI_URL, "gemini-3.8-live")
+    assert config.loopback
+
+
+def test_the_defaults_of_the_dataclass_are_those_of_the_command_line() -> None:
+    config = load([], {})
+    assert config == Config(state_dir=config.state_dir)
+
+
+def test_a_flag_wins_over_its_variable_and_that_over_the_default() -> None:
+    assert load([], {"RELAY_PORT": "8000"}).port == 8000
+    assert load(["--port", "9000"], {"RELAY_PORT": "8000"}).port == 9000
+
+
+def test_an_empty_variable_counts_as_absent() -> None:
+    assert load([], {"RELAY_PORT": " ", "GEMINI_API_KEY": ""}).port == 7860
+
+
+def test_an_empty_greeting_flag_lets_the_caller_speak_first() -> None:
+    assert load([], {}).greeting is None
+    assert load(["--greeting", ""], {}).greeting == ""
+
+
+def test_repeatable_flags_add_up_and_their_variables_take_commas() -> None:
+    twice = load(["--allow-origin", "https://a.example", "--allow-origin", "http://b.example:81"], {})
+    assert twice.allow_origins == ("https://a.example", "http://b.example:81")
+    networks = load([], {"RELAY_TRUSTED_PROXY": "10.0.0.0/8, ::1/128"}).trusted_proxies
+    assert [str(network) for network in networks] == ["10.0.0.0/8", "::1/128"]
+
+
+@pytest.mark.parametrize("name", ["GEMINI_API_KEY", "GOOGLE_API_KEY"])
+def test_a_key_in_the_environment_makes_gemini_speak(name: str) -> None:
+    config = load([], {name: KEY})
+    assert (config.model, config.speaker) == ("gemini", "gemini")
+    assert config.api_key is not None
+    assert config.api_key.reveal() == KEY
+
+
+def test_of_two_keys_the_first_name_wins() -> None:
+    config = load([], {"GOOGLE_API_KEY": "another-key-of-mine", "GEMINI_API_KEY": KEY})
+    assert config.api_key is not None
+    assert config.api_key.reveal() == KEY
+
+
+def test_a_url_needs_no_key_and_the_speaker_is_called_url() -> None:
+    config = load(["--gemini-url", "https://127.0.0.1:9000/live/"], {})
+    assert (config.model, config.speaker) == ("gemini", "url")
+    assert config.gemini_url == "wss://127.0.0.1:9000/live"
+
+
+def test_local_is_local_even_with_a_key() -> None:
+    assert load(["--model", "local"], {"GEMINI_API_KEY": KEY}).model == "local"
+
+
+def test_gemini_without_key_and_url_does_not_start() -> None:
+    assert "GEMINI_API_KEY" in sentence(["--model", "gemini"])
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "relay.example", "[2001:db8::1]"])
+def test_beyond_loopback_a_token_is_needed(host: str) -> None:
+    assert "--access-token" in sentence(["--host", host])
+    assert not load(["--host", host, "--access-token", TOKEN], {}).loopback
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "[::1]", "localhost", "LOCALHOST"])
+def test_on_loopback_no_token_is_needed(host: str) -> None:
+    assert load(["--host", host], {}).loopback
+
+
+def test_a_wildcard_is_on_loopback_among_others() -> None:
+    wildcard = load(["--host", "0.0.0.0", "--access-token", TOKEN], {})
+    assert wildcard.on_loopback
+    assert not load(["--host", "192.0.2.1", "--access-token", TOKEN], {}).on_loopback
+
+
+WRONG = [
+    ("port", "65536"), ("port", "-1"), ("port", "http"), ("port", "٣"), ("port", "1" * 5000), ("host", "a b"),
+    ("host", "1.2.3"), ("host", "300.1.1.1"), ("model", "claude"), ("gemini-url", "ftp://x"), ("gemini-url", "ws://"),
+    ("gemini-url", "wss://u:p@x"), ("gemini-url", "wss://x?key=1"), ("gemini-url", "wss://x:99999"),
+    ("gemini-url", "wss://x#a"), ("gemini-url", "wss://[::1"), ("gemini-model", "a b"), ("gemini-model", "../x\n"),
+    ("gemini-api-version", "1"), ("voice", "a b"), ("language", "deutsch!"), ("agent", "/no/such/file.py"),
+    ("agent", "/etc/passwd"), ("agent", "a\x00b.py"), ("ice-address", "localhost"), ("ice-address", "0.0.0.0"),
+    ("ice-address", "224.0.0.1"), ("allow-origin", "*"), ("allow-origin", "null"), ("allow-origin", "https://a/path"),
+    ("allow-origin", "https://*.example"), ("access-token", "short"), ("access-token", "with space" * 3),
+    ("access-token", "ä" * 20), ("public-url", "talk.example"), ("public-url", "https://a/sub"),
+    ("trusted-proxy", "10.0.0.1/8"), ("trusted-proxy", "proxy"), ("log-level", "loud"), ("state-dir", "/etc/passwd"),
+    ("state-dir", "~nobody-of-that-name/x"),
+    ("instructions", "x" * (MAX_TEXT_CHARS + 1)), ("greeting", "x" * (MAX_GREETING_CHARS + 1)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "value"), WRONG)
+def test_a_wrong_value_is_one_sentence_that_names_the_flag_or_the_variable(name: str, value: str) -> None:
+    said = sentence([f"--{name}={value}"])
+    assert said.startswith(f"--{name} ")
+    variable = "RELAY_" + name.upper().replace("-", "_")
+    assert sentence([], {variable: value}).startswith(variable)
+
+
+def test_a_wrong_secret_is_not_repeated() -> None:
+    assert "s3cret!" not in sentence(["--access-token", "s3cret!"])
+    assert "wrong key" not in sentence([], {"GEMINI_API_KEY": "wrong key"})
+
+
+def test_no_flag_takes_the_key_and_one_that_tries_is_not_repeated() -> None:
+    assert not [flag.name for flag in FLAGS if "key" in flag.name]
+    for arguments in (["--api-key", KEY], [f"--gemini-api-key={KEY}"], [KEY], ["-k", KEY]):
+        assert KEY not in sentence(arguments)
+
+
+def test_a_flag_without_its_value_is_named() -> None:
+    assert sentence(["--port"]) == "--port needs a value."
+
+
+def test_abbreviated_flags_are_unknown() -> None:
+    assert "--acc" in sentence(["--acc", TOKEN])
+
+
+def test_help_names_every_flag_with_its_variable_and_default(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        load(["--help"], {})
+    assert left.value.code == 0
+    told = re.sub(r"\s+", "", capsys.readouterr().out)  # lines are folded at spaces and hyphens
+    for flag in FLAGS:
+        assert f"--{flag.name}{flag.value}" in told
+        assert re.sub(r"\s+", "", f"[{flag.variable}; default: {flag.shown}]") in told
+
+
+def test_every_flag_fills_a_field() -> None:
+    assert {flag.field for flag in FLAGS} | {"api_key"} == set(Config.__dataclass_fields__)
+
+
+def test_no_secret_prints() -> None:
+    config = load(["--access-token", TOKEN], {"GEMINI_API_KEY": KEY})
+    assert config.access_token is not None
+    for text in (repr(config), str(config), f"{config.api_key}", f"{config.access_token!r:>40}", str([config.api_key])):
+        assert KEY not in text
+        assert TOKEN not in text
+
+
+def test_a_secret_does_not_leave_by_pickle_or_copy() -> None:
+    for leave in (pickle.dumps, copy.deepcopy):
+        with pytest.raises(TypeError):
+            leave(Secret(KEY))
+
+
+def test_a_too_short_token_is_refused_at_its_limit() -> None:
+    assert load(["--access-token", "x" * MIN_TOKEN_CHARS], {}).access_token is not None
+    sentence(["--access-token", "x" * (MIN_TOKEN_CHARS - 1)])
+
+
+def test_origins_are_written_as_browsers_write_them() -> None:
+    assert origin("HTTPS://Talk.Example:443/") == "https://talk.example"
+    assert origin("http://talk.example:80") == "http://talk.example"
+    assert origin("http://[::1]:8080") == "http://[::1]:8080"
+    assert origin("https://talk.example:80") == "https://talk.example:80"
+
+
+def test_the_state_directory_follows_xdg() -> None:
+    assert load([], {"XDG_STATE_HOME": "/var/x"}).state_dir == Path("/var/x/gemini-relay")
+    assert load([], {"XDG_STATE_HOME": "relative"}).state_dir == Path.home() / ".local/state/gemini-relay"
+
+
+def test_an_agent_file_that_is_there_is_taken(tmp_path: Path) -> None:
+    file = tmp_path / "agent.py"
+    file.write_text("")
+    assert load(["--agent", str(file)], {}).agent == file
+
+
+@given(st.lists(st.one_of(st.sampled_from([f"--{flag.name}" for flag in FLAGS]), st.text(max_size=20)), max_size=6))
+def test_any_command_line_is_settings_or_a_sentence(arguments: list[str]) -> None:
+    if any(argument.startswith("-h") or argument.startswith("--h") for argument in arguments if argument != "--host"):
+        return
+    try:
+        load(arguments, {})
+    except ConfigError as exc:
+        assert str(exc).endswith(".")
+
+
+@given(st.sampled_from(FLAGS), st.text(st.characters(exclude_characters="\x00"), max_size=40))
+def test_any_variable_is_a_setting_or_a_sentence(flag: object, text: str) -> None:
+    variable = flag.variable  # type: ignore[attr-defined]
+    try:
+        load([], {variable: text})
+    except ConfigError as exc:
+        assert str(exc).endswith(".")
