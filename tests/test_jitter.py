@@ -21,7 +21,7 @@ from relay.audio.jitter import (
     Silence,
     Step,
 )
-from relay.audio.opus import Decoder
+from relay.audio.opus import Decoder, OpusError
 from relay.audio.packet import CONCEAL_STEP_TICKS, FRAME_TICKS, MAX_PACKET_TICKS, shape
 
 SSRC: Final = 0x5EED
@@ -352,6 +352,19 @@ def check(step: Step) -> None:
             assert 0 < ticks <= MAX_GAP_TICKS
         case Reset(ticks):
             assert ticks == 0
+
+
+def test_a_broken_packet_that_promises_fec_does_not_stop_the_decoder() -> None:
+    broken = bytes.fromhex("22aefd9b19dbe83c")
+    with pytest.raises(OpusError):
+        Decoder().decode(broken)
+    jitter, decoder = JitterBuffer(), Decoder()
+    push(jitter, 1)
+    jitter.push(3, 3 * FRAME_TICKS, broken, SSRC, 0.0)
+    concealed, recovered, played = jitter.poll(HOLD_SECONDS)
+    assert isinstance(recovered, Recover)
+    assert len(decoder.recover(recovered.following, recovered.ticks)) == recovered.ticks // 3 * 2
+    assert (concealed, played) == (Conceal(FRAME_TICKS - recovered.ticks), Play(broken, FRAME_TICKS))
 
 
 def test_what_is_held_is_bounded_even_if_nobody_polls() -> None:

@@ -46,7 +46,7 @@ class OpusError(Exception):
 class Decoder:
     """One stream's packets → PCM16 mono at `DECODED_RATE`. Each method returns the sound of the duration it stands for.
 
-    Raises `OpusError` for bytes that are no Opus; conceal what they stood for and go on with the next packet.
+    `decode` raises `OpusError` for bytes that are no Opus; the next packet decodes all the same.
     """
 
     def __init__(self) -> None:
@@ -62,11 +62,14 @@ class Decoder:
         return self._run(payload, MAX_PACKET_TICKS, fec=0)
 
     def recover(self, following: bytes, ticks: int) -> bytes:
-        """The last `ticks` before the packet `following`, from its in-band FEC; concealed where it has none.
+        """The last `ticks` before the packet `following`, from its in-band FEC; concealed if it has none or is broken.
 
         Decode `following` itself next.
         """
-        return self._run(following, ticks, fec=1)
+        try:
+            return self._run(following, ticks, fec=1)
+        except OpusError:
+            return self.conceal(ticks)
 
     def conceal(self, ticks: int) -> bytes:
         """`ticks` that nothing is known about, continued from what was heard; a multiple of 2.5 ms up to 120 ms."""
