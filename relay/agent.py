@@ -10,6 +10,7 @@ agent = Agent(instructions="You answer the phone of a watchmaker.", tools=[time_
 """
 
 import importlib.util
+import inspect
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -54,6 +55,8 @@ class Agent:
 
     `tools` are Python functions, sync or async, with type hints and a docstring: those are what the model reads.
     `language` is a BCP 47 tag such as ``de-DE``; empty, and the model follows the caller.
+    `on_message` answers what the app sends with `sendClientRequest`: it gets the type and the data, may be async,
+    and raises `LookupError` for a type it does not know.
     """
 
     instructions: str = DEFAULT_INSTRUCTIONS
@@ -62,10 +65,18 @@ class Agent:
     greeting: str = DEFAULT_GREETING
     tools: Sequence[Callable[..., Any]] = ()
     listening: Listening | None = None
+    on_message: Callable[[str, Any], Any] | None = None
     toolbox: Tools = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "toolbox", Tools(self.tools))
+
+    async def reply(self, type: str, data: Any) -> Any:
+        """The answer to an app's own message; raises `LookupError` where this agent has none."""
+        if self.on_message is None:
+            raise LookupError(type)
+        answer = self.on_message(type, data)
+        return await answer if inspect.isawaitable(answer) else answer
 
     def live_config(
         self, model: str, *, voice: str = "", language: str = "", instructions: str = ""

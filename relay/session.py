@@ -11,12 +11,13 @@ import asyncio
 import json
 import logging
 import secrets
+import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from relay import __version__, rtvi
+from relay import __version__, rtvi, said
 from relay.agent import Agent
 from relay.audio.activity import Edge
 from relay.downlink import Downlink
@@ -89,8 +90,8 @@ class Session:
         self._client: LiveClient | None = None
         self._uplink = Uplink(self._send_audio, self._on_edge)
         self._downlink = Downlink(self._send_rtp, ticker, self)
-        self._turns = Turns()
-        self._flood = rtvi.FloodGate()
+        self._turns = Turns(epoch=time.time() - self._loop.time(), model=call.target.model)
+        self._flood = said.FloodGate()
         self._tools: dict[str, asyncio.Task[None]] = {}  # running calls of functions by their id
         self._outbox: deque[dict[str, Any]] = deque(maxlen=OUTBOX_MESSAGES)
         self._ready = asyncio.Event()
@@ -103,6 +104,7 @@ class Session:
         self._microphone = True
         self._generating = False
         self._skipping = False  # what is left of a generation that a typed message cut
+        self._overflowed = False
         self._opened_at = self._loop.time()
 
     # ---- signalling ----
@@ -190,6 +192,7 @@ class Session:
         self._uplink.model_ready()
         greeting = call.greeting if call.greeting is not None else agent.greeting
         if greeting:
+            self._say(self._turns.greeting(self._loop.time()))
             client.send(protocol.greeting_message(call.target.model, greeting))
 
     async def _watch(self) -> None:
@@ -220,8 +223,9 @@ class Session:
         peer = self._peer
         if peer is None or not peer.channel_open:
             return
+        self._say(self._turns.close(self._loop.time()))
         if isinstance(self._fault, ModelFault | OurBug):
-            self._say([rtvi.error(self._fault.fault.sentence, fatal=True)])
+            self._say([rtvi.error(self._fault.fault.sentence, fatal=True, code=self._fault.code)])
         self._say([rtvi.peer_left()])
         deadline = self._loop.time() + FAREWELL_SECONDS
         while peer.backlog and self._loop.time() < deadline:
@@ -285,38 +289,39 @@ class Session:
     def on_message(self, frame: str | bytes) -> None:
         """A data-channel message, well-formed or not."""
         now = self._loop.time()
-        verdict, said = self._flood.allow(now), None
-        if verdict is rtvi.Verdict.PASS:
-            said = rtvi.read(frame)
-            if isinstance(said, rtvi.Malformed) and said.oversize:
+        verdict, message = self._flood.allow(now), None
+        if verdict is said.Verdict.PASS:
+            message = said.read(frame)
+            if isinstance(message, said.Malformed) and message.oversize:
                 verdict = self._flood.refuse(now)
-        if verdict is rtvi.Verdict.CLOSE:
+        if verdict is said.Verdict.CLOSE:
             self.end(BrowserFault("too-many-messages"))
-        elif said is not None:
-            self._understood(said, now)
-        elif verdict is rtvi.Verdict.TELL:
+        elif message is not None:
+            self._understood(message, now)
+        elif verdict is said.Verdict.TELL:
             self._say([rtvi.error("Too many messages; the rest of this second is ignored.")])
 
-    def _understood(self, said: rtvi.Said, now: float) -> None:
-        match said:
-            case rtvi.ClientReady():
-                self._say(rtvi.welcome(said, __version__, self._call.about))
+    def _understood(self, message: said.Said, now: float) -> None:
+        match message:
+            case said.ClientReady():
+                self._turns.generation = 1 if message.major == 1 else 2
+                self._say(rtvi.welcome(message, __version__, self._call.about))
                 self._begin()
-            case rtvi.TrackStatus(track=0, enabled=enabled):
+            case said.TrackStatus(track=0, enabled=enabled):
                 self._switch_microphone(enabled)
-            case rtvi.SendText():
-                self._type(said, now)
-            case rtvi.AppendToContext(id=id):
-                self._send(protocol.content_message([(said.role, said.content)], complete=said.run_immediately))
+            case said.SendText():
+                self._type(message, now)
+            case said.AppendToContext(id=id):
+                self._send(protocol.content_message([(message.role, message.content)], message.run_immediately))
                 self._say([rtvi.append_to_context_result(id)])
-            case rtvi.ClientMessage() if self._group is not None:
-                self._group.create_task(self._reply(said), name="client-message")
-            case rtvi.DisconnectBot():
+            case said.ClientMessage() if self._group is not None:
+                self._group.create_task(self._reply(message), name="client-message")
+            case said.DisconnectBot():
                 self.end()
-            case rtvi.Malformed():
-                self._say([rtvi.complaint(said)])
+            case said.Malformed():
+                self._say([rtvi.complaint(message)])
             case _:
-                pass  # pings, the camera's and the screen's track status, other labels
+                pass  # pings, keys, the camera's and the screen's track status, other labels
 
     def _switch_microphone(self, enabled: bool) -> None:
         self._microphone = enabled
@@ -328,9 +333,9 @@ class Session:
             self._uplink.shut()
             self._send(protocol.audio_end_message())
 
-    def _type(self, typed: rtvi.SendText, now: float) -> None:
+    def _type(self, typed: said.SendText, now: float) -> None:
         if not typed.run_immediately:
-            self._send(protocol.content_message([("user", typed.content)], complete=False))
+            self._send(protocol.content_message([("user", typed.content)], False))
             return
         if self._downlink.playout.playing:
             self._cut(now)
@@ -338,7 +343,7 @@ class Session:
         self._say(self._turns.typed(typed.content, now))
         self._send(protocol.text_message(typed.content))
 
-    async def _reply(self, request: rtvi.ClientMessage) -> None:
+    async def _reply(self, request: said.ClientMessage) -> None:
         """Let the agent file answer a client-message; whatever it does, one answer goes back."""
         try:
             async with asyncio.timeout(REPLY_SECONDS):
@@ -365,7 +370,7 @@ class Session:
                 self._cut(now)
                 return
             case protocol.GenerationComplete() | protocol.TurnComplete():
-                self._generating = self._skipping = False
+                self._generating = self._skipping = self._overflowed = False
             case protocol.ToolCall() if self._group is not None:
                 for call in event.calls:
                     self._tools[call.id] = self._group.create_task(self._run_tool(call), name="tool")
@@ -377,18 +382,22 @@ class Session:
                 log.info("call %s: the model will close in %.0f s", self.id[:8], event.time_left)
         self._say(self._turns.model_event(event, playout.received, now))
         if isinstance(event, protocol.Audio):
-            self._downlink.add(event.pcm)
+            if self._downlink.add(event.pcm) and not self._overflowed:
+                self._say([rtvi.error("The answer is more than five minutes ahead; what follows is cut.")])
+                self._overflowed = True
         elif isinstance(event, protocol.GenerationComplete | protocol.TurnComplete):
             self._downlink.end()
 
     def _cut(self, now: float) -> None:
         """The model is interrupted: silence the line and forget what was not heard."""
+        heard_to = self._downlink.playout.position
         self._downlink.interrupt()
-        self._say(self._turns.interrupted(self._downlink.playout.position, now))
+        self._say(self._turns.interrupted(heard_to, now))
 
     async def _run_tool(self, call: protocol.FunctionCall) -> None:
         try:
             self._send(protocol.tool_message(call.id, call.name, await self._call.agent.toolbox.run(call)))
+            self._say(self._turns.tool_done(call.id, self._loop.time()))
         finally:
             self._tools.pop(call.id, None)
 
