@@ -171,12 +171,15 @@ class LiveClient:
                 logger_name=_NOWHERE,
             )
         except WSHandshakeError as error:
-            status = int(error.response.status) if error.response is not None else 0
-            body = (error.raw_body or b"").decode("utf-8", "replace")
-            fault = ModelFault(protocol.refusal_fault(status, body), self._clean(f"HTTP {status} {body}"))
+            fault = self._refusal(error)
         except (OSError, WSError) as error:
             fault = ModelFault("model-unreachable", self._clean(f"{type(error).__name__}: {error}"))
-        raise fault
+        raise fault  # out here it has no context, and its frame nothing foreign
+
+    def _refusal(self, error: WSHandshakeError) -> ModelFault:
+        status = int(error.response.status) if error.response is not None else 0
+        body = (error.raw_body or b"").decode("utf-8", "replace")  # as much of it as came with the headers
+        return ModelFault(protocol.refusal_fault(status, body), self._clean(f"HTTP {status} {body}"))
 
     async def _dial(self, url: WSParsedURL) -> socket.socket:
         self._socket = await dial(url.host, url.port)
