@@ -64,9 +64,9 @@ class Tools:
             return _answer(output)
         except ToolError as error:
             return {"error": str(error)}
-        except ValidationError as error:
-            return {"error": f"The arguments do not fit: {_misfits(error)}"}
         except (Exception, SystemExit) as error:
+            if isinstance(error, ValidationError) and error.title == function.__qualname__:
+                return {"error": f"The arguments do not fit: {_misfits(error)}"}
             if isinstance(error, TimeoutError) and timeout.expired():
                 return {"error": f"The function did not answer in {self._deadline:g} seconds."}
             # Its words may hold what the user said: the log learns where, not what.
@@ -121,7 +121,9 @@ def _misfits(error: ValidationError) -> str:
 
 
 def _where(error: BaseException) -> str:
-    """File and line of the innermost frame."""
+    """File and line of the innermost frame of what first went wrong."""
+    while error.__cause__ is not None:
+        error = error.__cause__
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next

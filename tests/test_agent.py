@@ -1,0 +1,144 @@
+"""What a user of this project writes, and the settings it becomes."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+from google.genai import types
+
+from relay.agent import DEFAULT_VOICE, Agent, AgentError, Listening, load
+from relay.gemini.protocol import FunctionCall
+
+MODEL = "gemini-3.8-live"
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+
+def voice_of(config: types.LiveConnectConfig) -> str | None:
+    assert config.speech_config is not None
+    assert config.speech_config.voice_config is not None
+    assert config.speech_config.voice_config.prebuilt_voice_config is not None
+    return config.speech_config.voice_config.prebuilt_voice_config.voice_name
+
+
+def text_of(config: types.LiveConnectConfig) -> str:
+    assert isinstance(config.system_instruction, types.Content)
+    assert config.system_instruction.parts is not None
+    return config.system_instruction.parts[0].text or ""
+
+
+def test_an_agent_speaks_is_written_down_both_ways_and_can_be_resumed() -> None:
+    config = Agent().live_config(MODEL)
+    assert config.response_modalities == [types.Modality.AUDIO]
+    assert voice_of(config) == DEFAULT_VOICE
+    assert config.input_audio_transcription is not None
+    assert config.output_audio_transcription is not None
+    assert config.session_resumption == types.SessionResumptionConfig()
+    assert config.context_window_compression is not None
+    assert config.context_window_compression.sliding_window is not None
+
+
+def test_what_is_not_asked_for_is_left_to_the_model() -> None:
+    config = Agent().live_config(MODEL)
+    asked = set(config.model_dump(exclude_none=True))
+    assert asked == {
+        "response_modalities", "speech_config", "system_instruction", "session_resumption",
+        "input_audio_transcription", "output_audio_transcription", "context_window_compression",
+    }  # fmt: skip
+
+
+def test_a_greeting_needs_no_seeded_history() -> None:
+    agent = Agent(greeting="Say hello.")
+    assert agent.greeting == "Say hello."
+    assert agent.live_config(MODEL).history_config is None
+    assert Agent().greeting, "the model opens unless told otherwise"
+
+
+@pytest.mark.parametrize(
+    ("model", "level"),
+    [(MODEL, None), ("gemini-3.8-live-extended-thinking", types.ThinkingLevel.LOW),
+     ("gemini-3.1-flash-live-preview", None)],
+)  # fmt: skip
+def test_only_the_model_that_insists_on_thinking_is_told_how(model: str, level: types.ThinkingLevel | None) -> None:
+    thinking = Agent().live_config(model).thinking_config
+    assert (thinking.thinking_level if thinking is not None else None) == level
+
+
+def test_what_the_call_asks_for_wins_over_the_agents_own() -> None:
+    agent = Agent(instructions="mine", voice="Kore", language="de-DE")
+    own = agent.live_config(MODEL)
+    assert (voice_of(own), text_of(own).split("\n")[0]) == ("Kore", "mine")
+    assert "de-DE" in text_of(own)
+    other = agent.live_config(MODEL, voice="Leda", language="nb-NO", instructions="theirs")
+    assert (voice_of(other), text_of(other).split("\n")[0]) == ("Leda", "theirs")
+    assert "nb-NO" in text_of(other)
+    assert other.speech_config is not None
+    assert other.speech_config.language_code == "nb-NO"
+
+
+def test_listening_is_set_as_far_as_it_is_given() -> None:
+    config = Agent(listening=Listening(end="low", silence=700)).live_config(MODEL)
+    assert config.realtime_input_config == types.RealtimeInputConfig(
+        automatic_activity_detection=types.AutomaticActivityDetection(
+            end_of_speech_sensitivity=types.EndSensitivity.END_SENSITIVITY_LOW, silence_duration_ms=700
+        )
+    )
+
+
+def test_tools_are_declared_to_the_model() -> None:
+    def look_up(place: str) -> str:
+        """Look a place up."""
+        return place
+
+    config = Agent(tools=[look_up]).live_config(MODEL)
+    assert config.tools is not None
+    (tool,) = config.tools
+    assert isinstance(tool, types.Tool)
+    assert [declaration.name for declaration in tool.function_declarations or ()] == ["look_up"]
+
+
+def test_an_agent_is_not_changed_after_it_is_made() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Agent().voice = "Kore"  # type: ignore[misc]
+
+
+async def test_the_example_is_an_agent_whose_tools_work() -> None:
+    agent = load(EXAMPLES / "my_agent.py")
+    assert [declaration.name for declaration in agent.toolbox.declarations] == ["time_in", "roll_dice"]
+    told = await agent.toolbox.run(FunctionCall("1", "time_in", {"zone": "Europe/Oslo"}))
+    assert ":" in told["output"]
+    rolled = await agent.toolbox.run(FunctionCall("2", "roll_dice", {"sides": 6.0, "count": 3}))
+    assert len(rolled["output"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "args"),
+    [("time_in", {"zone": "../etc/passwd"}), ("time_in", {"zone": "Nowhere"}), ("roll_dice", {"sides": 1})],
+)
+async def test_the_examples_tools_say_what_they_cannot_do(name: str, args: dict[str, Any]) -> None:
+    told = await load(EXAMPLES / "my_agent.py").toolbox.run(FunctionCall("1", name, args))
+    assert told["error"] != "The function failed."
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ("x = 1", "defines no agents"),
+        ("from relay.agent import Agent\na = Agent()\nb = Agent()", "defines 2 agents"),
+        ("raise RuntimeError('why')", "RuntimeError: why"),
+        ("def", "SyntaxError"),
+    ],
+)
+def test_a_file_that_holds_no_agent_says_so(source: str, told: str, tmp_path: Path) -> None:
+    path = tmp_path / "broken.py"
+    path.write_text(source)
+    with pytest.raises(AgentError, match=told):
+        load(path)
+
+
+@pytest.mark.parametrize("name", ["agent", "somebody"])
+def test_the_agent_is_found_by_its_name_or_because_it_is_alone(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    other = "other = Agent()\n" if name == "agent" else ""
+    path.write_text(f"from relay.agent import Agent\n{other}{name} = Agent(voice='Leda')\n")
+    assert load(path).voice == "Leda"
