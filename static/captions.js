@@ -17,20 +17,31 @@ export class Captions {
   /** @param {HTMLElement} log */
   constructor(log) {
     this.log = log;
-    log.addEventListener('scroll', () => log.classList.toggle('scrolled', log.scrollTop > 2), { passive: true });
+    this.follows = true;
+    log.addEventListener('scroll', () => this.#scrolled(), { passive: true });
+    new ResizeObserver(() => this.#follow()).observe(log);
   }
 
   clear() {
+    this.follows = true;
     this.#lines.clear();
     this.log.replaceChildren();
   }
 
   /** @param {Turn[]} turns those that changed */
   draw(turns) {
-    if (turns.length === 0) return;
-    const follows = this.log.scrollHeight - this.log.scrollTop - this.log.clientHeight < NEAR_PX;
     for (const turn of turns) this.#drawTurn(turn);
-    if (follows) this.log.scrollTop = this.log.scrollHeight;
+    if (turns.length > 0) this.#follow();
+  }
+
+  #follow() {
+    if (this.follows) this.log.scrollTop = this.log.scrollHeight;
+  }
+
+  /** Who scrolls back wants to read; who returns to the end wants to follow. */
+  #scrolled() {
+    this.follows = this.log.scrollHeight - this.log.scrollTop - this.log.clientHeight < NEAR_PX;
+    this.log.classList.toggle('scrolled', this.log.scrollTop > 2);
   }
 
   /** @param {Turn} turn */

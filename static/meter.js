@@ -120,8 +120,9 @@ export class Meter {
     if (look === 'hollow' || look === 'dashed') return this.#ring(context, rest);
     if (look === 'still') return this.#disc(context, rest, 1, size * 0.06);
     if (look === 'ear') {
-      this.#disc(context, rest * (0.86 + 0.14 * level), 0.12 + 0.2 * level, 0);
-      return this.#ring(context, rest * (1 + 0.25 * level));
+      const radius = rest * (0.94 + 0.31 * level);
+      this.#disc(context, radius, 0.1 + 0.25 * level, 0);
+      return this.#ring(context, radius);
     }
     return this.#disc(context, rest * (0.94 + 0.36 * level), 1, size * (0.06 + 0.08 * level));
   }

@@ -54,7 +54,7 @@ export class Transcript {
     }
   }
 
-  /** What the person typed is final at once. The relay may echo it; the echo is dropped. @param {string} text */
+  /** What the person typed is final at once. A relay may echo it before it answers; the echo is dropped. @param {string} text */
   typed(text) {
     this.typedTexts.push(text);
     if (this.typedTexts.length > 8) this.typedTexts.shift();
@@ -109,6 +109,7 @@ export class Transcript {
   }
 
   #replyStarts() {
+    this.typedTexts = [];
     if (!this.model || this.model.closed) return [];
     this.model.generated = false;
     return [];
@@ -123,6 +124,7 @@ export class Transcript {
   /** @param {string} text */
   #textAhead(text) {
     if (!text) return [];
+    this.typedTexts = [];
     const old = this.model;
     const turn = this.#modelTurn();
     const before = turn.said.join('') + turn.ahead;

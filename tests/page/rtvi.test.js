@@ -1,0 +1,100 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { TEXT_MAX, VERSION, clientReady, disconnectBot, newId, parse, ping, sendText, trackStatus } from '../../static/rtvi.js';
+
+/** @param {string} type @param {object} [data] */
+function said(type, data) {
+  return parse(JSON.stringify({ label: 'rtvi-ai', type, ...(data && { data }) }));
+}
+
+test('client-ready has version, about, and an id of eight hex digits', () => {
+  const message = JSON.parse(clientReady({ library: 'page' }));
+  assert.equal(message.label, 'rtvi-ai');
+  assert.equal(message.type, 'client-ready');
+  assert.match(message.id, /^[0-9a-f]{8}$/);
+  assert.deepEqual(message.data, { version: VERSION, about: { library: 'page' } });
+  assert.notEqual(newId(), newId());
+});
+
+test('send-text interrupts and wants a voice', () => {
+  const { type, data } = JSON.parse(sendText('hello'));
+  assert.equal(type, 'send-text');
+  assert.deepEqual(data, { content: 'hello', options: { run_immediately: true, audio_response: true } });
+});
+
+test('the longest text fits into what the relay accepts', () => {
+  const frame = sendText('\u{20AC}'.repeat(10 * TEXT_MAX));
+  assert.ok(new TextEncoder().encode(frame).length < 16_384);
+});
+
+test('signalling has neither label nor id', () => {
+  const message = { type: 'trackStatus', receiver_index: 0, enabled: false };
+  assert.deepEqual(JSON.parse(trackStatus(false)), { type: 'signalling', message });
+});
+
+test('a ping is plain text', () => {
+  assert.equal(ping(1234.5), 'ping: 1235');
+});
+
+test('disconnect-bot carries an object', () => {
+  assert.deepEqual(JSON.parse(disconnectBot()).data, {});
+});
+
+test('messages without data are understood', () => {
+  assert.deepEqual(said('user-started-speaking'), { kind: 'user-speaking', on: true });
+  assert.deepEqual(said('user-stopped-speaking'), { kind: 'user-speaking', on: false });
+  assert.deepEqual(said('bot-started-speaking'), { kind: 'bot-speaking', on: true });
+  assert.deepEqual(said('bot-stopped-speaking'), { kind: 'bot-speaking', on: false });
+  assert.deepEqual(said('bot-llm-started'), { kind: 'bot-llm', on: true });
+  assert.deepEqual(said('bot-llm-stopped'), { kind: 'bot-llm', on: false });
+  assert.deepEqual(said('bot-interrupted'), { kind: 'interrupted' });
+});
+
+test('bot-ready may name the model, or not', () => {
+  assert.deepEqual(said('bot-ready', { version: '2.1.0', about: { model: 'm' } }), { kind: 'bot-ready', model: 'm' });
+  assert.deepEqual(said('bot-ready'), { kind: 'bot-ready', model: '' });
+});
+
+test('a transcription without a flag is final', () => {
+  assert.deepEqual(said('user-transcription', { text: 'a' }), { kind: 'user-text', text: 'a', final: true });
+  assert.deepEqual(said('user-transcription', { text: 'a', final: false }), { kind: 'user-text', text: 'a', final: false });
+});
+
+test('errors keep their words and their weight', () => {
+  assert.deepEqual(said('error', { error: 'x', fatal: true }), { kind: 'error', text: 'x', fatal: true });
+  assert.deepEqual(said('error', { message: 'old' }), { kind: 'error', text: 'old', fatal: false });
+  assert.deepEqual(said('error-response', { error: 'y' }), { kind: 'error', text: 'y', fatal: false });
+});
+
+test('signalling from the relay needs no label', () => {
+  assert.deepEqual(parse('{"type":"signalling","message":{"type":"peerLeft"}}'), { kind: 'peer-left' });
+  assert.deepEqual(parse('{"type":"signalling","message":{"type":"renegotiate"}}'), { kind: 'renegotiate' });
+  assert.equal(parse('{"type":"signalling"}'), null);
+});
+
+for (const [name, data, ahead, silent] of /** @type {const} */ ([
+  ['spoken as it comes', { spoken: true, will_be_spoken: false, spoken_status: 'new' }, false, false],
+  ['announced', { spoken: false, will_be_spoken: true, spoken_status: 'new' }, true, false],
+  ['never spoken', { spoken: false, will_be_spoken: false, spoken_status: 'new' }, false, true],
+  ['of protocol 1, announced', { spoken: false }, true, false],
+  ['of protocol 1, spoken', { spoken: true }, false, false],
+])) {
+  test(`bot-output ${name} is told apart`, () => {
+    const output = said('bot-output', { text: 'Hi.', segment_id: 7, ...data });
+    assert.equal(output?.kind, 'bot-output');
+    if (output?.kind !== 'bot-output') return;
+    assert.deepEqual([output.text, output.segment, output.ahead, output.silent], ['Hi.', '7', ahead, silent]);
+  });
+}
+
+test('what is not ours, not known, or not readable is null and never throws', () => {
+  const strange = ['', 'ping: 1', '{', 'null', '[]', '7', '"x"', '{}', '{"type":"bot-ready"}', '{"label":"rtvi-ai"}',
+    '{"label":"rtvi-ai","type":7}', '{"label":"rtvi-ai","type":"__proto__"}', '{"label":"other","type":"bot-ready"}'];
+  for (const frame of strange) assert.equal(parse(frame), null, frame);
+  for (const frame of [new ArrayBuffer(4), undefined, null, 7]) assert.equal(parse(frame), null);
+});
+
+test('wrong types inside data become empty words', () => {
+  assert.deepEqual(said('bot-llm-text', { text: { evil: 1 } }), { kind: 'bot-text', text: '' });
+  assert.deepEqual(said('user-transcription', { text: null }), { kind: 'user-text', text: '', final: true });
+});
