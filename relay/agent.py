@@ -129,7 +129,7 @@ def _detection(listening: Listening | None) -> types.RealtimeInputConfig | None:
     )
 
 
-def load(path: Path) -> Agent:
+def load_agent(path: Path) -> Agent:
     """Run the Python file at `path` and take its `agent`, or its only `Agent`. Raises `AgentError`."""
     spec = importlib.util.spec_from_file_location(f"agent_{path.stem}", path)
     if spec is None or spec.loader is None:

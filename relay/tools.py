@@ -19,7 +19,7 @@ from pydantic_core import to_jsonable_python
 from relay.gemini.protocol import FunctionCall
 
 CALL_DEADLINE: Final = 20.0  # seconds for one call; the model waits meanwhile
-MAX_RUNNING: Final = 8  # calls at a time; more are told to come back
+MAX_RUNNING: Final = 64  # calls at a time, of all conversations with one agent; more are told to come back
 MAX_RESULT: Final = 32 * 1024  # characters of JSON; the model reads it all as context, turn after turn
 
 log = logging.getLogger(__name__)

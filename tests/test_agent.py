@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from google.genai import types
 
-from relay.agent import DEFAULT_VOICE, Agent, AgentError, Listening, load
+from relay.agent import DEFAULT_VOICE, Agent, AgentError, Listening, load_agent
 from relay.gemini.protocol import FunctionCall
 
 MODEL = "gemini-3.8-live"
@@ -103,7 +103,7 @@ def test_an_agent_is_not_changed_after_it_is_made() -> None:
 
 
 async def test_the_example_is_an_agent_whose_tools_work() -> None:
-    agent = load(EXAMPLES / "my_agent.py")
+    agent = load_agent(EXAMPLES / "my_agent.py")
     assert [declaration.name for declaration in agent.toolbox.declarations] == ["time_in", "roll_dice"]
     told = await agent.toolbox.run(FunctionCall("1", "time_in", {"zone": "Europe/Oslo"}))
     assert ":" in told["output"]
@@ -116,7 +116,7 @@ async def test_the_example_is_an_agent_whose_tools_work() -> None:
     [("time_in", {"zone": "../etc/passwd"}), ("time_in", {"zone": "Nowhere"}), ("roll_dice", {"sides": 1})],
 )
 async def test_the_examples_tools_say_what_they_cannot_do(name: str, args: dict[str, Any]) -> None:
-    told = await load(EXAMPLES / "my_agent.py").toolbox.run(FunctionCall("1", name, args))
+    told = await load_agent(EXAMPLES / "my_agent.py").toolbox.run(FunctionCall("1", name, args))
     assert told["error"] != "The function failed."
 
 
@@ -133,7 +133,7 @@ def test_a_file_that_holds_no_agent_says_so(source: str, told: str, tmp_path: Pa
     path = tmp_path / "broken.py"
     path.write_text(source)
     with pytest.raises(AgentError, match=told):
-        load(path)
+        load_agent(path)
 
 
 @pytest.mark.parametrize("name", ["agent", "somebody"])
@@ -141,4 +141,4 @@ def test_the_agent_is_found_by_its_name_or_because_it_is_alone(name: str, tmp_pa
     path = tmp_path / "mine.py"
     other = "other = Agent()\n" if name == "agent" else ""
     path.write_text(f"from relay.agent import Agent\n{other}{name} = Agent(voice='Leda')\n")
-    assert load(path).voice == "Leda"
+    assert load_agent(path).voice == "Leda"
