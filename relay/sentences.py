@@ -1,0 +1,92 @@
+"""Pieces of transcript → sentences, with where in the sound they begin. Pure: no clock.
+
+The model transcribes itself in pieces of any size that carry their own spaces, so pieces are joined as they come.
+"""
+
+import re
+from bisect import bisect_right
+from itertools import accumulate
+from typing import Final, NamedTuple
+
+# A longer sentence is cut at a comma or a space: captions are read while they are heard.
+MAX_SENTENCE: Final = 300
+# The marks that end a sentence, with what closes behind them. A space or line must follow, for "3.5" does not end one;
+# scripts without spaces need none.
+_END: Final = re.compile(r"""(?:[.!?…؟।]+["'”’»)\]]*(?=\s)|[。！？]+[」』”’）]*|(?<=\S)\n)""")
+_CLAUSE: Final = re.compile(r"[,;:،、，；：—–](?=\s|[^\x00-\u2fff])|\s")
+# What a full stop follows without ending a sentence: an initial, a small number, a title.
+_ABBREVIATION: Final = re.compile(
+    r"(?:^|[\s(])(?:\w|\d{1,2}|[A-Za-z]\.[A-Za-z]|Mrs?|Ms|Dr|Prof|Sra?|St|No|Nr|vs|bzw|ca)\.$", re.IGNORECASE
+)
+
+
+class Sentence(NamedTuple):
+    """Whole words, and where in the sound they begin to be heard."""
+
+    text: str
+    position: int
+
+
+class Sentences:
+    """What the model says, piece by piece, until a sentence is whole."""
+
+    def __init__(self) -> None:
+        self._pieces: list[Sentence] = []
+
+    def __bool__(self) -> bool:
+        """Something waits for its end."""
+        return bool(self._pieces)
+
+    def add(self, text: str, position: int) -> list[Sentence]:
+        """The sentences that are whole with this piece, which begins to be heard at `position`."""
+        if not text or not (self._pieces or text.strip()):
+            return []
+        self._pieces.append(Sentence(text, position))
+        whole = "".join(piece.text for piece in self._pieces)
+        cuts = self._cuts(whole)
+        return self._take(whole, cuts) if cuts else []
+
+    def flush(self) -> list[Sentence]:
+        """What waits, as it is."""
+        whole = "".join(piece.text for piece in self._pieces)
+        return self._take(whole, [len(whole)])
+
+    def drop_after(self, position: int) -> None:
+        """Forget the pieces that begin at `position` or later: they will not be heard."""
+        self._pieces = [piece for piece in self._pieces if piece.position < position]
+
+    def _cuts(self, whole: str) -> list[int]:
+        """Where sentences end."""
+        cuts: list[int] = []
+        start = 0
+        for end in _END.finditer(whole):
+            if end[0].startswith(".") and _ABBREVIATION.search(whole, max(start, end.start() - 8), end.start() + 1):
+                continue
+            self._cut_long(whole, start, end.end(), cuts)
+            start = end.end()
+            cuts.append(start)
+        self._cut_long(whole, start, len(whole), cuts)
+        return cuts
+
+    def _cut_long(self, whole: str, start: int, end: int, cuts: list[int]) -> None:
+        while end - start > MAX_SENTENCE:
+            window = start + MAX_SENTENCE
+            clauses = [mark.end() for mark in _CLAUSE.finditer(whole, start + MAX_SENTENCE // 2, window)]
+            start = clauses[-1] if clauses else window
+            cuts.append(start)
+
+    def _take(self, whole: str, cuts: list[int]) -> list[Sentence]:
+        """Split `whole`, which is all pieces, at `cuts`; what follows the last one waits on."""
+        ends = list(accumulate(len(piece.text) for piece in self._pieces))
+        taken: list[Sentence] = []
+        start = 0
+        for cut in cuts:
+            if text := whole[start:cut].strip():
+                first = start + len(whole[start:cut]) - len(whole[start:cut].lstrip())
+                taken.append(Sentence(text, self._pieces[bisect_right(ends, first)].position))
+            start = cut
+        kept = bisect_right(ends, start)
+        rest = [Sentence(whole[start : ends[kept]], self._pieces[kept].position)] if kept < len(ends) else []
+        rest += self._pieces[kept + 1 :]
+        self._pieces = rest if whole[start:].strip() else []
+        return taken

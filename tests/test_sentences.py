@@ -1,0 +1,98 @@
+"""Pieces of transcript become sentences."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from relay.sentences import MAX_SENTENCE, Sentence, Sentences
+
+
+def spoken(*pieces: str) -> list[str]:
+    """All sentences of these pieces, the flushed rest included."""
+    sentences = Sentences()
+    whole = [sentence for piece in pieces for sentence in sentences.add(piece, 0)]
+    return [sentence.text for sentence in whole + sentences.flush()]
+
+
+def test_pieces_with_leading_spaces_are_joined_as_they_come() -> None:
+    assert spoken("Hel", "lo", " there.", " Nice to", " meet you!", " Bye") == [
+        "Hello there.",
+        "Nice to meet you!",
+        "Bye",
+    ]
+
+
+def test_pieces_with_trailing_spaces_are_joined_as_they_come() -> None:
+    assert spoken("Hello Marcelo, nice ", "to meet you. ", "How are ", "you?") == [
+        "Hello Marcelo, nice to meet you.",
+        "How are you?",
+    ]
+
+
+def test_a_sentence_is_told_as_soon_as_the_next_one_begins() -> None:
+    sentences = Sentences()
+    assert sentences.add("Yes.", 0) == []
+    assert sentences.add(" It", 100) == [Sentence("Yes.", 0)]
+    assert sentences.flush() == [Sentence("It", 100)]
+    assert not sentences
+    assert sentences.flush() == []
+
+
+def test_a_full_stop_within_a_word_or_behind_a_title_ends_nothing() -> None:
+    for text in (
+        "It is 3.5 degrees.",
+        "Ask Dr. Smith.",
+        "J. S. Bach wrote it.",
+        "Use a map, e.g. this one.",
+        "Am 3. Oktober ist frei.",
+        "See relay.py for that.",
+    ):
+        assert spoken(text) == [text]
+    assert spoken("It costs 3", ".", "5 euros.") == ["It costs 3.5 euros."]
+
+
+def test_quotes_and_brackets_close_with_their_sentence() -> None:
+    assert spoken('He said "Stop!" Then (at last.) it did…') == ['He said "Stop!"', "Then (at last.)", "it did…"]
+
+
+def test_scripts_without_spaces_and_lines_end_sentences_too() -> None:
+    assert spoken("你好。我很好！再见") == ["你好。", "我很好！", "再见"]
+    assert spoken("नमस्ते। कैसे हैं?") == ["नमस्ते।", "कैसे हैं?"]
+    assert spoken("- one\n- two\n") == ["- one", "- two"]
+
+
+def test_a_sentence_begins_where_its_first_word_does() -> None:
+    sentences = Sentences()
+    assert sentences.add("One two", 10) == []
+    assert sentences.add(" three. ", 20) == [Sentence("One two three.", 10)]
+    assert sentences.add(" ", 30) == []
+    assert sentences.add("Four. Five", 40) == [Sentence("Four.", 40)]
+    assert sentences.add(" six", 50) == []
+    assert sentences.flush() == [Sentence("Five six", 40)]
+
+
+def test_what_will_not_be_heard_is_dropped_by_its_piece() -> None:
+    sentences = Sentences()
+    sentences.add("I think", 10)
+    sentences.add(" that you", 20)
+    sentences.add(" should", 30)
+    sentences.drop_after(21)
+    assert sentences.flush() == [Sentence("I think that you", 10)]
+
+
+def test_a_long_sentence_is_cut_at_a_comma_or_else_at_a_space_or_else_anywhere() -> None:
+    clause = "a" * 190 + ", " + "b" * 190
+    assert spoken(clause) == ["a" * 190 + ",", "b" * 190]
+    assert spoken("c" * 200 + " " + "d" * 200) == ["c" * 200, "d" * 200]
+    assert [len(text) for text in spoken("e" * (2 * MAX_SENTENCE + 1))] == [MAX_SENTENCE, MAX_SENTENCE, 1]
+
+
+@given(st.lists(st.text(alphabet='ab .!?\n,。"3')))
+def test_however_text_is_cut_no_character_is_lost_and_none_comes_twice(pieces: list[str]) -> None:
+    sentences = Sentences()
+    told = [sentence for at, piece in enumerate(pieces) for sentence in sentences.add(piece, at)]
+    told += sentences.flush()
+    assert "".join("".join(sentence.text for sentence in told).split()) == "".join("".join(pieces).split())
+    assert all(sentence.text.strip() == sentence.text and sentence.text for sentence in told)
+    assert all(len(sentence.text) <= MAX_SENTENCE for sentence in told)
+    positions = [sentence.position for sentence in told]
+    assert positions == sorted(positions)
