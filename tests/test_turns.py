@@ -1,0 +1,680 @@
+"""Turns, in virtual time: a conversation goes in, messages come out in the order that clients rely on."""
+
+import random
+import re
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from relay import rtvi
+from relay.gemini.protocol import (
+    Audio,
+    Event,
+    FunctionCall,
+    GenerationComplete,
+    InputTranscript,
+    Interrupted,
+    ModelText,
+    OutputTranscript,
+    ToolCall,
+    ToolCancelled,
+    TurnComplete,
+    Usage,
+)
+from relay.question import FINAL_SECONDS, MAX_TEXT
+from relay.turns import PAUSE_SECONDS, SOUNDLESS_SECONDS, STALE_SECONDS, Turns
+
+EPOCH: Final = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
+RATE: Final = 24_000
+FRAME: Final = 480
+
+
+class Call:
+    """One call in virtual time: `turns`, a playout that plays in real time, and all messages so far."""
+
+    def __init__(self) -> None:
+        self.turns = Turns(epoch=EPOCH, model="models/test")
+        self.now = 0.0
+        self.received = self.position = 0
+        self.sounding = self.ended = False
+        self.sent: list[dict[str, Any]] = []
+
+    def take(self, messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        self.sent += messages
+        for message in messages:
+            assert rtvi.encode(message)
+        return messages
+
+    def model(self, *events: Event) -> list[dict[str, Any]]:
+        """These events, one after the other, in one moment."""
+        out = []
+        for event in events:
+            out += self.take(self.turns.model_event(event, self.received, self.now))
+            if isinstance(event, Audio):
+                self.received += len(event.pcm) // 2
+                self.ended = False
+                if not self.sounding:
+                    out += self.frame()
+            elif isinstance(event, GenerationComplete | TurnComplete):
+                self.ended = True
+        return out
+
+    def frame(self) -> list[dict[str, Any]]:
+        """What happens every 20 ms."""
+        out = []
+        if self.position < self.received:
+            if not self.sounding:
+                self.sounding = True
+                out += self.take(self.turns.sound_started(self.now))
+            self.position = min(self.received, self.position + FRAME)
+            if self.turns.waiting_for is not None and self.position >= self.turns.waiting_for:
+                out += self.take(self.turns.played(self.position, self.now))
+        elif self.sounding and self.ended:
+            self.sounding = False
+            out += self.take(self.turns.sound_stopped(self.now))
+        return out
+
+    def wait(self, seconds: float) -> list[dict[str, Any]]:
+        """Time passes, frame by frame."""
+        out = []
+        for _ in range(round(seconds / 0.020)):
+            self.now += 0.020
+            if self.turns.deadline is not None and self.turns.deadline <= self.now:
+                out += self.take(self.turns.poll(self.now))
+                assert self.turns.deadline is None or self.turns.deadline > self.now
+            out += self.frame()
+        return out
+
+    def cut(self) -> list[dict[str, Any]]:
+        out = self.take(self.turns.interrupted(self.position, self.now))
+        self.position = self.received
+        self.ended = True
+        return out + self.frame()
+
+    def user(self, started: bool) -> list[dict[str, Any]]:
+        return self.take((self.turns.user_started if started else self.turns.user_stopped)(self.now))
+
+
+def sound(seconds: float) -> Audio:
+    return Audio(bytes(2 * round(seconds * RATE)))
+
+
+def said(text: str) -> OutputTranscript:
+    return OutputTranscript(text)
+
+
+def heard(text: str, **flags: bool) -> InputTranscript:
+    return InputTranscript(text, **flags)
+
+
+def types(messages: list[dict[str, Any]]) -> list[str]:
+    return [message["type"] for message in messages]
+
+
+def texts(messages: list[dict[str, Any]], type_: str) -> list[str]:
+    return [message["data"]["text"] for message in messages if message["type"] == type_]
+
+
+def finals(messages: list[dict[str, Any]]) -> list[str]:
+    return [m["data"]["text"] for m in messages if m["type"] == "user-transcription" and m["data"]["final"]]
+
+
+# -- a turn ---------------------------------------------------------------------------------------------------
+
+
+def test_a_full_turn_comes_in_the_order_that_clients_expect() -> None:
+    call = Call()
+    call.user(True)
+    call.wait(1.0)
+    call.user(False)
+    call.wait(0.3)
+    call.model(heard(" What is"), heard(" it?"))
+    call.wait(0.2)
+    call.model(said(" It is"))
+    call.model(sound(0.5), said(" Monday."))
+    call.model(sound(0.5), said(" Good."), GenerationComplete())
+    call.wait(1.2)
+    call.model(TurnComplete(), Usage(10, 20, 5, 35))
+    assert types(call.sent) == [
+        "user-started-speaking",
+        "user-stopped-speaking",
+        "user-transcription",
+        "user-transcription",
+        "user-transcription",
+        "user-llm-text",
+        "bot-llm-started",
+        "bot-llm-text",
+        "metrics",
+        "bot-tts-started",
+        "bot-started-speaking",
+        "bot-llm-text",
+        "bot-llm-text",
+        "bot-transcription",
+        "bot-transcription",
+        "bot-llm-stopped",
+        "bot-tts-stopped",
+        "bot-output",
+        "bot-tts-text",
+        "bot-output",
+        "bot-tts-text",
+        "bot-stopped-speaking",
+        "metrics",
+    ]
+    assert texts(call.sent, "user-transcription") == ["What is", "What is it?", "What is it?"]
+    assert texts(call.sent, "user-llm-text") == ["What is it?"]
+    assert texts(call.sent, "bot-llm-text") == [" It is", " Monday.", " Good."]
+    assert texts(call.sent, "bot-transcription") == ["It is Monday.", "Good."]
+    assert texts(call.sent, "bot-output") == texts(call.sent, "bot-tts-text") == ["It is Monday.", "Good."]
+    assert [m["data"]["segment_id"] for m in call.sent if m["type"] == "bot-output"] == [1, 2]
+    first, last = (message["data"] for message in call.sent if message["type"] == "metrics")
+    assert first == {"ttfb": [{"processor": "GeminiLive#0", "model": "models/test", "value": pytest.approx(0.5)}]}
+    assert last["tokens"] == [
+        {"prompt_tokens": 10, "completion_tokens": 20, "total_tokens": 35, "reasoning_tokens": 5},
+    ]
+
+
+def test_a_client_of_generation_1_gets_the_old_form_of_output() -> None:
+    call = Call()
+    call.turns.generation = 1
+    call.model(sound(0.1), said("Yes."), GenerationComplete(), TurnComplete())
+    (output,) = (message for message in call.wait(0.3) if message["type"] == "bot-output")
+    assert output["data"] == {"text": "Yes.", "aggregated_by": "sentence", "spoken": True}
+
+
+# -- the user's words -----------------------------------------------------------------------------------------
+
+
+def test_words_become_final_when_no_piece_follows_the_end_of_the_voice() -> None:
+    call = Call()
+    call.user(True)
+    call.model(heard(" Hello"))
+    assert call.wait(5 * FINAL_SECONDS) == []
+    call.user(False)
+    call.wait(FINAL_SECONDS / 2)
+    assert types(call.model(heard(","), heard(" you"))) == ["user-transcription"] * 2
+    assert call.wait(FINAL_SECONDS - 0.040) == []
+    (final,) = call.wait(0.060)
+    stamp = final["data"].pop("timestamp")
+    assert final["data"] == {"text": "Hello, you", "user_id": "", "final": True}
+    assert datetime.fromisoformat(stamp).timestamp() == pytest.approx(EPOCH + call.now, abs=0.03)
+    assert re.fullmatch(r"2026-01-01T00:00:05\.\d{3}\+00:00", stamp)
+
+
+def test_a_piece_that_is_flagged_finished_is_final_at_once() -> None:
+    call = Call()
+    assert finals(call.model(heard("Hello there.", finished=True))) == ["Hello there."]
+    assert call.wait(2) == []
+
+
+def test_interim_words_are_replaced_and_never_outlive_their_final() -> None:
+    call = Call()
+    shown = call.model(heard("Hal", interim=True), heard("Hallo", interim=True), heard("Hello"), heard(" you"))
+    assert texts(shown, "user-transcription") == ["Hal", "Hallo", "Hello", "Hello you"]
+    assert finals(call.wait(1)) == ["Hello you"]
+
+
+def test_interim_words_that_nothing_replaced_are_not_lost() -> None:
+    call = Call()
+    call.model(heard("Hello", interim=True))
+    assert finals(call.model(sound(0.1))) == ["Hello"]
+
+
+def test_the_same_words_are_not_shown_twice() -> None:
+    call = Call()
+    assert len(call.model(heard("Hello", interim=True), heard("Hello"), heard(" "), heard(""))) == 1
+
+
+def test_late_pieces_make_a_final_of_their_own() -> None:
+    call = Call()
+    call.model(heard("Hello,"), sound(0.1))
+    assert finals(call.sent) == ["Hello,"]
+    call.model(heard(" how are"), heard(" you?"))
+    assert finals(call.wait(1)) == ["how are you?"]
+    assert texts(call.sent, "user-llm-text") == ["Hello,"]
+
+
+def test_late_pieces_are_final_before_the_user_speaks_again() -> None:
+    call = Call()
+    call.model(heard("Hello,"), sound(0.1), heard(" you"))
+    assert types(call.user(True)) == ["user-transcription", "user-started-speaking"]
+    assert finals(call.sent) == ["Hello,", "you"]
+
+
+def test_a_turn_that_completes_makes_words_final_but_not_in_mid_speech() -> None:
+    call = Call()
+    call.model(heard("One"))
+    assert finals(call.model(TurnComplete())) == ["One"]
+    call.user(True)
+    call.model(heard("Two"))
+    assert finals(call.model(TurnComplete())) == []
+    call.model(heard(" three"))
+    assert finals(call.model(sound(0.1))) == ["Two three"]
+
+
+def test_a_monologue_is_final_in_parts_that_fit_a_message() -> None:
+    call = Call()
+    call.user(True)
+    for _ in range(MAX_TEXT):
+        call.model(heard(" wordy"))
+    call.model(heard("x" * 3 * MAX_TEXT, finished=True))
+    assert "".join(finals(call.sent)).replace(" ", "") == "wordy" * MAX_TEXT + "x" * 3 * MAX_TEXT
+    assert all(len(text) <= MAX_TEXT for text in texts(call.sent, "user-transcription"))
+
+
+def test_the_end_of_a_call_makes_words_final_and_stops_what_has_begun() -> None:
+    call = Call()
+    call.model(sound(1), said("Well"), heard(" and"), ToolCall((FunctionCall("7", "f", {}),)), heard(" so"))
+    call.wait(0.1)
+    assert types(call.take(call.turns.close(call.now))) == [
+        "user-transcription",
+        "llm-function-call-stopped",
+        "bot-llm-stopped",
+        "bot-tts-stopped",
+        "bot-stopped-speaking",
+    ]
+    assert finals(call.sent) == ["and", "so"]
+    assert call.turns.deadline is None
+
+
+def test_a_voice_that_starts_twice_starts_once() -> None:
+    call = Call()
+    for started in (False, True, True, False, False, True):
+        call.user(started)
+    assert types(call.sent) == ["user-started-speaking", "user-stopped-speaking", "user-started-speaking"]
+
+
+# -- the bot's sentences --------------------------------------------------------------------------------------
+
+
+def test_a_sentence_is_shown_when_its_first_sound_has_left_and_not_before() -> None:
+    call = Call()
+    call.model(said("One is."), sound(1.0))
+    call.wait(0.1)  # the model is far ahead of the listener
+    call.model(said(" Two is."), sound(1.0))
+    call.model(GenerationComplete())
+    assert texts(call.wait(0.02), "bot-output") == ["One is."]
+    assert texts(call.wait(0.83), "bot-output") == []
+    assert texts(call.wait(0.1), "bot-output") == ["Two is."]
+
+
+def test_text_in_one_message_with_its_sound_belongs_to_that_sound() -> None:
+    call = Call()
+    call.model(sound(1.0), said("One is. "))
+    call.wait(0.1)
+    call.model(sound(1.0), said("Two is. "), GenerationComplete())
+    assert texts(call.wait(0.85), "bot-output") == []
+    assert texts(call.wait(0.1), "bot-output") == ["Two is."]
+
+
+def test_text_waits_for_its_sound_however_long_it_is_ahead() -> None:
+    call = Call()
+    call.model(said("One is. Two"))
+    assert types(call.sent) == ["bot-llm-started", "bot-llm-text", "bot-transcription"]
+    assert texts(call.wait(SOUNDLESS_SECONDS - 0.1), "bot-output") == []
+    out = call.model(sound(0.5))
+    assert types(out[:3]) == ["bot-tts-started", "bot-started-speaking", "bot-output"]
+    assert texts(out, "bot-output") == ["One is.", "Two"]
+
+
+def test_a_pause_of_the_text_ends_a_sentence() -> None:
+    call = Call()
+    call.model(sound(3), said("Let me see"))
+    assert texts(call.wait(PAUSE_SECONDS - 0.05), "bot-transcription") == []
+    assert texts(call.wait(0.1), "bot-transcription") == ["Let me see"]
+    assert texts(call.sent, "bot-output") == ["Let me see"]
+
+
+def test_text_without_any_sound_comes_out_when_the_generation_is_complete() -> None:
+    call = Call()
+    out = call.model(said("Silent. Reply"), GenerationComplete())
+    assert texts(out, "bot-output") == ["Silent.", "Reply"]
+    assert not any(m["data"]["spoken"] for m in out if m["type"] == "bot-output")
+    assert texts(out, "bot-tts-text") == []
+    assert "bot-started-speaking" not in types(out + call.model(TurnComplete()) + call.wait(5))
+
+
+def test_text_without_sound_comes_out_at_the_end_of_the_turn_when_nothing_else_is_told() -> None:
+    call = Call()
+    call.model(said("Silent."))
+    assert types(call.model(TurnComplete())) == ["bot-transcription", "bot-llm-stopped", "bot-output"]
+
+
+def test_text_that_nothing_ever_follows_comes_out_all_the_same() -> None:
+    call = Call()
+    call.model(sound(0.1), said("Hi."), GenerationComplete(), TurnComplete())
+    call.wait(1)
+    call.model(said(" Orphan."))
+    out = call.wait(SOUNDLESS_SECONDS + 0.1)
+    assert types(out) == ["bot-transcription", "bot-llm-stopped", "bot-output"]
+    assert texts(out, "bot-output") == ["Orphan."]
+
+
+def test_text_that_straggles_in_behind_its_sound_is_no_new_generation() -> None:
+    call = Call()
+    call.model(sound(0.2), said("One."), GenerationComplete())
+    call.wait(0.1)
+    call.model(said(" Two."))
+    call.wait(1)
+    call.model(TurnComplete())
+    assert texts(call.sent, "bot-output") == ["One.", "Two."]
+    assert types(call.sent).count("bot-llm-started") == types(call.sent).count("bot-llm-stopped") == 1
+
+
+def test_a_generation_that_goes_on_after_a_function_call_starts_anew() -> None:
+    call = Call()
+    call.model(sound(0.2), said("Let me see."), ToolCall((FunctionCall("7", "f", {}),)), GenerationComplete())
+    call.wait(1)
+    call.take(call.turns.tool_done("7", call.now))
+    call.model(sound(0.2), said("Four."), GenerationComplete(), TurnComplete())
+    call.wait(1)
+    assert texts(call.sent, "bot-output") == ["Let me see.", "Four."]
+    assert types(call.sent).count("bot-llm-started") == 2
+    assert types(call.sent).count("bot-started-speaking") == 2
+
+
+def test_empty_pieces_start_nothing() -> None:
+    call = Call()
+    assert call.model(said(""), OutputTranscript("", True), Audio(b""), ModelText("hm", thought=True)) == []
+
+
+def test_written_text_is_the_replys_too() -> None:
+    call = Call()
+    call.model(ModelText("Four."), TurnComplete())
+    assert texts(call.sent, "bot-output") == ["Four."]
+
+
+def test_long_pieces_fit_a_message() -> None:
+    call = Call()
+    call.model(said("y" * (2 * MAX_TEXT + 1)))
+    assert [len(text) for text in texts(call.sent, "bot-llm-text")] == [MAX_TEXT, MAX_TEXT, 1]
+
+
+def test_the_next_reply_may_begin_while_this_one_still_plays() -> None:
+    call = Call()
+    call.model(sound(1), said("One."), GenerationComplete(), TurnComplete())
+    call.wait(0.2)
+    call.model(sound(1), said("Two."), GenerationComplete(), TurnComplete())
+    assert texts(call.sent, "bot-output") == ["One."]
+    call.wait(3)
+    assert texts(call.sent, "bot-output") == ["One.", "Two."]
+    assert types(call.sent).count("bot-started-speaking") == types(call.sent).count("bot-stopped-speaking") == 1
+
+
+# -- interruption ---------------------------------------------------------------------------------------------
+
+
+def test_an_interruption_drops_what_was_not_heard_and_stops_what_had_begun() -> None:
+    call = Call()
+    call.model(sound(1.0), said("One is. "))
+    call.wait(0.3)
+    call.model(sound(1.0), said("Two is. "))
+    assert types(call.cut()) == [
+        "bot-interrupted",
+        "bot-stopped-speaking",
+        "bot-llm-stopped",
+        "bot-tts-stopped",
+    ]
+    call.model(Interrupted(), said("Two is done."), TurnComplete())
+    call.wait(5)
+    assert texts(call.sent, "bot-output") == ["One is."]
+    assert types(call.sent).count("bot-interrupted") == 1
+
+
+def test_the_part_of_a_sentence_that_was_heard_is_shown_before_the_interruption() -> None:
+    call = Call()
+    call.model(sound(0.3), said("I think "))
+    call.wait(0.1)
+    call.model(sound(0.3), said("that you "))
+    call.wait(0.1)
+    call.model(sound(0.3), said("should"))
+    call.wait(0.15)
+    assert types(call.cut())[:4] == ["bot-transcription", "bot-output", "bot-tts-text", "bot-interrupted"]
+    assert texts(call.sent, "bot-output") == ["I think that you"]
+
+
+def test_an_interruption_before_the_first_sound_stops_no_speech() -> None:
+    call = Call()
+    call.model(said("One is. "))
+    assert types(call.cut()) == ["bot-interrupted", "bot-llm-stopped"]
+
+
+def test_an_interruption_of_nothing_is_nothing() -> None:
+    call = Call()
+    assert call.cut() + call.model(Interrupted()) == []
+    call.model(sound(0.1), said("Hi."), GenerationComplete(), TurnComplete())
+    call.wait(1)
+    assert call.cut() == []
+
+
+def test_the_model_interrupting_is_the_same() -> None:
+    call = Call()
+    call.model(sound(1), said("One is. "))
+    assert types(call.model(Interrupted())) == [
+        "bot-interrupted",
+        "bot-stopped-speaking",
+        "bot-llm-stopped",
+        "bot-tts-stopped",
+    ]
+
+
+def test_sound_ends_the_wait_for_the_end_of_an_interrupted_reply() -> None:
+    call = Call()
+    call.model(sound(1), said("One is. "))
+    call.cut()
+    call.model(said("Lost. "), sound(0.5), said("Three."), GenerationComplete(), TurnComplete())
+    call.wait(1)
+    assert texts(call.sent, "bot-output") == ["One is.", "Three."]
+
+
+def test_time_ends_the_wait_for_the_end_of_an_interrupted_reply() -> None:
+    call = Call()
+    call.model(sound(1), said("One is. "))
+    call.cut()
+    call.wait(STALE_SECONDS + 0.1)
+    call.model(said("Three."), sound(0.5), TurnComplete())
+    call.wait(1)
+    assert texts(call.sent, "bot-output") == ["One is.", "Three."]
+
+
+# -- what is measured -----------------------------------------------------------------------------------------
+
+
+def waits(call: Call) -> list[float]:
+    rows = [message["data"] for message in call.sent if message["type"] == "metrics"]
+    return [row["ttfb"][0]["value"] for row in rows if "ttfb" in row]
+
+
+def test_the_wait_for_an_answer_is_measured_from_typed_words_and_from_the_request_to_greet() -> None:
+    call = Call()
+    call.take(call.turns.greeting(call.now))
+    call.wait(0.4)
+    call.model(sound(0.1), sound(0.1), GenerationComplete(), TurnComplete())
+    call.wait(1)
+    call.take(call.turns.typed("Hello", call.now))
+    call.wait(0.6)
+    call.model(sound(0.1), TurnComplete())
+    assert waits(call) == [pytest.approx(0.4), pytest.approx(0.6)]
+    assert texts(call.sent, "user-llm-text") == ["Hello"]
+
+
+def test_a_voice_that_stops_after_the_answer_began_measures_nothing() -> None:
+    call = Call()
+    call.user(True)
+    call.model(sound(0.3))
+    call.user(False)
+    call.model(sound(0.3), GenerationComplete(), TurnComplete())
+    call.wait(2)
+    call.model(sound(0.3))
+    assert waits(call) == []
+
+
+def test_a_voice_that_interrupts_briefly_measures_the_next_answer() -> None:
+    call = Call()
+    call.model(sound(3))
+    call.user(True)
+    call.wait(0.2)
+    call.user(False)
+    call.cut()
+    call.model(TurnComplete())
+    call.wait(0.5)
+    call.model(sound(0.3))
+    assert waits(call) == [pytest.approx(0.5)]
+
+
+def test_tokens_are_told_with_their_kinds() -> None:
+    call = Call()
+    (message,) = call.model(Usage(10, 20, 0, 0, {"TEXT": 4, "AUDIO": 6}, {"AUDIO": 20}))
+    assert message["data"]["tokens"] == [
+        {
+            "prompt_tokens": 10,
+            "completion_tokens": 20,
+            "total_tokens": 30,
+            "input_audio_tokens": 6,
+            "output_audio_tokens": 20,
+        }
+    ]
+
+
+# -- function calls -------------------------------------------------------------------------------------------
+
+
+def test_a_function_call_is_told_by_its_id_alone_and_stops_once() -> None:
+    call = Call()
+    out = call.model(heard("Weather?"), ToolCall((FunctionCall("7", "secret", {"city": "Oslo"}),)))
+    assert types(out)[1:] == ["user-transcription", "llm-function-call-started", "llm-function-call-in-progress"]
+    assert "secret" not in str(out)
+    assert "Oslo" not in str(out)
+    (stopped,) = call.turns.tool_done("7", 0.0) + call.turns.tool_done("7", 0.0) + call.model(ToolCancelled(("7",)))
+    assert stopped["data"] == {"tool_call_id": "7", "cancelled": False}
+
+
+def test_a_cancelled_function_call_stops_as_cancelled() -> None:
+    call = Call()
+    call.model(ToolCall((FunctionCall("7", "f", {}), FunctionCall("8", "f", {}))))
+    assert [m["data"]["cancelled"] for m in call.model(ToolCancelled(("8", "9", "7")))] == [True, True]
+
+
+# -- any order of events --------------------------------------------------------------------------------------
+
+PAIRS: Final = {
+    "user": ("user-started-speaking", "user-stopped-speaking"),
+    "speaking": ("bot-started-speaking", "bot-stopped-speaking"),
+    "llm": ("bot-llm-started", "bot-llm-stopped"),
+    "tts": ("bot-tts-started", "bot-tts-stopped"),
+}
+WORD: Final = re.compile(r"[bui]\d+")
+
+
+class Watched(Call):
+    """A call whose every message is held against the rules as it goes out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.on = dict.fromkeys(PAIRS, False)
+        self.words = 0
+        self.user_words: list[str] = []  # spoken, and not yet final
+        self.open_words: list[str] = []  # of the bot, accepted, and not yet shown
+        self.dead_words: set[str] = set()  # shown before, or interrupted
+        self.segment = 0
+
+    def word(self, kind: str) -> str:
+        self.words += 1
+        word = f"{kind}{self.words}"
+        if kind == "u":
+            self.user_words.append(word)
+        return word
+
+    def take(self, messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        for message in messages:
+            self.judge(message)
+        return super().take(messages)
+
+    def judge(self, message: dict[str, Any]) -> None:
+        type_, data = message["type"], message.get("data", {})
+        for name, (started, stopped) in PAIRS.items():
+            if type_ in (started, stopped):
+                assert self.on[name] == (type_ == stopped), f"{type_} out of turn"
+                self.on[name] = type_ == started
+        words = WORD.findall(data.get("text", ""))
+        if type_ == "user-transcription":
+            spoken = [word for word in words if word[0] == "u"]
+            assert spoken == self.user_words[: len(spoken)]
+            if data["final"]:
+                del self.user_words[: len(spoken)]
+        elif type_ == "bot-llm-text":
+            self.open_words += words
+        elif type_ == "bot-output":
+            assert data["segment_id"] > self.segment, "a segment is new once"
+            self.segment = data["segment_id"]
+            assert data["spoken_status"] == "new"
+            assert self.dead_words.isdisjoint(words), "shown twice, or after an interruption"
+            assert words == self.open_words[: len(words)], "out of order"
+            del self.open_words[: len(words)]
+            self.dead_words.update(words)
+        elif type_ == "bot-interrupted":
+            self.dead_words.update(self.open_words)
+            self.open_words.clear()
+
+
+def act(call: Watched, choose: random.Random) -> None:
+    ending = choose.choice(["", "", ".", "?", "\n"])
+    match choose.randrange(16):
+        case 0:
+            call.user(True)
+        case 1:
+            call.user(False)
+        case 2 | 3:
+            call.model(heard(f" {call.word('u')}", finished=choose.random() < 0.2))
+        case 4:
+            call.model(heard(call.word("i"), interim=True))
+        case 5 | 6:
+            call.model(sound(choose.uniform(0, 1.0)))
+        case 7 | 8:
+            call.model(OutputTranscript(f" {call.word('b')}{ending}", choose.random() < 0.1))
+        case 9:
+            call.model(sound(choose.uniform(0, 0.5)), said(f"{call.word('b')}{ending} "))
+        case 10:
+            call.model(GenerationComplete())
+        case 11:
+            call.model(TurnComplete())
+        case 12:
+            call.cut()
+            if choose.random() < 0.5:
+                call.model(Interrupted())
+        case 13:
+            call.take(call.turns.typed(call.word("t"), call.now))
+        case 14:
+            call.wait(choose.uniform(0, 0.4))
+        case 15:
+            call.wait(choose.uniform(0, 4))
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.integers(0, 2**32), st.integers(1, 60))
+def test_whatever_happens_in_whatever_order_the_rules_hold(seed: int, acts: int) -> None:
+    call, choose = Watched(), random.Random(seed)
+    for _ in range(acts):
+        act(call, choose)
+    call.user(False)
+    call.model(GenerationComplete(), TurnComplete())
+    call.wait((call.received - call.position) / RATE + SOUNDLESS_SECONDS + 1)
+    assert call.open_words == [], "a sentence was lost without an interruption"
+    assert call.user_words == [], "the user's words were lost"
+    assert call.on == dict.fromkeys(PAIRS, False), "something goes on for ever"
+    assert call.turns.deadline is None
+    assert call.take(call.turns.close(call.now)) == []
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.integers(0, 2**32), st.integers(1, 60))
+def test_whenever_a_call_is_closed_nothing_goes_on(seed: int, acts: int) -> None:
+    call, choose = Watched(), random.Random(seed)
+    for _ in range(acts):
+        act(call, choose)
+    call.user(False)
+    call.take(call.turns.close(call.now))
+    assert call.user_words == []
+    assert call.on == dict.fromkeys(PAIRS, False)
