@@ -68,7 +68,7 @@ class Pages:
 
     async def serve(self, request: web.Request) -> web.Response:
         """One file, or 304 when the browser has it; no-cache means: keep it, but ask each time."""
-        body, tag, kind = self._file(request.match_info.get("path", INDEX))
+        body, tag, kind = self.find(request.match_info.get("path", INDEX))
         headers = {"ETag": f'"{tag}"', "Cache-Control": "no-cache"}
         known = request.if_none_match or ()
         if any(given.value in (tag, "*") for given in known):
@@ -77,7 +77,7 @@ class Pages:
             body=body, headers=headers, content_type=TYPES[kind], charset="utf-8" if kind in TEXT else None
         )
 
-    def _file(self, path: str) -> tuple[bytes, str, str]:
+    def find(self, path: str) -> tuple[bytes, str, str]:
         """Contents, entity tag and suffix of an allowed file; ``not-found`` for every other path, whatever is there."""
         parts = path.split("/")
         if len(path) > MAX_PATH_CHARS or any(
