@@ -9,6 +9,7 @@ import asyncio
 import json
 import statistics
 import sys
+import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -81,7 +82,7 @@ class Bench:
         await self.model.ask("speak", chunk_ms=chunk_ms, captions=captions)
         await self.client.ask("talk", what="speech")
         await asyncio.sleep(WARM_UP)
-        threads = self.relay.threads()
+        began, threads = time.monotonic_ns(), self.relay.threads()
         own_before = [cpu(helper.pid) for helper in (self.client, self.model)]
         target = CPU_PER_CALL if calls >= 20 and not captions else None
         self.say(f"{label}: processor per call", await self.cpu(calls, seconds), "%", target)
@@ -99,9 +100,10 @@ class Bench:
         taken = await self.client.ask("take")
         heard = await self.model.ask("heard", step=report.STEP) if calls == DELAY_CALLS else []
         await self.hang_up()
-        gaps = [report.percentile(report.gaps(call["got"]), 0.99) for call in taken]
+        got = [[packet for packet in call["got"] if packet[0] >= began] for call in taken]
+        gaps = [report.percentile(report.gaps(call), 0.99) for call in got]
         up = min(report.rate(call["sent"]) for call in taken)
-        down = min(report.rate([packet[0] for packet in call["got"]]) for call in taken)
+        down = min(report.rate([packet[0] for packet in call]) for call in got)
         self.say(f"{label}: RTP gap p99 at the client", gaps, "ms", None, f"{up:.1f} packets/s up, {down:.1f} down")
         self.say(f"{label}: RTP packets a second short of 50", [50 - down], "", BEHIND)
         self.say(f"{label}: RTP packets lost", [float(sum(report.lost(call["got"]) for call in taken))], "")
@@ -114,21 +116,18 @@ class Bench:
 
     def _delays(self, taken: list[Any], heard: list[Any], own: list[float]) -> None:
         reference = report.reference_levels()
-        frames: list[float] = []
-        packets: list[float] = []
-        astray = 0
-        for call, line in zip(taken, heard, strict=True):
-            with_frame, each, drift = report.uplink_delays(call["sent"], line, reference)
-            frames += with_frame
-            packets += each
-            astray += abs(drift)
+        ups = [report.uplink(call["sent"], line, reference) for call, line in zip(taken, heard, strict=True)]
+        frames = [delay for up in ups for delay in up.frames]
+        packets = [delay for up in ups for delay in up.packets]
         name = f"N={DELAY_CALLS}: packet → WebSocket frame"
         self.say(f"{name} p50", [statistics.median(frames)], "ms", UPLINK_P50)
         self.say(f"{name} p99", [report.percentile(frames, 0.99)], "ms", UPLINK_P99, f"{len(frames)} frames")
         batched = report.percentile(packets, 0.99)
         self.say(f"{name} with batching p50", [statistics.median(packets)], "ms", UPLINK_P50 + BATCHING)
         self.say(f"{name} with batching p99", [batched], "ms", UPLINK_P99 + BATCHING)
-        self.say("frames lost or added on the way to the model", [float(astray)], "", 0.0)
+        missing = [float(up.missing) for up in ups]
+        self.say("20 ms frames per call missing at the start", missing, "", 0.0, f"max {max(missing):.0f}")
+        self.say("20 ms frames lost or added later, all calls", [float(sum(abs(up.drift) for up in ups))], "", 0.0)
         own_p99 = report.percentile(own, 0.99)
         self.say(
             "(the bench's own part of each delay, p50)", [statistics.median(own)], "ms", None, f"p99 {own_p99:.2f}"

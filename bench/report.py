@@ -2,7 +2,7 @@
 
 import itertools
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -10,6 +10,7 @@ from bench import speech
 from tests.sound import best_lag
 
 STEP: Final = 0.005  # seconds per level when the received speech is placed in time
+FRAME_SECONDS: Final = 0.020
 FRAME_SAMPLES: Final = 320  # 20 ms at the model's 16 kHz
 PLACED: Final = 0.8  # correlation below which we do not believe the placing
 SETTLED: Final = 1.0  # seconds at the start of a stretch of talk that do not count
@@ -55,48 +56,60 @@ def percentile(values: Sequence[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
-def uplink_delays(
-    sent: Sequence[int], heard: dict[str, Any], reference: Sequence[float]
-) -> tuple[list[float], list[float], int]:
-    """Milliseconds from each packet's sending to the model's receipt of its frame, and of its last sample.
+@dataclass(frozen=True, slots=True)
+class Uplink:
+    """How the packets of one call came to the model, in milliseconds and frames."""
 
-    Which frame holds a packet's sound is found by its content: the levels of what the model heard are placed on
-    those of the speech sent. The second list counts from the packet, so it holds the relay's batching; the first
-    counts from the last packet of each frame, so it does not. The number is of frames lost or added on the way.
+    frames: list[float]  # from the last packet of each WebSocket frame to that frame: no batching in it
+    packets: list[float]  # from each packet to the frame that completes it: batching included
+    missing: int  # packets at the start of the talk that never came
+    drift: int  # frames lost or added later
+
+
+def uplink(sent: Sequence[int], heard: dict[str, Any], reference: Sequence[float]) -> Uplink:
+    """Where in what the model heard is each packet's sound? Found by content, since sound may be lost or added.
+
+    `reference` holds the levels of one pass of the speech that is sent over and over, so a place is known but for
+    whole passes; of these the earliest that no packet overtakes is the true one.
     """
-    levels = heard["levels"]
-    start = place(reference, levels, 0)
-    settled = round(SETTLED / 0.02)
-    ends, total = [], 0
-    for at, samples in heard["frames"]:
-        total += samples
-        ends.append((at, total))
-    packets, frames, index = [], [], 0
-    for number, at in enumerate(sent):
-        end = start * FRAME_SAMPLES + (number + 1) * FRAME_SAMPLES
+    levels, loop = heard["levels"], round(len(reference) * STEP / FRAME_SECONDS)
+    found = place(reference, levels, 0)
+    later = (len(levels) * STEP / FRAME_SECONDS - found) // loop - 1
+    expected = found + int(later) * loop
+    drift = place(reference, levels, expected) - expected if later > 0 else 0
+    ends = [(at, end) for (at, _), end in zip(heard["frames"], totals(heard["frames"]), strict=True)]
+    start = found % loop - loop
+    while (delays := _delays(sent, ends, start)) and min(delay for _, delay in delays) < 0:
+        start += loop
+    frames = [delay for last, delay in delays if last]
+    return Uplink(frames, [delay for _, delay in delays], max(0, -start), (drift + loop // 2) % loop - loop // 2)
+
+
+def totals(frames: Sequence[tuple[int, int]]) -> Iterator[int]:
+    return itertools.accumulate(samples for _, samples in frames)
+
+
+def _delays(sent: Sequence[int], ends: Sequence[tuple[int, int]], start: int) -> list[tuple[bool, float]]:
+    """For each packet but the first second's: does it end a WebSocket frame, and how much later did that come?"""
+    delays, index = [], 0
+    for number in range(round(SETTLED / FRAME_SECONDS), len(sent)):
+        end = (start + number + 1) * FRAME_SAMPLES
         while index < len(ends) and ends[index][1] < end:
             index += 1
         if index == len(ends):
             break
-        if number >= settled:
-            packets.append((ends[index][0] - at) / 1e6)
-            if ends[index][1] - end < FRAME_SAMPLES:
-                frames.append(packets[-1])
-    # The same again near the end: a difference means that sound was lost or added in between.
-    loop = len(reference)
-    passes = (len(levels) - round(start * 0.02 / STEP)) // loop - 1
-    drift = place(reference, levels, start * round(0.02 / STEP) + passes * loop, 1.0) - start if passes > 0 else 0
-    return frames, packets, drift - round(passes * loop * STEP / 0.02) if passes > 0 else 0
+        delays.append((ends[index][1] - end < FRAME_SAMPLES, (ends[index][0] - sent[number]) / 1e6))
+    return delays
 
 
-def place(reference: Sequence[float], levels: Sequence[float], about: int, reach: float = 3.0) -> int:
-    """At which 20 ms frame of `levels` does `reference` begin? Looked for within `reach` seconds of `about`."""
-    first = max(0, about - round(reach / STEP)) if about else 0
-    window = levels[first : about + round(reach / STEP) + len(reference)]
-    likeness, lag = best_lag(reference, window)
+def place(reference: Sequence[float], levels: Sequence[float], about: int) -> int:
+    """At which 20 ms frame of `levels` does `reference` begin? Looked for around the frame `about`."""
+    steps = round(FRAME_SECONDS / STEP)
+    first = max(0, about * steps - len(reference) // 2)
+    likeness, lag = best_lag(reference, levels[first : first + 2 * len(reference)])
     if likeness < PLACED:
         raise RuntimeError(f"the model did not hear the speech that was sent (likeness {likeness:.2f})")
-    return round((first + lag) * STEP / 0.02)
+    return round((first + lag) / steps)
 
 
 def onset_delays(starts: Sequence[int], got: Sequence[tuple[int, int, int, int]]) -> list[float]:
