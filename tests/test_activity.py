@@ -10,9 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relay.audio.activity import (
+    END_OVER_FLOOR,
     END_SECONDS,
     FLOOR_RISE,
     GATE_DBFS,
+    ONSET_OVER_FLOOR,
     ONSET_SECONDS,
     SILENT_DBFS,
     Activity,
@@ -111,8 +113,21 @@ def test_a_fan_becomes_the_floor_and_speech_over_it_is_heard() -> None:
 
 def test_a_muted_microphone_does_not_make_the_room_loud_afterwards() -> None:
     activity = Activity()
-    assert hear(activity, noise(-55.0, 2.0), silence(60.0, DECODED_RATE), noise(-55.0, 2.0)) == []
-    assert activity.level == pytest.approx(-55.0, abs=1.0)
+    fan = noise(-40.0, 10.0)
+    hear(activity, fan)
+    assert hear(activity, silence(60.0, DECODED_RATE), fan.part(0.0, 2.0), start=10.0) == []
+    assert activity.level == pytest.approx(-40.0, abs=1.0)
+
+
+def test_what_is_too_quiet_to_begin_a_speech_is_loud_enough_to_continue_it() -> None:
+    room = noise(-44.0, 8.0)
+    murmur = tone(300.0, 0.8, DECODED_RATE, level=-44.0 + (ONSET_OVER_FLOOR + END_OVER_FLOOR) / 2)
+    murmuring, speaking = Activity(), Activity()
+    hear(murmuring, room)
+    hear(speaking, room)
+    assert hear(murmuring, murmur, start=8.0) == []
+    word = tone(300.0, 0.2, DECODED_RATE)
+    assert [edge.speaking for edge in hear(speaking, word, murmur, start=8.0)] == [True]
 
 
 def test_twenty_seconds_without_a_breath_are_one_speech() -> None:

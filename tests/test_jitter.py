@@ -233,6 +233,12 @@ def test_rule_7_a_far_sequence_is_believed_when_its_neighbour_agrees(jump: int) 
     assert push(jitter, 1002 + jump) == play(1002 + jump)
 
 
+def test_rule_7_the_neighbour_may_be_beyond_the_wrap() -> None:
+    jitter = JitterBuffer()
+    push(jitter, 1000, 0xFFFF)
+    assert push(jitter, 0x10000) == [Reset(), *play(0xFFFF, 0x10000)]
+
+
 def test_rule_7_one_packet_from_elsewhere_changes_nothing() -> None:
     jitter = JitterBuffer()
     push(jitter, 1, 9000)
