@@ -35,7 +35,7 @@ def framed(rng: random.Random) -> bytes:
         case 2:
             return bytes([first]) + length(sizes[0]) + rng.randbytes(sum(sizes))
     count, pad = rng.choice([1, 2, 3]), rng.choice([0, 0, 1, 253, 254, 255, 510])
-    sizes = [rng.choice([1, 40, 252, 300]) for _ in range(count)]
+    sizes = [rng.choice([0, 1, 40, 252, 300]) for _ in range(count)]
     varied = rng.random() < 0.5
     if not varied:
         sizes = [sizes[0]] * count
