@@ -38,6 +38,7 @@ LOST_SECONDS: Final = 10.0
 WATCH_SECONDS: Final = 1.0
 # After `peerLeft` a client needs a moment to read it before the connection goes.
 FAREWELL_SECONDS: Final = 0.2
+FAREWELL_LOOKS: Final = 10
 CLOSE_SECONDS: Final = 1.0
 # What was said before the data channel opened; the oldest is dropped.
 OUTBOX_MESSAGES: Final = 50
@@ -198,13 +199,15 @@ class Session:
     async def _watch(self) -> None:
         """Keep the browser to its deadlines."""
         try:
-            await asyncio.wait_for(self._connected.wait(), CONNECT_SECONDS)
+            async with asyncio.timeout(CONNECT_SECONDS):
+                await self._connected.wait()
         except TimeoutError:
             self.end(BrowserFault("connect-timeout"))
             return
         self._downlink.rouse()
         try:
-            await asyncio.wait_for(self._ready.wait(), READY_SECONDS)
+            async with asyncio.timeout(READY_SECONDS):
+                await self._ready.wait()
         except TimeoutError:
             self._begin()
         while self._peer is not None:
@@ -227,9 +230,10 @@ class Session:
         if isinstance(self._fault, ModelFault | OurBug):
             self._say([rtvi.error(self._fault.fault.sentence, fatal=True, code=self._fault.code)])
         self._say([rtvi.peer_left()])
-        deadline = self._loop.time() + FAREWELL_SECONDS
-        while peer.backlog and self._loop.time() < deadline:
-            await asyncio.sleep(0.01)
+        for _ in range(FAREWELL_LOOKS):
+            if not peer.backlog:
+                return
+            await asyncio.sleep(FAREWELL_SECONDS / FAREWELL_LOOKS)
 
     async def _release(self) -> None:
         self._group = None
@@ -264,15 +268,16 @@ class Session:
 
     # ---- from the browser ----
 
-    def on_connected(self) -> None:
+    def on_connected(self, peer: Peer) -> None:
         """ICE and DTLS are up."""
         self._connected.set()
 
-    def on_lost(self) -> None:
-        """The peer connection ended or cannot go on."""
-        self.end(BrowserFault("peer-lost") if not self._connected.is_set() else None)
+    def on_lost(self, peer: Peer) -> None:
+        """The peer connection ended or cannot go on; one that was replaced may."""
+        if peer is self._peer:
+            self.end(BrowserFault("peer-lost") if not self._connected.is_set() else None)
 
-    def on_open(self) -> None:
+    def on_open(self, peer: Peer) -> None:
         """The data channel is open: what waited goes out."""
         waiting = list(self._outbox)
         self._outbox.clear()
@@ -286,7 +291,7 @@ class Session:
         """16 kHz sound of the microphone, where the public media path decodes."""
         self._uplink.on_pcm(pcm)
 
-    def on_message(self, frame: str | bytes) -> None:
+    def on_message(self, peer: Peer, frame: str | bytes) -> None:
         """A data-channel message, well-formed or not."""
         now = self._loop.time()
         verdict, message = self._flood.allow(now), None

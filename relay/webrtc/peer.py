@@ -35,14 +35,17 @@ log = logging.getLogger(__name__)
 
 
 class PeerEvents(Protocol):
-    """What a peer tells its owner; every call comes from the event loop and must not block."""
+    """What a peer tells its owner; every call comes from the event loop and must not block.
+
+    The events name their peer, because an owner may have replaced it.
+    """
 
     def on_rtp(self, sequence: int, timestamp: int, ssrc: int, payload: bytes) -> None: ...
     def on_pcm(self, pcm: bytes) -> None: ...
-    def on_open(self) -> None: ...
-    def on_message(self, frame: str | bytes) -> None: ...
-    def on_connected(self) -> None: ...
-    def on_lost(self) -> None: ...
+    def on_open(self, peer: "Peer") -> None: ...
+    def on_message(self, peer: "Peer", frame: str | bytes) -> None: ...
+    def on_connected(self, peer: "Peer") -> None: ...
+    def on_lost(self, peer: "Peer") -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +145,7 @@ class Peer:
             return False
         if self._channel.bufferedAmount > (BACKLOG_BYTES if spare else DEAD_BACKLOG_BYTES):
             if not spare:
-                self._events.on_lost()
+                self._events.on_lost(self)
             return False
         try:
             self._channel.send(text)
@@ -163,16 +166,16 @@ class Peer:
 
     def _state_changed(self) -> None:
         if self._pc.connectionState == "connected":
-            self._events.on_connected()
+            self._events.on_connected(self)
         elif self._pc.connectionState in ("failed", "closed"):
-            self._events.on_lost()
+            self._events.on_lost(self)
 
     def _channel_offered(self, channel: RTCDataChannel) -> None:
         self._channels += 1
         if self._channels > MAX_CHANNELS:
-            self._events.on_lost()
+            self._events.on_lost(self)
         if self._channel is not None and self._channel.readyState == "open":
             return  # one channel, whatever its label; the others are left unread
         self._channel = channel
-        channel.on("message", self._events.on_message)
-        self._events.on_open()
+        channel.on("message", lambda frame: self._events.on_message(self, frame))
+        self._events.on_open(self)
