@@ -5,6 +5,7 @@ Nothing heavy is imported at the top: the child starts before aiohttp is there, 
 
 import asyncio
 import contextlib
+import importlib
 import logging
 import os
 import re
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 START_SECONDS: Final = 10.0  # for the stand-in to say where it listens
 STOP_SECONDS: Final = 1.0  # for it to go when asked; then it is killed
 STEADY_SECONDS: Final = 5.0  # one that died sooner than this is not started again
+# About 2 s together, in a thread while we already listen; one by one, so that a stop waits for the one at hand only.
+SLOW_IMPORTS: Final = ("google.genai.types", "aiortc", "relay.session")
+MAX_AGENT_WORDS: Final = 300  # characters of an agent file's own complaint
 COMMAND: Final = (sys.executable, "-m", "relay.standin", "--port", "0", "--with-parent")
 
 _LISTENING: Final = re.compile(rb"listening on (ws://127\.0\.0\.1:\d{1,5})\s*$")
@@ -170,7 +174,8 @@ class Studio:
             self._ticker.close()
 
     async def _prepare(self) -> MakeCall:
-        await asyncio.to_thread(_import_everything)
+        for name in SLOW_IMPORTS:
+            await asyncio.to_thread(importlib.import_module, name)
         from relay.agent import Agent
         from relay.gemini.client import Target
         from relay.session import CallSettings, Session
@@ -204,19 +209,15 @@ class Studio:
         return self._config.api_key if self._standin is None else None
 
 
-def _import_everything() -> None:
-    """The slow imports, about 2 s together, in a thread while we already listen."""
-    import google.genai.types  # noqa: F401  the first call's setup needs it
-
-    import relay.session  # noqa: F401
-
-
 def load_agent(path: Path) -> "Agent":
     """The owner's agent; whatever is wrong with the file becomes one sentence."""
     from relay import agent
 
     try:
         return agent.load_agent(path)
-    except Exception as exc:
-        words = " ".join(str(exc).split())[:200]
-        raise ConfigError(f"--agent {path} cannot be used: {type(exc).__name__}: {words}") from exc
+    except agent.AgentError as exc:
+        words = str(exc)
+    except (Exception, SystemExit) as exc:  # a file that leaves, or that is no text
+        words = f"{path.name} fails when it is run: {type(exc).__name__}: {exc}"
+    words = " ".join(words.split()).rstrip(".")[:MAX_AGENT_WORDS]
+    raise ConfigError(f"--agent cannot be used: {words}.")

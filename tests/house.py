@@ -84,8 +84,8 @@ class Visit:
         assert answered.status == 200, answered.json
         return str(answered.json["sessionId"])
 
-    async def offer(self, path: str = "/api/offer", **body: Any) -> Answered:
-        return await self.ask("POST", path, json={"sdp": OFFER, "type": "offer", **body})
+    async def offer(self, where: str = "/api/offer", **body: Any) -> Answered:
+        return await self.ask("POST", where, json={"sdp": OFFER, "type": "offer", **body})
 
 
 def settings(*arguments: str) -> Config:

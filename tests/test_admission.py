@@ -115,13 +115,12 @@ def test_the_token_is_asked_and_compared_in_constant_time(monkeypatch: pytest.Mo
         compared.append((a, b))
         return a == b
 
-    monkeypatch.setattr(admission.hmac, "compare_digest", spy)
+    monkeypatch.setattr(hmac, "compare_digest", spy)
     guarded = door("--access-token", TOKEN)
     guarded.token(f"Bearer {TOKEN}")
     guarded.token(f"bearer  {TOKEN} ")
     assert refusal(guarded.token, "Bearer wrong") == "token-wrong"
     assert compared == [(TOKEN.encode(), TOKEN.encode())] * 2 + [(b"wrong", TOKEN.encode())]
-    assert admission.hmac is hmac
 
 
 @pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer ", "Basic dXNlcjpwYXNz", TOKEN])

@@ -344,8 +344,8 @@ async def test_what_is_the_owners_to_choose_is_refused_wherever_it_is_asked(name
         asked = {name: "mine"}
         for body in (asked, {"body": asked}):
             refused(await visit.ask("POST", "/start", json=body), 400, "setting-refused")
-        for where in ("requestData", "request_data"):
-            refused(await visit.offer(**{where: asked}), 400, "setting-refused")
+        refused(await visit.offer(requestData=asked), 400, "setting-refused")
+        refused(await visit.offer(request_data=asked), 400, "setting-refused")
         assert visit.calls == []
 
 

@@ -132,7 +132,12 @@ async def test_a_file_that_is_too_large_is_not_kept_in_memory(site: Path, monkey
 def test_a_file_is_read_once_while_it_stays_the_same(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[Path] = []
     original = Path.read_bytes
-    monkeypatch.setattr(Path, "read_bytes", lambda path: read.append(path) or original(path))
+
+    def counted(path: Path) -> bytes:
+        read.append(path)
+        return original(path)
+
+    monkeypatch.setattr(Path, "read_bytes", counted)
     served = Pages(site)
     for _ in range(3):
         served.find("main.js")

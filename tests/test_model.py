@@ -1,0 +1,159 @@
+"""The stand-in's process: it starts beside us, tells its address, goes with us, and comes back once it has lived."""
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from relay.config import ConfigError, load
+from signaling import model
+from signaling.model import StandIn, StandInFailed, Studio, child_environment, load_agent
+
+SPEAKS = "print('hello'); print('listening on ws://127.0.0.1:4711', flush=True); input()"
+
+
+def standin(script: str) -> StandIn:
+    return StandIn((sys.executable, "-c", script))
+
+
+async def until_unwell(one: StandIn) -> None:
+    async with asyncio.timeout(5):
+        while one.well:
+            await asyncio.sleep(0.01)
+
+
+async def test_it_tells_where_it_listens_and_goes_when_asked() -> None:
+    one = standin(SPEAKS)
+    await one.start()
+    await one.ready()
+    assert (one.url, one.well) == ("ws://127.0.0.1:4711", True)
+    await one.close()
+    await one.close()
+    assert not one.well
+
+
+@pytest.mark.parametrize(
+    "script", ["raise SystemExit(3)", "print('nothing to say', flush=True)", "print('x' * 200_000)"]
+)
+async def test_one_that_dies_at_once_is_a_failed_start(script: str) -> None:
+    one = standin(script)
+    await one.start()
+    with pytest.raises(StandInFailed):
+        await one.ready()
+    await one.close()
+
+
+async def test_one_that_never_says_is_a_failed_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model, "START_SECONDS", 0.1)
+    one = standin("input()")
+    await one.start()
+    with pytest.raises(StandInFailed):
+        await one.ready()
+    await one.close()
+
+
+async def test_one_that_will_not_go_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model, "STOP_SECONDS", 0.2)
+    one = standin(
+        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
+        + SPEAKS.replace("input()", "time.sleep(60)")
+    )
+    await one.start()
+    await one.ready()
+    async with asyncio.timeout(5):
+        await one.close()
+
+
+async def test_one_that_died_young_is_not_started_again() -> None:
+    one = standin("print('listening on ws://127.0.0.1:4711', flush=True)")
+    await one.start()
+    await one.ready()
+    await until_unwell(one)
+    await one.close()
+
+
+async def test_one_that_has_lived_is_started_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(model, "STEADY_SECONDS", 0.0)
+    marks = tmp_path / "pids"
+    one = standin(f"import os; open({str(marks)!r}, 'a').write(f'{{os.getpid()}}\\n'); {SPEAKS}")
+    await one.start()
+    await one.ready()
+    os.kill(int(marks.read_text()), signal.SIGKILL)
+    async with asyncio.timeout(10):
+        while marks.read_text().count("\n") < 2 or not one.well:
+            await asyncio.sleep(0.01)
+    await one.close()
+
+
+async def test_the_shipped_one_starts_and_listens() -> None:
+    one = StandIn()
+    await one.start()
+    await one.ready()
+    port = int(one.url.rpartition(":")[2])
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.close()
+    await writer.wait_closed()
+    await one.close()
+
+
+def test_the_child_gets_no_secret_and_finds_our_packages() -> None:
+    ours = {"GEMINI_API_KEY": "k", "GOOGLE_API_KEY": "k", "RELAY_ACCESS_TOKEN": "t", "PATH": "/bin", "PYTHONPATH": "/x"}
+    theirs = child_environment(ours)
+    assert set(theirs) == {"PATH", "PYTHONPATH"}
+    first, *rest = theirs["PYTHONPATH"].split(os.pathsep)
+    assert (Path(first) / "relay" / "__init__.py").is_file()
+    assert rest == ["/x"]
+
+
+async def test_the_studio_warms_up_once_and_names_its_tier() -> None:
+    config = load(["--model", "gemini", "--gemini-url", "ws://127.0.0.1:1"], {})
+    studio = Studio(config, None, None)
+    assert studio.well
+    assert studio.tier == ""
+    one, two = await asyncio.gather(studio.maker(), studio.maker())
+    assert one is two
+    assert studio.tier
+    await studio.close()
+    await studio.close()
+
+
+async def test_a_studio_whose_stand_in_is_gone_is_not_well() -> None:
+    assert not Studio(load([], {}), StandIn(), None).well
+
+
+WRONG_AGENTS = {
+    "raises.py": "1 / 0",
+    "leaves.py": "raise SystemExit(0)",
+    "syntax.py": "def (",
+    "empty.py": "",
+    "nul.py": "a = 1\x00",
+}
+
+
+@pytest.mark.parametrize("name", WRONG_AGENTS)
+def test_a_wrong_agent_file_is_one_sentence(name: str, tmp_path: Path) -> None:
+    file = tmp_path / name
+    file.write_text(WRONG_AGENTS[name])
+    with pytest.raises(ConfigError) as caught:
+        load_agent(file)
+    said = str(caught.value)
+    assert said.startswith("--agent ")
+    assert name in said
+    assert said.endswith(".")
+    assert "\n" not in said
+
+
+def test_an_agent_file_that_is_no_text_is_one_sentence(tmp_path: Path) -> None:
+    file = tmp_path / "binary.py"
+    file.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError):
+        load_agent(file)
+
+
+def test_a_right_agent_file_is_loaded(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text("from relay.agent import Agent\nagent = Agent(instructions='Be kind.', voice='Kore')\n")
+    assert load_agent(file).voice == "Kore"
