@@ -27,7 +27,7 @@ from relay.standin.conversation import Conversation
 from relay.standin.memory import HANDLE_LIFE_S, Shelf
 from relay.standin.script import Fault, Line, Script, ScriptError, Timings
 from relay.standin.server import serve
-from relay.standin.timeline import Close, Out, Raw, Say
+from relay.standin.timeline import MAX_UNSENT, Close, Out, Raw, Say
 from tests import sound
 
 ROOT: Final = Path(__file__).parent.parent
@@ -306,6 +306,23 @@ def test_long_text_is_cut_in_the_answer() -> None:
     phone.wait(20)
     assert len(phone.words()) < 250
     assert voice.seconds(phone.sound()) <= voice.MAX_HUM_S
+
+
+def test_half_a_character_is_no_trouble() -> None:
+    phone = Phone().call()
+    phone.send('{"realtimeInput": {"text": "\\ud83d"}}')
+    phone.wait(3)
+    assert [json.loads(wire.phrase(m)) for m in phone.messages]
+    assert phone.contents("turnComplete") == [True]
+
+
+def test_a_client_that_never_reads_is_cut_off_in_the_end() -> None:
+    conversation = Conversation(Script(), Shelf(), 1, random.Random(1).getrandbits)
+    conversation.receive(json.dumps({"setup": SETUP}), 0.0)
+    conversation.collect(0.0)
+    while not conversation.closed:
+        conversation.receive('{"realtimeInput": {"text": "x"}}', 0.0)
+    assert MAX_UNSENT <= len(conversation.collect(1.0)) <= MAX_UNSENT + 1
 
 
 def test_content_without_a_complete_turn_is_only_remembered() -> None:
@@ -598,6 +615,11 @@ def test_a_life_without_end_is_possible() -> None:
 
 # --- what it refuses -----------------------------------------------------------------------------------------------
 
+
+def nested(levels: int) -> wire.Json:
+    return {"a": nested(levels - 1)} if levels else {}
+
+
 UNKNOWN: Final = r"Invalid JSON payload received\. Unknown name \"{}\""
 
 
@@ -623,6 +645,7 @@ UNKNOWN: Final = r"Invalid JSON payload received\. Unknown name \"{}\""
             "",
         ),
         ({"setup": 7}, 1007, ""),
+        ('{"setup": {"\\ud800": 1}}', 1007, "Unknown name"),
     ],
 )
 def test_a_bad_first_frame_closes_with_the_services_own_words(
@@ -647,6 +670,8 @@ def test_a_bad_first_frame_closes_with_the_services_own_words(
         ({"realtimeInput": {"audio": {"data": "AAAA", "mimeType": "audio/pcm"}}}, wire.BAD_AUDIO),
         ({"realtimeInput": {"audio": {"data": 7}}}, "Base64"),
         ({"realtimeInput": {"mediaChunks": [{"data": "", "mimeType": "audio/pcm"}]}}, wire.NO_MEDIA_CHUNKS),
+        ({"realtimeInput": {"audio": {"data": "AAAA", "mimeType": "audio/pcm;rate=15999"}}}, wire.BAD_AUDIO),
+        ({"toolResponse": {"functionResponses": [{"response": nested(wire.MAX_DEPTH)}]}}, wire.INVALID),
         ({"toolResponse": {"functionResponses": "no"}}, "not a list"),
         ({"clientContent": {"turns": [7]}}, "not a list"),
     ],
@@ -1033,6 +1058,21 @@ async def test_faults_reach_the_socket() -> None:
                     await forever(socket)
                 assert (ended.value.rcvd.code if ended.value.rcvd else None) == code
         assert [h.number for h in standin.connections] == [2, 3]
+
+
+async def test_a_mistake_of_its_own_ends_the_connection_and_no_other(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with serve() as standin, connect(standin.url + PATH) as first, connect(standin.url + PATH) as second:
+        await standin.connected(2)
+        monkeypatch.setattr((await standin.connected(1)).conversation, "receive", lambda *_: 1 / 0)
+        await first.send("{}")
+        with pytest.raises(ConnectionClosed):
+            await forever(first)
+        assert first.close_code == 1011
+        assert "failed while listening" in caplog.text
+        await second.send(json.dumps({"setup": SETUP}))
+        assert await answer_of(second) == {"setupComplete": {}}
 
 
 async def test_a_test_can_close_and_cut_connections() -> None:

@@ -167,7 +167,7 @@ class Conversation:
 
     def _sound(self, pcm: bytes, rate: int, now: float) -> None:
         self._audio_in += voice.seconds(pcm, rate)
-        pcm = voice.resample(pcm, rate, ears.RATE)
+        pcm = voice.resample(pcm, rate, ears.RATE)  # message by message: their edges are good enough for ears
         if self._known.manual:
             if self._manual is not None:
                 room = ears.MAX_UTTERANCE_S * ears.RATE * 2 - len(self._manual)
@@ -190,7 +190,7 @@ class Conversation:
         for turn in turns:
             said = wire.text_of(turn)
             if said:
-                self._mind.memory.add(str(turn.get("role", "user")), said)
+                self._mind.memory.add(said)
             text = said if turn.get("role", "user") == "user" else text
         seeding, self._seeded = self._known.seeding and not self._seeded, True
         if seeding:
@@ -213,7 +213,7 @@ class Conversation:
         if not text.strip():
             self._nudge(now)
             return
-        self._mind.memory.add("user", text)
+        self._mind.memory.add(text)
         if self._known.interrupts:
             self._speech.interrupt(now)
         self._speech.answer(lambda at: self._speech.begin(self._mind.read(text), at), now)

@@ -1,10 +1,9 @@
 """What a session remembers, and the shelf where sessions wait to be resumed. Pure."""
 
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
-MAX_HISTORY: Final = 200  # turns that a session remembers
 MAX_HANDLES: Final = 10_000  # resumption handles kept; the oldest go first
 HANDLE_LIFE_S: Final = 7200.0
 TOKENS_PER_S: Final = 25  # of sound, either way
@@ -13,18 +12,16 @@ LETTERS_PER_TOKEN: Final = 4
 
 @dataclass(slots=True)
 class Memory:
-    """What outlives a connection: who said what, and where the script stands."""
+    """What outlives a connection: where the script stands and how long the context is, not what was said."""
 
-    turns: list[tuple[str, str]] = field(default_factory=list)
     next_line: int = 0
     greeted: bool = False
     connected: bool = False
     text_tokens: int = 0
     audio_tokens: int = 0
 
-    def add(self, role: str, text: str, audio_s: float = 0.0) -> None:
-        self.turns.append((role, text))
-        del self.turns[:-MAX_HISTORY]
+    def add(self, text: str, audio_s: float = 0.0) -> None:
+        """Counts a turn of either side into the context: its sound, or else its text."""
         if audio_s:
             self.audio_tokens += round(audio_s * TOKENS_PER_S)
         else:

@@ -59,7 +59,7 @@ class Mind:
         heard = f"({length:.1f} s of speech)" if said else NOTHING_HEARD
         if line is not None and line.heard is not None:
             heard = line.heard
-        self.memory.add("user", heard, length)
+        self.memory.add(heard, length)
         if line is not None:
             return heard, length, self._render(line, said, f"(your own words, {length:.1f} s)")
         if self._mute() or not said:

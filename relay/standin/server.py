@@ -142,12 +142,13 @@ class Standin:
             await self._speak(heard, wake)
         except ConnectionClosed:
             pass
+        except Exception:
+            log.exception("connection %d failed while speaking", heard.number)
         finally:
             conversation.hang_up()
             reader.cancel()
-            with suppress(asyncio.CancelledError):
-                await reader
-            await socket.wait_closed()
+            await asyncio.wait([reader])
+            await socket.close(1011, "Internal error encountered.")  # nothing to do unless one of us failed
             heard.closed = (socket.close_code or 1006, socket.close_reason or "")
             self._open.discard(heard)
             if not self._record:
@@ -171,6 +172,8 @@ class Standin:
                     wake.set()
         except ConnectionClosed:
             pass
+        except Exception:
+            log.exception("connection %d failed while listening", heard.number)
         finally:
             conversation.hang_up()  # a resume may come before our own close is through
             wake.set()

@@ -177,7 +177,7 @@ class Speech:
     def _end_turn(self, turn: Turn, now: float) -> None:
         memory = self.mind.memory
         prompt = {"TEXT": memory.text_tokens, "AUDIO": memory.audio_tokens}
-        memory.add("model", turn.words, turn.spoken)
+        memory.add(turn.words, turn.spoken)
         spoken = memory.audio_tokens - prompt["AUDIO"]
         usage: wire.Json = {"promptTokenCount": sum(prompt.values())}
         if spoken:

@@ -3,8 +3,11 @@
 import heapq
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from relay.standin import wire
+
+MAX_UNSENT: Final = 10_000  # messages to a client that does not read; then the line is closed
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,9 @@ class Timeline:
         heapq.heapify(self._heap)
 
     def say(self, message: wire.Json) -> None:
-        if not self.closed:
+        if len(self._out) >= MAX_UNSENT:
+            self.close(1011, "Internal error encountered.")
+        elif not self.closed:
             self._out.append(Say(message))
 
     def raw(self, data: bytes | str) -> None:

@@ -16,6 +16,7 @@ Json = dict[str, Any]
 MAX_DEPTH: Final = 64  # levels of nesting in a client message
 MAX_REASON_BYTES: Final = 123  # what a WebSocket close frame can carry
 INPUT_RATE: Final = 16_000  # Hz, when the mime type names no rate
+INPUT_RATES: Final = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
 OUTPUT_MIME: Final = "audio/pcm;rate=24000"
 
 INVALID: Final = "Request contains an invalid argument."
@@ -63,7 +64,7 @@ class Refusal(Exception):
 
 def cut(reason: str) -> str:
     """The reason, no longer than a close frame can carry."""
-    return reason.encode()[:MAX_REASON_BYTES].decode(errors="ignore")
+    return reason.encode(errors="replace")[:MAX_REASON_BYTES].decode(errors="ignore")
 
 
 @lru_cache(maxsize=1024)
@@ -75,19 +76,21 @@ def snake(key: str) -> str:
     return re.sub(r"[A-Z]", lambda m: "_" + m[0].lower(), key)
 
 
-def normal(value: Any, depth: int = 0) -> Any:
+def normal(value: Any, depth: int = 0, opaque: bool = False) -> Any:
     """`value` with every key in lowerCamelCase, but for what lies inside opaque payloads."""
     if depth > MAX_DEPTH:
         raise Refusal(1007, INVALID)
     if isinstance(value, list):
-        return [normal(item, depth + 1) for item in value]
+        return [normal(item, depth + 1, opaque) for item in value]
     if not isinstance(value, dict):
         return value
+    if opaque:
+        return {key: normal(item, depth + 1, True) for key, item in value.items()}
     out: Json = {}
     for key, item in value.items():
-        name = camel(key)
         if item is not None:  # proto3 JSON: null is absent
-            out[name] = item if name in OPAQUE else normal(item, depth + 1)
+            name = camel(key)
+            out[name] = normal(item, depth + 1, name in OPAQUE)
     return out
 
 
@@ -150,7 +153,7 @@ def audio_bytes(blob: Json, where: str) -> tuple[bytes, int]:
     found = re.fullmatch(r"audio/(?:pcm|l16)(?:\s*;\s*rate=(\d{4,6}))?(?:\s*;.*)?", str(mime).lower())
     pcm = base64_bytes(blob.get("data", ""), where + ".data")
     rate = int(found[1] or INPUT_RATE) if found else 0
-    if len(pcm) % 2 or not 8_000 <= rate <= 48_000:
+    if len(pcm) % 2 or rate not in INPUT_RATES:
         raise Refusal(1007, BAD_AUDIO)
     return pcm, rate
 
@@ -254,7 +257,7 @@ def _functions(raw: Json) -> dict[str, str]:
 
 def phrase(message: Json) -> bytes:
     """A message as the real server writes it: two-space indent, trailing newline, to go in a binary frame."""
-    return (json.dumps(message, indent=2, ensure_ascii=False) + "\n").encode()
+    return (json.dumps(message, indent=2, ensure_ascii=False) + "\n").encode(errors="replace")
 
 
 def content(**fields: Any) -> Json:
