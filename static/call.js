@@ -79,7 +79,8 @@ export function step(call, event, now) {
   if (event.type === 'tick') return now < call.deadline ? call : overdue(call);
   const to = MOVES[call.phase][event.type];
   if (to) return move(call, to, event, now);
-  if (call.phase === 'live' || call.phase === 'reconnecting') return talk(call, event, now);
+  if (event.type === 'mute') return canMute(call) ? mute(call, event.on) : call;
+  if (isLive(call)) return talk(call, event, now);
   return call;
 }
 
@@ -111,11 +112,14 @@ function talk(call, event, now) {
       return call.thinking && call.phase === 'live' ? { ...call, generated: true, deadline: now + VOICE_MS } : call;
     case 'interrupted':
       return { ...calm(call), botSpeaking: false };
-    case 'mute':
-      return { ...call, muted: event.on, userSpeaking: call.userSpeaking && !event.on };
     default:
       return call;
   }
+}
+
+/** @param {Call} call @param {boolean} on @returns {Call} */
+function mute(call, on) {
+  return { ...call, muted: on, userSpeaking: call.userSpeaking && !on };
 }
 
 /** @param {Call} call @param {number} now @returns {Call} */
@@ -194,4 +198,9 @@ export function isActive(call) {
 /** Can the person talk and type now? @param {Call} call */
 export function isLive(call) {
   return call.phase === 'live' || call.phase === 'reconnecting';
+}
+
+/** Is there a microphone to mute, or will there be one? @param {Call} call */
+export function canMute(call) {
+  return isActive(call) && call.phase !== 'ending' && !call.typing;
 }

@@ -6,12 +6,12 @@
 import { clientReady, disconnectBot, ping, trackStatus } from './rtvi.js';
 import { ConnectionError, problemOf } from './signalling.js';
 
-/** Time between pings, and between two looks at the incoming bytes, ms. */
-const PULSE_MS = 1_000;
-/** So many pulses without a single byte mean that the path is gone. */
-const SILENT_PULSES = 2;
+/** Time between two looks at the incoming bytes, ms; every second look also sends a ping. */
+const PULSE_MS = 500;
+/** So many looks without a single new byte mean that the path is gone: two seconds at most. */
+const SILENT_PULSES = 3;
 /** So many make the page build a new peer connection; shorter gaps heal by themselves. The relay gives up at 10 s. */
-const RESTART_PULSES = 7;
+const RESTART_PULSES = 14;
 /** Longest wait for one attempt to reconnect, and the pause between two, ms. */
 const ATTEMPT_MS = 6_000;
 const PAUSE_MS = 1_000;
@@ -40,6 +40,7 @@ export class Connection {
   #stalled = false;
   #sending = true;
   #pulse = 0;
+  #beats = 0;
   #bytes = -1;
   #silent = 0;
 
@@ -196,10 +197,11 @@ export class Connection {
     await work.catch((error) => { if (!this.#closed) this.listener.failed(problemOf(error)); });
   }
 
-  /** Once a second: show that we live, and see whether the relay does. It acknowledges pings, so bytes must come. */
+  /** Show that we live, and see whether the relay does. It acknowledges pings, so bytes must come. */
   async #beat() {
     const pc = this.#pc;
-    this.send(ping(Date.now()));
+    this.#beats += 1;
+    if (this.#beats % 2) this.send(ping(Date.now()));
     if (!pc || this.#restarting) return;
     const bytes = await received(pc);
     if (bytes < 0 || pc !== this.#pc || this.#restarting) return;
@@ -250,13 +252,14 @@ export class Connection {
   }
 }
 
-/** Bytes that have arrived on the path in use; -1 if the browser does not say. @param {RTCPeerConnection} pc */
+/** Bytes that have arrived on all paths; -1 if the browser does not say. @param {RTCPeerConnection} pc */
 async function received(pc) {
   const stats = await pc.getStats().catch(() => null);
+  let bytes = -1;
   for (const stat of stats?.values() ?? []) {
-    if (stat.type === 'candidate-pair' && stat.nominated && stat.state === 'succeeded') return stat.bytesReceived ?? -1;
+    if (stat.type === 'candidate-pair' && stat.bytesReceived >= 0) bytes = Math.max(bytes, 0) + stat.bytesReceived;
   }
-  return -1;
+  return bytes;
 }
 
 /** @param {number} ms @returns {Promise<void>} */

@@ -45,9 +45,10 @@ function happen(event) {
 
 /** The pressed button may be gone; the focus goes to its heir. @param {import('./call.js').Call} before */
 function moveFocus(before) {
-  const lost = document.activeElement === document.body || document.activeElement === null;
+  const lost = document.activeElement === document.body || document.activeElement?.closest('[hidden], :disabled');
   if (!lost || isActive(before) === isActive(call)) return;
-  (isActive(call) ? view.end : view.start).focus({ preventScroll: true });
+  const heir = isActive(call) ? view.mute : view.start;
+  (heir.disabled ? view.end : heir).focus({ preventScroll: true });
 }
 
 /** @param {boolean} typing without a microphone */
@@ -72,6 +73,7 @@ async function start(typing) {
     failed: (problem) => happen({ type: 'fail', problem }),
   });
   connection = mine;
+  mine.setSending(track !== null && !call.muted);
   await mine.open().catch((error) => {
     if (connection === mine) happen({ type: 'fail', problem: problemOf(error) });
   });
@@ -188,7 +190,7 @@ function toggleMute() {
   if (view.mute.disabled) return;
   happen({ type: 'mute', on: !call.muted });
   if (track) track.enabled = !call.muted;
-  connection?.setSending(!call.muted && track?.readyState === 'live');
+  connection?.setSending(track?.readyState === 'live' && !call.muted);
 }
 
 /** @param {SubmitEvent} event */

@@ -3,17 +3,19 @@
  */
 
 /** @typedef {import('./call.js').Problem} Problem */
-/** @typedef {{what: string, next: string, canType?: boolean}} Explanation */
+/** @typedef {{what: string, next: string, canType?: boolean, hopeless?: boolean}} Explanation */
 
 /** @type {Record<string, Explanation>} */
 const EXPLAINED = {
   insecure: {
     what: 'Browsers give the microphone only to pages that come over HTTPS or from this very computer.',
     next: 'Open the https:// address that the relay printed when it started.',
+    hopeless: true,
   },
   'no-webrtc': {
     what: 'This browser cannot make calls: WebRTC is missing or switched off.',
     next: 'Use a current Chrome, Edge, Firefox or Safari.',
+    hopeless: true,
   },
   'microphone-refused': {
     what: 'The microphone is not allowed for this page.',

@@ -1,6 +1,6 @@
 /** What the page shows for a call: every element's words and visibility follow from the state, in one place. */
 
-import { isActive, isLive, stateName, words } from './call.js';
+import { canMute, isActive, isLive, stateName, words } from './call.js';
 import { explain } from './problems.js';
 
 /** @typedef {import('./call.js').Call} Call */
@@ -62,7 +62,7 @@ export class View {
     this.controls.hidden = !active;
     this.typing.hidden = !isLive(call);
     this.text.disabled = this.send.disabled = call.phase !== 'live';
-    this.mute.disabled = !isLive(call) || call.typing;
+    this.mute.disabled = !canMute(call);
     this.end.disabled = call.phase === 'ending';
     this.mute.setAttribute('aria-pressed', String(call.muted));
     if (!isLive(call)) this.playSound.hidden = true;
@@ -72,6 +72,7 @@ export class View {
   /** @param {Call} call */
   #showProblem(call) {
     this.#problem = call.problem && explain(call.problem);
+    this.start.hidden = Boolean(this.#problem?.hopeless);
     this.startTyping.hidden = !(call.phase === 'error' && this.#problem?.canType);
     this.#say();
   }

@@ -146,6 +146,15 @@ test('every phase has words, and no event leads out of the table', () => {
 test('talk before the call is live, or after it, changes nothing', () => {
   for (const call of [newCall(), after({ type: 'start' }), after(...TO_LIVE, { type: 'left' })]) {
     assert.equal(step(call, { type: 'user-speaking', on: true }, 0), call);
+    assert.equal(step(call, { type: 'typed' }, 0), call);
+  }
+  for (const call of [newCall(), after(...TO_LIVE, { type: 'left' })]) {
     assert.equal(step(call, { type: 'mute', on: true }, 0), call);
   }
+});
+
+test('the microphone may be muted before the call connects, and stays so', () => {
+  const early = after({ type: 'start' }, { type: 'mute', on: true }, { type: 'microphone' }, { type: 'ready' });
+  assert.equal(early.muted, true);
+  assert.equal(after({ type: 'start', typing: true }, { type: 'mute', on: true }).muted, false);
 });
