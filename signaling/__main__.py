@@ -11,6 +11,7 @@ import socket
 import sys
 from collections.abc import MutableMapping
 from pathlib import Path
+from typing import Any
 
 from relay.config import WILDCARDS, Config, ConfigError, load
 from signaling import logs
@@ -117,25 +118,41 @@ def stop_on_signals() -> asyncio.Event:
 def listen(config: Config) -> list[socket.socket]:
     """Listening sockets on every address of the host; `ConfigError` says why there are none."""
     sockets: list[socket.socket] = []
+    missing: OSError | None = None
     try:
         found = socket.getaddrinfo(config.host, config.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         for family, _, _, _, address in dict.fromkeys(found):
-            sock = socket.socket(family, socket.SOCK_STREAM)
-            sockets.append(sock)
-            sock.setblocking(False)
-            if os.name == "posix":
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if family == socket.AF_INET6:
-                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             # with port 0 every further address takes the port that the first one got
-            port = config.port or (sockets[0].getsockname()[1] if len(sockets) > 1 else 0)
-            sock.bind((address[0], port, *address[2:]))
-            sock.listen()
+            port = config.port or (sockets[0].getsockname()[1] if sockets else 0)
+            try:
+                sockets.append(_bound(family, (address[0], port, *address[2:])))
+            except OSError as exc:
+                if exc.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+                    raise
+                missing = exc  # localhost is ::1 too, also where there is no IPv6
+        if missing is not None and not sockets:
+            raise missing
     except OSError as exc:
         for sock in sockets:
             sock.close()
         raise ConfigError(_why_not(config, exc)) from None
     return sockets
+
+
+def _bound(family: socket.AddressFamily, address: tuple[Any, ...]) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        if os.name == "posix":
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind(address)
+        sock.listen()
+    except OSError:
+        sock.close()
+        raise
+    return sock
 
 
 def _why_not(config: Config, exc: OSError) -> str:

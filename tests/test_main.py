@@ -230,3 +230,12 @@ def test_a_host_that_is_not_ours_is_a_sentence(host: str) -> None:
     with pytest.raises(ConfigError) as caught:
         listen(load(["--host", host, "--access-token", TOKEN], {}))
     assert str(caught.value) == f"--host {host} is not an address of this machine."
+
+
+def test_an_address_that_this_machine_lacks_does_not_cost_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    there = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 0))
+    lacking = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("192.0.2.1", 0))
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [lacking, there])
+    (sock,) = listen(load(["--host", "localhost", "--port", "0"], {}))
+    assert sock.getsockname()[0] == "127.0.0.1"
+    sock.close()
