@@ -517,6 +517,18 @@ async def test_a_message_of_5_mib_ends_the_connection(fragments: int) -> None:
         assert texts(owner) == []
 
 
+async def test_a_frame_that_announces_5_mib_is_not_waited_for() -> None:
+    async def script(connection: ServerConnection) -> None:
+        await connection.send(READY)
+        assert await connection.recv() == GO.decode()
+        connection.transport.write(b"\x82\x7f" + (5 * 1024 * 1024).to_bytes(8, "big"))
+        await connection.wait_closed()
+
+    async with upstream(script) as server, Owner(server.url) as owner:
+        await owner.until(lambda: owner.ends)
+        assert [fault.code for fault in owner.ends] == ["model-lost"]
+
+
 async def test_sound_arrives_whole_and_in_order() -> None:
     chunks = [bytes([number]) * 9600 for number in range(20)]
     data = [json.dumps({"serverContent": {"modelTurn": {"parts": [
@@ -662,7 +674,10 @@ async def test_close_is_bounded_when_the_model_does_not_answer_it() -> None:
         await owner.client.connect()
         started = time.monotonic()
         await owner.client.close()
-        assert time.monotonic() - started < 0.5
+        assert time.monotonic() - started < 1.0
+        transport = owner.client._transport
+        assert transport is not None
+        assert transport.is_disconnected
 
 
 # -- a slow reader --------------------------------------------------------------------------------------------
@@ -683,7 +698,7 @@ async def test_sound_for_a_stalled_model_is_dropped_and_counted_and_never_waits(
         assert MAX_UNSENT_AUDIO < most < MAX_UNSENT_AUDIO + 1024
         assert traffic.audio_dropped > 0
         assert traffic.audio_out + traffic.audio_dropped == frames
-        assert slowest < 0.05
+        assert slowest < 1.0, "a send that waits for a stalled model never returns"
         assert owner.client.live, "a slow model is not a lost one"
 
 

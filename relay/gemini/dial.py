@@ -12,7 +12,7 @@ UNSENT_IN_KERNEL: Final = 16 * 1024  # bytes the kernel takes ahead of the netwo
 
 
 async def dial(host: str, port: int) -> socket.socket:
-    """A connected, non-blocking socket without Nagle's delay; tries each address in turn. Raises `OSError`."""
+    """A connected, non-blocking socket; tries each address in turn. Raises `OSError`."""
     loop = asyncio.get_running_loop()
     addresses = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     failure: OSError = OSError(f"{len(addresses)} addresses")
@@ -20,7 +20,6 @@ async def dial(host: str, port: int) -> socket.socket:
         sock = socket.socket(family, kind, protocol)
         try:
             sock.setblocking(False)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if hasattr(socket, "TCP_NOTSENT_LOWAT"):
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_IN_KERNEL)
             async with asyncio.timeout(ADDRESS_DEADLINE):
