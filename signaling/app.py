@@ -47,7 +47,8 @@ def build(house: House, admission: Admission) -> web.Application:
     """The whole application."""
     config = house.config
     app = web.Application(middlewares=[_tell_faults, _gate(admission)], client_max_size=MAX_BODY_BYTES)
-    health = Health(config.speaker, config.gemini_model, house.registry, house.model_well, house.media)
+    name = config.gemini_model if config.model == "gemini" else "stand-in"
+    health = Health(config.speaker, name, house.registry, house.model_well, house.media)
     app.add_routes(
         [
             web.get("/healthz", health.healthz),
