@@ -60,7 +60,6 @@ export class Transcript {
     if (this.typedTexts.length > 8) this.typedTexts.shift();
     const turn = this.#add('user');
     turn.said.push(text);
-    this.user = turn;
     return [turn];
   }
 
@@ -74,7 +73,7 @@ export class Transcript {
   /** @returns {Turn} */
   #userTurn() {
     const last = this.turns.at(-1);
-    if (!this.user || (!this.hearsActivity && last?.who === 'model')) this.user = this.#add('user');
+    if (!this.user || (!this.hearsActivity && last !== this.user)) this.user = this.#add('user');
     return this.user;
   }
 

@@ -127,6 +127,14 @@ test('typed words are final at once, and their echo is dropped', () => {
   assert.equal(transcript.turns.filter((turn) => turn.who === 'user').length, 2);
 });
 
+test('words spoken while typing keep a turn of their own', () => {
+  const transcript = new Transcript();
+  transcript.apply(hearing(true));
+  transcript.typed('Typed.');
+  transcript.apply(user('Spoken.'));
+  assert.deepEqual(script(transcript), ['user: Spoken.', 'user: Typed.']);
+});
+
 test('a turn that gave way to the next counts as spoken', () => {
   const transcript = new Transcript();
   transcript.apply(ahead('First answer.'));
