@@ -14,6 +14,7 @@ import inspect
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -79,11 +80,17 @@ class Agent:
         return await answer if inspect.isawaitable(answer) else answer
 
     def live_config(
-        self, model: str, *, voice: str = "", language: str = "", instructions: str = ""
+        self, model: str, *, voice: str = "", language: str = "", instructions: str = "", today: date | None = None
     ) -> types.LiveConnectConfig:
-        """The settings of one connection; what is given here wins over the agent's own."""
+        """The settings of one connection; what is given here wins over the agent's own.
+
+        The default instructions are told the date: a model knows none, and is asked for it. `today` is this machine's
+        unless given.
+        """
         language = language or self.language
         text = instructions or self.instructions
+        if text == DEFAULT_INSTRUCTIONS:
+            text = f"{text} Today is {today or date.today():%A, %d %B %Y}."
         if language:
             # The native-audio models ignore the language of the speech settings, and listen to this.
             text = f"{text}\n\nSpeak the language with the tag {language}, unless the caller asks for another."

@@ -69,8 +69,8 @@ class Uplink:
         self.jitter.push(sequence, timestamp, payload, ssrc, now)
         for step in self.jitter.poll(now):
             self._play(step)
-        if self._timer is None and self.jitter.deadline is not None:
-            self._timer = self._loop.call_at(self.jitter.deadline, self._hole_waited)
+        if self.jitter.deadline is not None or self._timer is not None:
+            self._arm()
 
     def on_pcm(self, pcm: bytes) -> None:
         """16 kHz mono sound that somebody else decoded."""
@@ -89,6 +89,13 @@ class Uplink:
         self._timer = None
         for step in self.jitter.poll(self._loop.time()):
             self._play(step)
+        self._arm()
+
+    def _arm(self) -> None:
+        """A hole is given up by the clock if no packet comes; a hole that was filled waits for nothing."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         if self.jitter.deadline is not None:
             self._timer = self._loop.call_at(self.jitter.deadline, self._hole_waited)
 

@@ -1,6 +1,7 @@
 """What a user of this project writes, and the settings it becomes."""
 
 import dataclasses
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,18 @@ def test_an_agent_speaks_is_written_down_both_ways_and_can_be_resumed() -> None:
     assert config.session_resumption == types.SessionResumptionConfig()
     assert config.context_window_compression is not None
     assert config.context_window_compression.sliding_window is not None
+
+
+def test_the_default_agent_knows_what_day_it_is_and_anothers_words_are_left_alone() -> None:
+    day = date(2031, 5, 8)
+    assert "Thursday, 08 May 2031" in text_of(Agent().live_config("gemini-3.8-live", today=day))
+    assert text_of(Agent(instructions="Be terse.").live_config("gemini-3.8-live", today=day)) == "Be terse."
+
+
+async def test_an_agent_without_on_message_has_no_answer_to_an_app_and_one_with_it_may_be_sync() -> None:
+    with pytest.raises(LookupError):
+        await Agent().reply("double", 21)
+    assert await Agent(on_message=lambda kind, data: data * 2).reply("double", 21) == 42
 
 
 def test_what_is_not_asked_for_is_left_to_the_model() -> None:

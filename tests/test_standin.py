@@ -288,6 +288,17 @@ def test_usage_grows_with_the_context() -> None:
     assert {d["modality"] for d in second["promptTokensDetails"]} == {"TEXT", "AUDIO"} or second["promptTokensDetails"]
 
 
+def test_told_to_say_hello_before_anything_else_it_greets_and_later_it_quotes() -> None:
+    phone = Phone().call()
+    phone.text("Say hello, briefly.")
+    phone.wait(10)
+    assert phone.words() == mind.GREETING
+    phone.forget()
+    phone.text("Say hello, briefly.")
+    phone.wait(10)
+    assert phone.words() == "You typed: Say hello, briefly."
+
+
 def test_typed_text_is_quoted() -> None:
     phone = Phone().call()
     phone.text("What is the time?")

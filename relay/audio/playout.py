@@ -4,7 +4,8 @@ The model speaks faster than real time, in chunks of any size. `put` what it say
 `next`, say `end` when its turn is complete and `flush` when it is interrupted.
 
 A turn begins with its first whole frame. If the model falls behind in the middle of it, nothing is played until
-`REBUFFER_FRAMES` are there again: one pause is heard as a pause, a frame now and then as a broken line.
+`REBUFFER_FRAMES` are there again, or as many ticks have passed since the first of them came: one pause is heard as a
+pause, a frame now and then as a broken line.
 
 Counters are samples since the beginning and never go back, so a turn is an interval of them: it begins at
 `received`, and `position` says how far the listener is.
@@ -34,7 +35,7 @@ class Playout:
         self._frames: deque[bytes] = deque()
         self._rest = b""  # less than a frame, not yet to be played
         self._ended = False
-        self._waiting = False  # in mid-turn, for sound to come again
+        self._waiting = 0  # in mid-turn, for sound to come again: ticks that may pass once it has begun to
         self._last: bytes | None = None  # the faded frame that a flush leaves behind
         self.playing = False  # from the first frame of a turn until `next` has said that it is over
         self.received = 0  # samples taken in
@@ -84,8 +85,10 @@ class Playout:
             frame, self._last = self._last, None
             return frame
         if self._waiting and not self._ended and len(self._frames) < REBUFFER_FRAMES:
-            return None
-        self._waiting = False
+            self._waiting -= bool(self._frames)
+            if self._waiting or not self._frames:
+                return None
+        self._waiting = 0
         if self._frames:
             self.playing = True
             self.heard += FRAME_SAMPLES
@@ -96,7 +99,7 @@ class Playout:
             frame, self._rest = self._rest[: 2 * samples], b""
             return frame + bytes(FRAME_BYTES - len(frame))
         if self.playing and not self._ended:
-            self._waiting = True
+            self._waiting = REBUFFER_FRAMES
             self.underruns += 1
         else:
             self.playing = False
@@ -111,7 +114,7 @@ class Playout:
         self._frames.clear()
         self._rest = b""
         self._ended = True
-        self._waiting = False
+        self._waiting = 0
         self.skipped += cut
         return cut / ENCODED_RATE
 

@@ -1,6 +1,7 @@
 """What the stand-in answers: it says your own words back, and never claims to have understood them. Pure."""
 
 import json
+import re
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -11,6 +12,7 @@ from relay.standin.script import Call, Line, Script
 GREETING: Final = "Hello! I am the stand-in voice of this relay. Say something, and I will say it back."
 STILL_HERE: Final = "I am still here. Say something, and I will say it back."
 NOTHING_HEARD: Final = "(nothing)"
+_ASKS_TO_GREET: Final = re.compile(r"\b(say hello|say hi|greet)\b", re.IGNORECASE)
 MAX_ECHO_S: Final = 20  # of the user's own words; more is cut
 MAX_QUOTE: Final = 200  # characters of the user's own text, or of a tool's answer
 
@@ -67,7 +69,12 @@ class Mind:
         return heard, length, _echo(said)
 
     def read(self, text: str) -> Reply | None:
-        """The answer to typed text."""
+        """The answer to typed text. Being told to say hello, before anything else was said, is asking for the greeting.
+
+        That much of an instruction it can follow honestly; it is how a client opens a call with the real service.
+        """
+        if not self.memory.greeted and self.memory.next_line == 0 and _ASKS_TO_GREET.search(text):
+            return self.greet()
         fallback = f"You typed: {_quote(text)}"
         line = self._take()
         if line is not None:

@@ -7,7 +7,7 @@ milliseconds where it ends in `_ms`. An unknown name or a wrong type is an error
       "seed": 0,                     // handles and call ids follow from it (without a script they are random)
       "style": "auto",               // stream shape: "2.5", "3.8", or "auto" by the model's name
       "strict": false,               // refuse unknown names deeper in the setup too
-      "greet": "nudge",              // "nudge": on whitespace text; "setup": by itself; "never"
+      "greet": "nudge",              // "nudge": by whitespace or "say hello"; "setup": by itself; "never"
       "greeting": LINE,              // instead of the hummed greeting
       "replies": [LINE, …],          // the n-th thing the user says or types gets the n-th line
       "after": "echo",               // past the last line: "echo", "loop" from the first, "last" for ever, "silence"

@@ -41,6 +41,11 @@ PATH: Final = re.compile(
 )
 
 
+# The library writes request headers into its debug log, and a client's key is one of them.
+_SOCKETS: Final = logging.getLogger(__name__ + ".socket")
+_SOCKETS.setLevel(logging.INFO)
+
+
 @dataclass(slots=True, eq=False)
 class Heard:
     """What one connection sent and was told, for tests: full only in a server that records."""
@@ -237,7 +242,7 @@ async def serve(
         ping_interval=None,
         close_timeout=CLOSE_TIMEOUT_S,
         server_header=None,
-        logger=logging.getLogger(__name__ + ".socket"),
+        logger=_SOCKETS,
         **options,
     )
     standin.port = next(iter(server.sockets)).getsockname()[1]

@@ -1,0 +1,199 @@
+"""A person opens the page, presses the button and talks: Chromium, the real relay, and a model that writes down."""
+
+import asyncio
+import json
+import time
+from typing import Any
+
+import pytest
+from playwright.async_api import Page, Request, expect
+
+from relay.standin.script import parse
+from tests.running import Running, running
+from tests.sound import Sound, compare, read_wav
+
+SPOKEN = read_wav("tests/sounds/weather.wav").part(1.0, 2.9)
+
+WATCH = """
+window.peers = [];
+const Original = window.RTCPeerConnection;
+window.RTCPeerConnection = class extends Original {
+  constructor(...args) { super(...args); window.peers.push(this); }
+};
+"""
+
+ENERGY = """async () => {
+  for (const report of (await window.peers.at(-1).getStats()).values())
+    if (report.type === 'inbound-rtp' && report.kind === 'audio') return report.totalAudioEnergy;
+  return 0;
+}"""
+
+# Follows the loudness of what the element plays, in steps of a few milliseconds, with the machine's clock.
+LISTEN = """() => {
+  const context = new AudioContext();
+  const analyser = new AnalyserNode(context, { fftSize: 512 });
+  context.createMediaStreamSource(document.querySelector('audio').srcObject).connect(analyser);
+  const samples = new Float32Array(512);
+  window.loudness = [];
+  setInterval(() => {
+    analyser.getFloatTimeDomainData(samples);
+    window.loudness.push([Date.now(), Math.hypot(...samples) / Math.sqrt(512)]);
+  }, 5);
+}"""
+
+
+async def dial(page: Page, relay: Running) -> None:
+    """Open the page and press the button."""
+    await page.add_init_script(WATCH)
+    await page.goto(relay.base)
+    await page.get_by_role("button", name="Start talking").click()
+
+
+async def state(page: Page, *names: str, timeout: float = 15) -> None:
+    """Wait until the page shows one of these states."""
+    await page.wait_for_function(
+        "names => names.includes(document.documentElement.dataset.state)", arg=list(names), timeout=timeout * 1000
+    )
+
+
+async def freed(relay: Running, *, within: float = 3.0) -> None:
+    async with asyncio.timeout(within):
+        while relay.calls or relay.model.open:
+            await asyncio.sleep(0.02)
+
+
+async def test_one_button_and_a_spoken_sentence_is_answered(page: Page) -> None:
+    foreign: list[str] = []
+
+    def look(request: Request) -> None:
+        if not request.url.startswith((relay.base, "blob:", "data:")):
+            foreign.append(request.url)
+
+    async with running() as relay:
+        page.on("request", look)
+        await dial(page, relay)
+        await state(page, "speaking")
+        await expect(page.locator("#captions .model")).not_to_have_count(0)
+        user = page.locator("#captions .user")
+        await expect(user.first).to_contain_text("s of speech", timeout=20_000)
+        await expect(page.locator("#captions .model").last).to_contain_text("own words", timeout=10_000)
+        before = await page.evaluate(ENERGY)
+        await asyncio.sleep(1.0)
+        assert await page.evaluate(ENERGY) > before, "the element plays the answer"
+        assert not await page.evaluate("document.querySelector('audio').paused")
+        heard = Sound(relay.model.received_pcm(), 16_000)
+        assert compare(SPOKEN, heard).same, "the model hears the sentence"
+        await page.get_by_role("button", name="End", exact=True).click()
+        await state(page, "ended")
+        await freed(relay)
+    assert foreign == []
+
+
+async def test_sound_stops_within_300_ms_of_the_models_interruption(page: Page) -> None:
+    line = {"say": "A long story. " * 20, "seconds": 20, "tone_hz": 440}
+    script = parse({"greeting": line, "greet": "setup"})
+    async with running("--greeting", "", script=script) as relay:
+        await dial(page, relay)
+        await state(page, "speaking")
+        await page.evaluate(LISTEN)
+        connection = await relay.model.connected()
+        async with asyncio.timeout(15):
+            while not any("interrupted" in json.dumps(message) for message in connection.sent[-5:]):
+                await asyncio.sleep(0.005)
+        at = time.time()
+        await asyncio.sleep(1.0)
+        loudness: list[list[float]] = await page.evaluate("window.loudness")
+        before = [level for when, level in loudness if at - 0.5 < when / 1000 < at]
+        after = [level for when, level in loudness if at + 0.3 < when / 1000 < at + 0.8]
+        assert max(before) > 0.02
+        assert max(after) < 0.002
+        await expect(page.locator("#captions .struck").first).to_be_visible()
+
+
+async def test_hanging_up_frees_everything_and_a_second_call_works(page: Page) -> None:
+    async with running() as relay:
+        await dial(page, relay)
+        await state(page, "speaking", "listening")
+        await page.get_by_role("button", name="End", exact=True).click()
+        await state(page, "ended")
+        await freed(relay)
+        await page.get_by_role("button", name="Start again").click()
+        await state(page, "speaking", "listening")
+        assert relay.calls == 1
+
+
+async def test_closing_the_tab_says_goodbye(page: Page) -> None:
+    async with running() as relay:
+        await dial(page, relay)
+        await state(page, "speaking", "listening")
+        await page.close(run_before_unload=False)
+        await freed(relay)
+
+
+async def test_typed_words_are_answered(page: Page) -> None:
+    async with running("--greeting", "") as relay:
+        await dial(page, relay)
+        await state(page, "listening")
+        await page.get_by_placeholder("Type instead").fill("hello from the keyboard")
+        await page.keyboard.press("Enter")
+        await expect(page.locator("#captions .model").last).to_contain_text("hello from the keyboard", timeout=10_000)
+
+
+async def test_a_muted_microphone_sends_nothing_to_the_model(page: Page) -> None:
+    async with running("--greeting", "") as relay:
+        await dial(page, relay)
+        await state(page, "listening")
+        await page.keyboard.press("m")
+        await expect(page.locator("#mute")).to_have_attribute("aria-pressed", "true")
+        await asyncio.sleep(0.3)
+        heard = len(relay.model.received_pcm())
+        await asyncio.sleep(1.0)
+        assert len(relay.model.received_pcm()) == heard
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ({"kind": "refuse-setup", "code": 1008, "reason": "API key not valid."}, "key"),
+        ({"kind": "refuse-setup", "code": 1008, "reason": "models/x is not found for API version v1"}, "model"),
+        ({"kind": "close", "after_s": 1, "code": 1011, "reason": "Internal error encountered."}, "lost"),
+    ],
+)
+async def test_trouble_with_the_model_is_told_in_words_with_a_next_step(
+    page: Page, fault: dict[str, Any], words: str
+) -> None:
+    async with running(script=parse({"faults": [fault]})) as relay:
+        await dial(page, relay)
+        await expect(page.locator("#problem-what")).to_contain_text(words, timeout=8_000)
+        await expect(page.get_by_role("button", name="Start again")).to_be_visible()
+        await freed(relay)
+
+
+async def test_a_relay_that_is_gone_is_told_in_words(page: Page) -> None:
+    async with running() as relay:
+        await page.add_init_script(WATCH)
+        await page.goto(relay.base)
+    await page.get_by_role("button", name="Start talking").click()
+    await expect(page.locator("#problem-what")).not_to_be_empty(timeout=8_000)
+    await expect(page.locator("#problem-next")).not_to_be_empty()
+
+
+async def test_an_access_token_in_the_address_opens_the_door_and_its_absence_is_told(page: Page) -> None:
+    token = "correct-horse-battery-staple-0123"
+    async with running("--access-token", token) as relay:
+        await page.goto(relay.base)
+        await page.get_by_role("button", name="Start talking").click()
+        await expect(page.locator("#problem-what")).to_contain_text("token", timeout=8_000)
+        await page.goto(f"{relay.base}/#token={token}")
+        await page.reload()
+        await page.get_by_role("button", name="Start talking").click()
+        await state(page, "speaking", "listening")
+
+
+async def test_words_that_look_like_markup_are_shown_as_words(page: Page) -> None:
+    payload = "<img src=x onerror=alert(1)> & <b>bold</b>"
+    script = parse({"greet": "setup", "greeting": {"say": payload, "seconds": 1}})
+    async with running("--greeting", "", script=script) as relay:
+        await dial(page, relay)
+        await expect(page.locator("#captions .model").first).to_contain_text("<b>bold</b>", timeout=10_000)
+        assert await page.locator("#captions img, #captions b").count() == 0
