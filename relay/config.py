@@ -95,7 +95,8 @@ FLAGS: Final = (
     Flag("host", "host", "ADDRESS", "name or IP address to listen on", values.host, "127.0.0.1"),
     Flag("port", "port", "PORT", "TCP port to listen on; 0 takes a free one", values.port, "7860"),
     Flag("model", "model", "KIND", "who speaks: auto, gemini or local (auto: gemini if there is a key or a "
-         "--gemini-url, else the stand-in that ships with the relay)", values.choice("auto", "gemini", "local"), "auto"),
+         "--gemini-url, else the stand-in that ships with the relay)",
+         values.choice("auto", "gemini", "local"), "auto"),
     Flag("gemini-url", "gemini_url", "URL", "ws, wss, http or https base that speaks the Live protocol",
          values.gemini_url, GEMINI_URL),
     Flag("gemini-model", "gemini_model", "NAME", "the Live model's name", values.pattern(values.NAME, "a model's name"),
@@ -106,7 +107,8 @@ FLAGS: Final = (
          "the agent's own, else Puck"),
     Flag("language", "language", "TAG", "language of the answers as a BCP 47 tag such as de-DE",
          values.pattern(values.LANGUAGE, "a language tag such as de-DE"), "the model decides"),
-    Flag("instructions", "instructions", "TEXT", f"what the model is told to be, up to {values.MAX_TEXT_CHARS} characters",
+    Flag("instructions", "instructions", "TEXT",
+         f"what the model is told to be, up to {values.MAX_TEXT_CHARS} characters",
          values.text(values.MAX_TEXT_CHARS), "the agent's own"),
     Flag("greeting", "greeting", "TEXT", f"how the model opens, up to {values.MAX_GREETING_CHARS} characters; an empty "
          "--greeting lets the caller speak first", values.text(values.MAX_GREETING_CHARS), "the agent's own"),
@@ -115,8 +117,9 @@ FLAGS: Final = (
          values.ice_address, "all but loopback; loopback too when --host is", repeatable=True),
     Flag("allow-origin", "allow_origins", "ORIGIN", "another site whose pages may call, such as "
          "https://app.example.org", values.origin, "none", repeatable=True),
-    Flag("access-token", "access_token", "TOKEN", f"what callers must show, {values.MIN_TOKEN_CHARS} to {values.MAX_TOKEN_CHARS} "
-         "characters; needed beyond loopback; better set as RELAY_ACCESS_TOKEN", values.token, "none"),
+    Flag("access-token", "access_token", "TOKEN",
+         f"what callers must show, {values.MIN_TOKEN_CHARS} to {values.MAX_TOKEN_CHARS} characters; "
+         "needed beyond loopback; better set as RELAY_ACCESS_TOKEN", values.token, "none"),
     Flag("public-url", "public_url", "URL", "address of the relay behind a proxy, such as "
          "https://talk.example.org", values.origin, "none"),
     Flag("trusted-proxy", "trusted_proxies", "CIDR", "network of proxies whose X-Forwarded-For or Forwarded is "
@@ -164,15 +167,15 @@ def load(arguments: Sequence[str], environ: Mapping[str, str]) -> Config:
             f"There is no flag {name.group()}; see --help." if name else "A value has no flag; see --help."
         )
     given = vars(namespace)
-    values: dict[str, Any] = {}
+    chosen: dict[str, Any] = {}
     for flag in FLAGS:
         found = _value(flag, given[flag.name.replace("-", "_")], environ)
         if found is not None:
-            values[flag.field] = found
-    values["api_key"] = _key(environ)
-    values.setdefault("state_dir", _state_dir(environ))
-    values["model"] = _decide(values)
-    config = Config(**values)
+            chosen[flag.field] = found
+    chosen["api_key"] = _key(environ)
+    chosen.setdefault("state_dir", _state_dir(environ))
+    chosen["model"] = _decide(chosen)
+    config = Config(**chosen)
     if not config.loopback and config.access_token is None:
         raise ConfigError(
             f"Listening on {config.host} lets others spend your key: set --access-token too, "
@@ -206,8 +209,8 @@ def _key(environ: Mapping[str, str]) -> Secret | None:
     return None
 
 
-def _decide(values: Mapping[str, Any]) -> ModelKind:
-    wanted, reachable = values.get("model", "auto"), bool(values["api_key"] or "gemini_url" in values)
+def _decide(chosen: Mapping[str, Any]) -> ModelKind:
+    wanted, reachable = chosen.get("model", "auto"), bool(chosen["api_key"] or "gemini_url" in chosen)
     if wanted == "gemini" and not reachable:
         raise ConfigError("--model gemini needs a key: set GEMINI_API_KEY, or name another server with --gemini-url.")
     return "gemini" if wanted == "gemini" or (wanted == "auto" and reachable) else "local"

@@ -9,19 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.config import (
-    FLAGS,
-    GEMINI_URL,
-    MAX_GREETING_CHARS,
-    MAX_TEXT_CHARS,
-    MIN_TOKEN_CHARS,
-    Config,
-    ConfigError,
-    Flag,
-    Secret,
-    load,
-    origin,
-)
+from relay.config import FLAGS, GEMINI_URL, Config, ConfigError, Flag, Secret, load
+from relay.values import MAX_GREETING_CHARS, MAX_TEXT_CHARS, MIN_TOKEN_CHARS, origin
 
 KEY = "AIzaSyCANARYcanaryCANARYcanary"
 TOKEN = "t0ken-" * 4
