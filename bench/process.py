@@ -3,8 +3,8 @@
 import asyncio
 import binascii
 import os
-import statistics
 import socket
+import statistics
 import sys
 import time
 from pathlib import Path
