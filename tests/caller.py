@@ -133,12 +133,16 @@ class Caller:
         self.session_id = answer["sessionId"]
         return answer
 
-    async def offer(self) -> Json:
-        """Send the offer and apply the answer."""
+    def prepare(self) -> None:
+        """Have an audio section to offer."""
         if not self.peer.getTransceivers():
             self.peer.addTransceiver(self.microphone, "sendrecv")
             receiver = self.peer.getReceivers()[0]
             receiver._handle_rtp_packet = _Tap(self.packets, receiver)  # type: ignore[method-assign]
+
+    async def offer(self) -> Json:
+        """Send the offer and apply the answer."""
+        self.prepare()
         await self.peer.setLocalDescription(await self.peer.createOffer())
         body: Json = {"sdp": self.rewrite_offer(self.peer.localDescription.sdp), "type": "offer"}
         body |= {"pc_id": self.pc_id or None, "restart_pc": False}
