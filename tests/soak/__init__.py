@@ -1,0 +1,1 @@
+"""Long repetitions: `make soak` runs them, `make test` does not."""

@@ -1,0 +1,139 @@
+"""Hundreds of calls against a relay process of its own, one in ten ending badly: nothing of them may stay.
+
+`RELAY_SOAK_CALLS` sets how many (default 1000). What was measured is printed at the end: `make soak ARGS=-s` shows it.
+"""
+
+import asyncio
+import json
+import os
+import random
+import struct
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from relay.standin.script import parse
+from relay.standin.server import serve
+from tests.caller import Caller
+
+CALLS: Final = int(os.environ.get("RELAY_SOAK_CALLS", "1000"))
+WARM_CALLS: Final = 100
+AT_ONCE: Final = 4
+MAX_GROWTH_MIB: Final = 10.0
+SETTLE_SECONDS: Final = 20.0  # a vanished browser is noticed after 10, a half-open one after 15
+
+
+class Process:
+    """A relay process, and what the system says of it."""
+
+    def __init__(self, pid: int, base: str) -> None:
+        self.pid = pid
+        self.base = base
+
+    @property
+    def rss(self) -> float:
+        """Resident memory in MiB."""
+        pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+    @property
+    def descriptors(self) -> int:
+        return len(os.listdir(f"/proc/{self.pid}/fd"))
+
+    @property
+    def threads(self) -> int:
+        return len(os.listdir(f"/proc/{self.pid}/task"))
+
+
+@asynccontextmanager
+async def relay_process(model: str) -> AsyncIterator[Process]:
+    """A relay in a process of its own."""
+    environment = {**os.environ, "GEMINI_API_KEY": "AIzaSoak"}
+    flags = ["--port", "0", "--gemini-url", model, "--ice-address", "127.0.0.1", "--log-level", "error"]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "signaling", *flags, stdout=asyncio.subprocess.PIPE, env=environment
+    )
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(30):
+            line = await process.stdout.readline()
+        yield Process(process.pid, line.decode().split()[-1])
+    finally:
+        process.terminate()
+        await asyncio.wait_for(process.wait(), 10)
+
+
+async def polite(caller: Caller) -> None:
+    """Connect, hear a little, hang up."""
+    await caller.dial()
+    await caller.message("bot-started-speaking", timeout=10)
+    await asyncio.sleep(0.1)
+    await caller.hang_up()
+
+
+async def half_open(caller: Caller) -> None:
+    """An offer, and never a connection."""
+    await caller.start()
+    caller.prepare()
+    await caller.peer.setLocalDescription(await caller.peer.createOffer())
+    await caller.post(caller.offer_path, {"sdp": caller.peer.localDescription.sdp, "type": "offer"})
+
+
+async def vanish(caller: Caller) -> None:
+    """A call whose network is pulled."""
+    await caller.dial()
+    await asyncio.sleep(0.1)
+    await caller.vanish()
+
+
+async def spray(caller: Caller) -> None:
+    """Three hundred invented streams, then gone."""
+    await caller.dial()
+    sender: Any = caller.peer.getSenders()[0]
+    for n in range(300):
+        header = struct.pack("!BBHII", 0x80, 96, n, n * 960, n + 1)
+        await sender.transport._send_rtp(header + b"x" * 40)
+        await asyncio.sleep(0)
+    await caller.hang_up()
+
+
+async def junk(caller: Caller) -> None:
+    """A data channel full of rubbish."""
+    await caller.dial()
+    for n in range(300):
+        caller.send_raw(json.dumps({"label": "rtvi-ai", "type": f"junk-{n}"}))
+    await caller.hang_up()
+
+
+HOSTILE: Final = (half_open, vanish, spray, junk)
+
+
+async def one(base: str, chance: random.Random) -> None:
+    ending = chance.choice(HOSTILE) if chance.random() < 0.1 else polite
+    async with Caller(base) as caller:
+        await ending(caller)
+
+
+async def test_a_thousand_calls_leave_nothing() -> None:
+    chance, started = random.Random(7), time.monotonic()
+    script = parse({"greeting": {"say": "Hello.", "seconds": 0.2}})
+    async with serve(script, record=False) as model, relay_process(model.url) as process:
+        places = asyncio.Semaphore(AT_ONCE)
+
+        async def placed() -> None:
+            async with places:
+                await one(process.base, chance)
+
+        await asyncio.gather(*(placed() for _ in range(WARM_CALLS)))
+        await asyncio.sleep(SETTLE_SECONDS)
+        warm = (process.rss, process.descriptors, process.threads)
+        await asyncio.gather(*(placed() for _ in range(CALLS - WARM_CALLS)))
+        await asyncio.sleep(SETTLE_SECONDS)
+        done = (process.rss, process.descriptors, process.threads)
+        print(f"\n{CALLS} calls in {time.monotonic() - started:.0f} s; RSS MiB, descriptors, threads: {warm} -> {done}")
+        assert done[0] - warm[0] <= MAX_GROWTH_MIB
+        assert done[1] <= warm[1]
+        assert done[2] <= warm[2]
