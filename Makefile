@@ -31,7 +31,7 @@ test: lint
 	$(BIN)/python -m pytest $(ARGS)
 
 soak: $(VENV)/.test $(NODE_TOOLS)/.stamp
-	$(BIN)/python -m pytest -o python_files='soak_*.py' tests/soak $(ARGS)
+	$(BIN)/python -m pytest -s -o python_files='soak_*.py' tests/soak $(ARGS)
 
 bench: $(VENV)/.bench
 	$(BIN)/python -m bench $(ARGS)
