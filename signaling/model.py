@@ -196,7 +196,7 @@ class Studio:
                 language=config.language,
                 instructions=config.instructions,
                 greeting=config.greeting,
-                about={"library": "gemini-webrtc-relay", "library_version": relay.__version__},
+                about={"model": config.gemini_model if config.model == "gemini" else "stand-in"},
             )
             return Session(id, settings, media=media, ticker=ticker, on_closed=on_closed)
 

@@ -133,9 +133,23 @@ async def test_the_microphone_arrives_packet_for_packet_and_decodes() -> None:
         sequences = [sequence for sequence, *_ in line.owner.rtp]
         assert sequences == list(range(sequences[0], sequences[0] + len(sequences)))
         assert len({ssrc for _, _, ssrc, _ in line.owner.rtp}) == 1
+        assert isinstance(line.peer.line, tap.RawLine)
+        assert line.peer.line.detoured <= 3, "but for what came before DTLS was done, all are taken at the socket"
         decoder = Decoder()
         heard = b"".join(decoder.decode(payload) for *_, payload in line.owner.rtp)
         assert Sound(heard, 48_000).level() > -30
+
+
+async def test_sound_that_comes_by_aiortcs_own_path_is_taken_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As with a TURN relay, whose socket is not ours."""
+    monkeypatch.setattr(tap.RawLine, "srtp", None)
+    async with call() as line:
+        await line.connect()
+        async with asyncio.timeout(5):
+            while len(line.owner.rtp) < 10:
+                await asyncio.sleep(0.02)
+        assert isinstance(line.peer.line, tap.RawLine)
+        assert line.peer.line.detoured >= 10
 
 
 async def test_reports_to_the_browser_stay_true() -> None:

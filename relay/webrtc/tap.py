@@ -182,6 +182,7 @@ class RawLine:
         self._time = asyncio.get_running_loop().time
         self.last_heard = self._time()
         self.gate: Gate | None = None
+        self.detoured = 0  # packets that came by aiortc's own path
         self.rejected = 0  # datagrams whose SRTP tag was wrong, or whose RTP header was cut
         self._sender.replaceTrack(_Quiet())
         self._receiver._handle_rtp_packet = self._from_aiortc
@@ -210,8 +211,9 @@ class RawLine:
         self.gate = self.gate or Gate(payload_type)
         self.gate.payload_type = payload_type
         for protocol in self._dtls.transport._connection._protocols:
-            transport = getattr(protocol, "transport", None)
-            if isinstance(transport, asyncio.DatagramTransport) and not isinstance(transport.get_protocol(), Wire):
+            # a TURN relay's transport is aioice's own and takes no other protocol: its RTP comes by `_from_aiortc`
+            transport: Any = getattr(protocol, "transport", None)
+            if hasattr(transport, "set_protocol") and not isinstance(transport.get_protocol(), Wire):
                 transport.set_protocol(Wire(self, protocol))
                 if hasattr(transport, "max_size"):
                     transport.max_size = DATAGRAM_BYTES
@@ -239,6 +241,7 @@ class RawLine:
 
     async def _from_aiortc(self, packet: RtpPacket, arrival_time_ms: int) -> None:
         self.last_heard = self._time()
+        self.detoured += 1
         self._admit(packet.payload_type, packet.sequence_number, packet.timestamp, packet.ssrc, packet.payload)
 
     def _admit(self, payload_type: int, sequence: int, timestamp: int, ssrc: int, payload: bytes) -> None:

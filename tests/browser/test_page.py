@@ -6,9 +6,11 @@ import time
 from typing import Any
 
 import pytest
+from aioice.ice import StunProtocol
 from playwright.async_api import Page, Request, expect
 
 from relay.standin.script import parse
+from relay.webrtc.tap import Wire
 from tests.running import Running, running
 from tests.sound import Sound, compare, read_wav
 
@@ -197,3 +199,38 @@ async def test_words_that_look_like_markup_are_shown_as_words(page: Page) -> Non
         await dial(page, relay)
         await expect(page.locator("#captions .model").first).to_contain_text("<b>bold</b>", timeout=10_000)
         assert await page.locator("#captions img, #captions b").count() == 0
+
+
+async def test_a_path_that_goes_dead_is_shown_and_replaced_in_the_same_conversation(
+    page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alive, cut = set[Any](), set[Any]()
+    receive, send_data, send_stun = Wire.datagram_received, StunProtocol.send_data, StunProtocol.send_stun
+
+    def hear(self: Wire, data: bytes, addr: tuple[Any, ...]) -> None:
+        if self._stun not in cut:
+            alive.add(self._stun)
+            receive(self, data, addr)
+
+    async def say(self: StunProtocol, data: bytes, addr: tuple[str, int]) -> None:
+        if self not in cut:
+            await send_data(self, data, addr)
+
+    def check(self: StunProtocol, message: Any, addr: tuple[str, int]) -> None:
+        if self not in cut:
+            send_stun(self, message, addr)
+
+    monkeypatch.setattr(Wire, "datagram_received", hear)
+    monkeypatch.setattr(StunProtocol, "send_data", say)
+    monkeypatch.setattr(StunProtocol, "send_stun", check)
+    async with running("--greeting", "") as relay:
+        await dial(page, relay)
+        await state(page, "listening")
+        cut |= alive
+        await state(page, "reconnecting", timeout=4)
+        await state(page, "listening", "hearing", "thinking", "speaking", timeout=15)
+        assert relay.calls == 1
+        assert len(relay.model.connections) == 1, "the model was never left"
+        await page.get_by_placeholder("Type instead").fill("still the same call")
+        await page.keyboard.press("Enter")
+        await expect(page.locator("#captions .model").last).to_contain_text("still the same call", timeout=10_000)
