@@ -158,7 +158,7 @@ async def test_reports_to_the_browser_stay_true() -> None:
         async with asyncio.timeout(10):
             while not (report := await remote_inbound(line.browser)):
                 await asyncio.sleep(0.1)
-        assert report.packetsLost == 0
+        assert -3 <= report.packetsLost <= 0  # those that waited while DTLS was being done may come in behind
         sent = line.microphone.sent
         assert sent - 20 <= report.packetsReceived <= sent + 1
 
