@@ -192,7 +192,7 @@ def test_where_there_is_no_libopus_the_error_names_every_place(monkeypatch: pyte
     fake.write_bytes(b"no library")
     monkeypatch.setattr(opus, "_places", lambda: iter([str(fake), "libc.so.6"]))
     with pytest.raises(OpusError, match=r"libopus\.so.*libc\.so\.6"):
-        opus._lib.__wrapped__()
+        opus._load.__wrapped__()
 
 
 def test_the_operators_library_comes_first_then_the_wheels(monkeypatch: pytest.MonkeyPatch) -> None:

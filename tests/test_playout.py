@@ -169,6 +169,16 @@ def test_a_turn_that_runs_dry_is_silent_until_some_frames_are_there_again() -> N
     assert playout.underruns == 2
 
 
+def test_a_frame_after_an_underrun_is_heard_in_the_end_even_if_no_other_comes() -> None:
+    playout = Playout()
+    playout.put(counting(FRAME_SAMPLES))
+    playout.next()
+    assert [playout.next() for _ in range(50)] == [None] * 50
+    playout.put(loud(FRAME_SAMPLES))
+    assert [playout.next() for _ in range(REBUFFER_FRAMES - 1)] == [None] * (REBUFFER_FRAMES - 1)
+    assert playout.next() == loud(FRAME_SAMPLES)
+
+
 def test_a_turn_that_ran_dry_and_then_ended_gives_out_what_is_left() -> None:
     playout = Playout()
     playout.put(counting(FRAME_SAMPLES))
