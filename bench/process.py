@@ -40,7 +40,7 @@ class Relay:
             module,
             *arguments,
             env=os.environ | {"GEMINI_API_KEY": "the-bench-has-none"},
-            stdout=2,
+            stdout=asyncio.subprocess.DEVNULL,
         )
         pin(process.pid, processor)
         base = f"http://127.0.0.1:{port}"
