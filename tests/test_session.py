@@ -8,10 +8,11 @@ import pytest
 
 import relay.session
 from relay.agent import Agent
+from relay.dialogue import CallSettings
 from relay.errors import BrowserFault, ModelFault, RelayError
 from relay.gemini import protocol
 from relay.gemini.client import Target
-from relay.session import CLOSE_SECONDS, CONNECT_SECONDS, LOST_SECONDS, READY_SECONDS, CallSettings, Session
+from relay.session import CLOSE_SECONDS, CONNECT_SECONDS, LOST_SECONDS, READY_SECONDS, Session
 from relay.ticker import Ticker
 from relay.webrtc.peer import Media
 from tests import virtual

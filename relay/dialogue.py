@@ -1,0 +1,270 @@
+"""What is said on a call, by whom, and what follows: the two lines of sound, the turns, the words and the tools.
+
+A dialogue knows neither peer connections nor deadlines; `session` owns those. It is told what the browser and the
+model say, and says what follows through `say` (RTVI messages), `send_rtp` (sound) and its model connection.
+"""
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from relay import __version__, rtvi, said
+from relay.agent import Agent
+from relay.audio.activity import Edge
+from relay.downlink import Downlink
+from relay.errors import BrowserFault, RelayError
+from relay.gemini import protocol
+from relay.gemini.client import LiveClient, Target
+from relay.ticker import Ticker
+from relay.turns import Turns
+from relay.uplink import Uplink
+
+# The agent's reply to a client-message: the SDK waits 10 s.
+REPLY_SECONDS: Final = 9.0
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class CallSettings:
+    """What a new call needs to know. Empty strings mean the agent's own choice, then the default."""
+
+    target: Target
+    agent: Agent
+    voice: str = ""
+    language: str = ""
+    instructions: str = ""
+    greeting: str | None = None  # None: the agent's own; empty: the caller speaks first
+    about: dict[str, str] = field(default_factory=dict)  # told to the client in bot-ready
+
+
+class Dialogue:
+    """One conversation's words and sound: `begin` when the client is ready, `greet` when both are, `close` last.
+
+    `tasks` is the call's TaskGroup; set it before the first message. `ready` is called once the client said it is.
+    """
+
+    def __init__(
+        self,
+        call: CallSettings,
+        ticker: Ticker,
+        *,
+        name: str,
+        say: Callable[[Sequence[rtvi.Message]], None],
+        send_rtp: Callable[[bytes, int, bool], bool],
+        ready: Callable[[], None],
+        end: Callable[[RelayError | None], None],
+    ) -> None:
+        self._call = call
+        self._name = name
+        self._tell = say
+        self._ready = ready
+        self._end = end
+        self._loop = asyncio.get_running_loop()
+        self.tasks: asyncio.TaskGroup | None = None
+        self.client: LiveClient | None = None
+        self.uplink = Uplink(self._send_audio, self._on_edge)
+        self.downlink = Downlink(send_rtp, ticker, self)
+        self._turns = Turns(epoch=time.time() - self._loop.time(), model=call.target.model)
+        self._flood = said.FloodGate()
+        self._tools: dict[str, asyncio.Task[None]] = {}  # running calls of functions by their id
+        self._timer: asyncio.TimerHandle | None = None
+        self._begun = False
+        self._microphone = True
+        self._generating = False
+        self._skipping = False  # what is left of a generation that a typed message cut
+        self._overflowed = False
+
+    def begin(self) -> None:
+        """The client is ready, or will not say so: the microphone is on."""
+        self._begun = True
+        if self._microphone:
+            self.uplink.open()
+
+    def greet(self) -> None:
+        """The model is there and so is the client: hand over what was said meanwhile, and let the model open."""
+        self.uplink.model_ready()
+        greeting = self._call.greeting if self._call.greeting is not None else self._call.agent.greeting
+        if greeting:
+            self._say(self._turns.greeting(self._loop.time()))
+            self._send(protocol.greeting_message(self._call.target.model, greeting))
+
+    def farewell(self) -> None:
+        """The call ends: what was said is told, what has begun is stopped."""
+        self._say(self._turns.close(self._loop.time()))
+
+    def close(self) -> None:
+        """Free the lines and the timer; idempotent."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self.uplink.close()
+        self.downlink.close()
+
+    # ---- from the browser ----
+
+    def on_frame(self, frame: str | bytes) -> None:
+        """A data-channel message, well-formed or not."""
+        now = self._loop.time()
+        verdict, message = self._flood.allow(now), None
+        if verdict is said.Verdict.PASS:
+            message = said.read(frame)
+            if isinstance(message, said.Malformed) and message.oversize:
+                verdict = self._flood.refuse(now)
+        if verdict is said.Verdict.CLOSE:
+            self._end(BrowserFault("too-many-messages"))
+        elif message is not None:
+            self._understood(message, now)
+        elif verdict is said.Verdict.TELL:
+            self._say([rtvi.error("Too many messages; the rest of this second is ignored.")])
+
+    def _understood(self, message: said.Said, now: float) -> None:
+        match message:
+            case said.ClientReady():
+                self._turns.generation = 1 if message.major == 1 else 2
+                self._say(rtvi.welcome(message, __version__, self._call.about))
+                self._ready()
+            case said.TrackStatus(track=0, enabled=enabled):
+                self._switch_microphone(enabled)
+            case said.SendText():
+                self._type(message, now)
+            case said.AppendToContext(id=id):
+                self._send(protocol.content_message([(message.role, message.content)], message.run_immediately))
+                self._say([rtvi.append_to_context_result(id)])
+            case said.ClientMessage() if self.tasks is not None:
+                self.tasks.create_task(self._reply(message), name="client-message")
+            case said.DisconnectBot():
+                self._end(None)
+            case said.Malformed():
+                self._say([rtvi.complaint(message)])
+            case _:
+                pass  # pings, keys, the camera's and the screen's track status, other labels
+
+    def _switch_microphone(self, enabled: bool) -> None:
+        self._microphone = enabled
+        if not self._begun:
+            return
+        if enabled:
+            self.uplink.open()
+        else:
+            self.uplink.shut()
+            self._send(protocol.audio_end_message())
+
+    def _type(self, typed: said.SendText, now: float) -> None:
+        if not typed.run_immediately:
+            self._send(protocol.content_message([("user", typed.content)], False))
+            return
+        if self.downlink.playout.playing:
+            self._cut(now)
+            self._skipping = self._generating
+        self._say(self._turns.typed(typed.content, now))
+        self._send(protocol.text_message(typed.content))
+
+    async def _reply(self, request: said.ClientMessage) -> None:
+        """Let the agent file answer a client-message; whatever it does, one answer goes back."""
+        try:
+            async with asyncio.timeout(REPLY_SECONDS):
+                reply = await self._call.agent.reply(request.t, request.d)
+            answer = rtvi.server_response(request, reply)
+            json.dumps(answer)
+        except LookupError:
+            answer = rtvi.error_response(request.id, f"No such message: {request.t[:64]}")
+        except Exception as error:
+            log.warning("call %s: the agent's on_message failed: %s", self._name, type(error).__name__)
+            answer = rtvi.error_response(request.id, "The agent could not answer.")
+        self._say([answer])
+
+    # ---- from the model ----
+
+    def on_model_event(self, event: protocol.Event) -> None:
+        """What the model says, in the order it says it."""
+        now, playout = self._loop.time(), self.downlink.playout
+        match event:
+            case protocol.Audio():
+                self._generating = True
+                if self._skipping:
+                    return
+            case protocol.Interrupted():
+                self._generating = self._skipping = False
+                self._cut(now)
+                return
+            case protocol.GenerationComplete() | protocol.TurnComplete():
+                self._generating = self._skipping = self._overflowed = False
+            case protocol.ToolCall() if self.tasks is not None:
+                for call in event.calls:
+                    self._tools[call.id] = self.tasks.create_task(self._run_tool(call), name="tool")
+            case protocol.ToolCancelled():
+                for id in event.ids:
+                    if task := self._tools.pop(id, None):
+                        task.cancel()
+            case protocol.GoAway():
+                log.info("call %s: the model will close in %.0f s", self._name, event.time_left)
+        self._say(self._turns.model_event(event, playout.received, now))
+        if isinstance(event, protocol.Audio):
+            self._hear(event.pcm)
+        elif isinstance(event, protocol.GenerationComplete | protocol.TurnComplete):
+            self.downlink.end()
+
+    def _hear(self, pcm: bytes) -> None:
+        if self.downlink.add(pcm) and not self._overflowed:
+            self._overflowed = True
+            self._say([rtvi.error("The answer is more than five minutes ahead; what follows is cut.")])
+
+    def _cut(self, now: float) -> None:
+        """The model is interrupted: silence the line and forget what was not heard."""
+        heard_to = self.downlink.playout.position
+        self.downlink.interrupt()
+        self._say(self._turns.interrupted(heard_to, now))
+
+    async def _run_tool(self, call: protocol.FunctionCall) -> None:
+        try:
+            self._send(protocol.tool_message(call.id, call.name, await self._call.agent.toolbox.run(call)))
+            self._say(self._turns.tool_done(call.id, self._loop.time()))
+        finally:
+            self._tools.pop(call.id, None)
+
+    # ---- from the two lines ----
+
+    def on_sound_started(self) -> None:
+        """The first frame of a turn left."""
+        self._say(self._turns.sound_started(self._loop.time()))
+
+    def on_played(self, position: int) -> None:
+        """A frame left; the listener is at `position`."""
+        if self._turns.waiting_for is not None and position >= self._turns.waiting_for:
+            self._say(self._turns.played(position, self._loop.time()))
+
+    def on_sound_stopped(self) -> None:
+        """The last frame of a turn left."""
+        self._say(self._turns.sound_stopped(self._loop.time()))
+
+    def _on_edge(self, edge: Edge) -> None:
+        now = self._loop.time()
+        self._say(self._turns.user_started(now) if edge.speaking else self._turns.user_stopped(now))
+
+    # ---- out ----
+
+    def _send(self, message: bytes) -> None:
+        if self.client is not None:
+            self.client.send(message)
+
+    def _send_audio(self, pcm: bytes) -> None:
+        if self.client is not None:
+            self.client.send_audio(pcm)
+
+    def _say(self, messages: Sequence[rtvi.Message]) -> None:
+        """Send RTVI messages in order, and call the turns again when they want to be called."""
+        self._tell(messages)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._turns.deadline is not None:
+            self._timer = self._loop.call_at(self._turns.deadline, self._turns_due)
+
+    def _turns_due(self) -> None:
+        self._timer = None
+        self._say(self._turns.poll(self._loop.time()))
