@@ -22,6 +22,7 @@ from aiortc.rtcrtpreceiver import RTCRtpReceiver
 
 from relay.errors import BrowserFault
 from relay.webrtc import sdp, tap
+from relay.webrtc.public import PublicLine
 
 # An honest offer is answered in under 50 ms; gathering on a strange interface may take longer.
 ANSWER_SECONDS: Final = 5.0
@@ -83,8 +84,8 @@ class Peer:
         capabilities = RTCRtpReceiver.getCapabilities("audio")
         assert capabilities is not None, "aiortc knows audio"
         audio.setCodecPreferences([c for c in capabilities.codecs if c.mimeType.lower() == "audio/opus"])
-        self.line: tap.Line = (
-            tap.RawLine(audio, events.on_rtp) if media.tier == "raw" else tap.PublicLine(audio, events.on_pcm)
+        self.line: tap.RawLine | PublicLine = (
+            tap.RawLine(audio, events.on_rtp) if media.tier == "raw" else PublicLine(audio, events.on_pcm)
         )
         self._pc.on("connectionstatechange", self._state_changed)
         self._pc.on("datachannel", self._channel_offered)

@@ -18,8 +18,8 @@ What is touched, why, and what happens if a new release has changed it:
 | `RTCRtpSender._ssrc`, `__packet_count`, `__octet_count`, `__rtp_timestamp`, `__ntp_timestamp` | sender reports |
 | `RTCRtpTransceiver._codecs` | our payload type |
 
-`check()` looks at all of these once at start; if one is gone, every call takes the public path (`PublicLine`), which
-uses documented API alone: a decoded track in, pre-encoded packets out. Three more have a fallback of their own:
+`check()` looks at all of these once at start; if one is gone, every call takes the public path (`public.PublicLine`),
+which uses documented API alone. Three more have a fallback of their own:
 
 | touch | for | when it is gone |
 |---|---|---|
@@ -29,21 +29,16 @@ uses documented API alone: a decoded track in, pre-encoded packets out. Three mo
 """
 
 import asyncio
-import contextlib
 import inspect
 import random
 import struct
-from collections import deque
 from collections.abc import Callable, Iterable
-from fractions import Fraction
 from typing import Any, Final, cast
 
 import aioice.ice
 import aiortc.rtcsctptransport
-import av
 import pylibsrtp
 from aiortc import MediaStreamTrack, RTCPeerConnection, RTCRtpReceiver, RTCRtpTransceiver, clock
-from aiortc.mediastreams import MediaStreamError
 from aiortc.rtcdtlstransport import RTCDtlsTransport
 from aiortc.rtcrtpreceiver import StreamStatistics
 from aiortc.rtp import RtpPacket
@@ -57,16 +52,11 @@ DATAGRAM_BYTES: Final = 2048
 # How long aiortc may take for its own close before its events are set for it, then before sockets are cut.
 CLOSE_SECONDS: Final = 0.6
 FORCED_CLOSE_SECONDS: Final = 0.2
-# Sound waiting for aiortc's sender on the public path; the oldest is dropped.
-PUBLIC_QUEUE_PACKETS: Final = 50
-
 OPUS_CLOCK: Final = 48_000
 _RTP_HEADER: Final = struct.Struct("!BBHII")
 
 OnRtp = Callable[[int, int, int, bytes], None]
 """sequence, timestamp (48 kHz), SSRC, Opus payload"""
-OnPcm = Callable[[bytes], None]
-"""16 kHz mono s16le"""
 
 
 def choose_addresses(addresses: Iterable[str]) -> None:
@@ -284,76 +274,6 @@ class RawLine:
 
     async def close(self) -> None:
         """Nothing of its own to free: the sockets are the connection's."""
-
-
-class _Packets(MediaStreamTrack):
-    """The public way out: a track that gives aiortc packets which are already Opus."""
-
-    kind = "audio"
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._packets: deque[av.Packet[Any]] = deque(maxlen=PUBLIC_QUEUE_PACKETS)
-        self._filled = asyncio.Event()
-
-    def put(self, packet: "av.Packet[Any]") -> None:
-        self._packets.append(packet)
-        self._filled.set()
-
-    async def recv(self) -> Any:
-        while not self._packets:
-            self._filled.clear()
-            await self._filled.wait()
-        return self._packets.popleft()
-
-
-class PublicLine:
-    """The same line by documented API alone: slower, and a lost packet costs more, but it cannot break."""
-
-    tier: Final = "public"
-    gate: Gate | None = None
-    rejected = 0
-
-    def __init__(self, transceiver: RTCRtpTransceiver, on_pcm: OnPcm) -> None:
-        self._transceiver = transceiver
-        self._on_pcm = on_pcm
-        self._track = _Packets()
-        self._reading: asyncio.Task[None] | None = None
-        self._time = asyncio.get_running_loop().time
-        self.last_heard = self._time()
-        transceiver.sender.replaceTrack(self._track)
-
-    def attach(self) -> None:
-        """Start reading the decoded track."""
-        track = self._transceiver.receiver.track
-        if self._reading is None and track is not None:
-            self._reading = asyncio.create_task(self._read(track), name="public line")
-
-    async def _read(self, track: MediaStreamTrack) -> None:
-        resampler = av.AudioResampler(format="s16", layout="mono", rate=16_000)
-        with contextlib.suppress(MediaStreamError):
-            while True:
-                frame: Any = await track.recv()
-                self.last_heard = self._time()
-                for resampled in resampler.resample(frame):
-                    self._on_pcm(bytes(resampled.planes[0])[: resampled.samples * 2])
-
-    def send(self, payload: bytes, timestamp: int, marker: bool) -> bool:
-        """Queue one Opus packet; the marker is aiortc's business here."""
-        packet: Any = av.Packet(payload)
-        packet.pts = timestamp
-        packet.time_base = Fraction(1, OPUS_CLOCK)
-        self._track.put(packet)
-        return True
-
-    async def close(self) -> None:
-        """Stop reading; idempotent."""
-        if self._reading is not None:
-            self._reading.cancel()
-            await asyncio.wait([self._reading])
-
-
-Line = RawLine | PublicLine
 
 
 async def close_connection(pc: RTCPeerConnection) -> None:
