@@ -17,7 +17,7 @@ from relay.agent import Agent
 from relay.audio.activity import Edge
 from relay.downlink import Downlink
 from relay.errors import BrowserFault, RelayError
-from relay.gemini import protocol
+from relay.gemini import events, protocol
 from relay.gemini.client import LiveClient, Target
 from relay.ticker import Ticker
 from relay.turns import Turns
@@ -180,33 +180,33 @@ class Dialogue:
 
     # ---- from the model ----
 
-    def on_model_event(self, event: protocol.Event) -> None:
+    def on_model_event(self, event: events.Event) -> None:
         """What the model says, in the order it says it."""
         now, playout = self._loop.time(), self.downlink.playout
         match event:
-            case protocol.Audio():
+            case events.Audio():
                 self._generating = True
                 if self._skipping:
                     return
-            case protocol.Interrupted():
+            case events.Interrupted():
                 self._generating = self._skipping = False
                 self._cut(now)
                 return
-            case protocol.GenerationComplete() | protocol.TurnComplete():
+            case events.GenerationComplete() | events.TurnComplete():
                 self._generating = self._skipping = self._overflowed = False
-            case protocol.ToolCall() if self.tasks is not None:
+            case events.ToolCall() if self.tasks is not None:
                 for call in event.calls:
                     self._tools[call.id] = self.tasks.create_task(self._run_tool(call), name="tool")
-            case protocol.ToolCancelled():
+            case events.ToolCancelled():
                 for id in event.ids:
                     if task := self._tools.pop(id, None):
                         task.cancel()
-            case protocol.GoAway():
+            case events.GoAway():
                 log.info("call %s: the model will close in %.0f s", self._name, event.time_left)
         self._say(self._turns.model_event(event, playout.received, now))
-        if isinstance(event, protocol.Audio):
+        if isinstance(event, events.Audio):
             self._hear(event.pcm)
-        elif isinstance(event, protocol.GenerationComplete | protocol.TurnComplete):
+        elif isinstance(event, events.GenerationComplete | events.TurnComplete):
             self.downlink.end()
 
     def _hear(self, pcm: bytes) -> None:
@@ -220,7 +220,7 @@ class Dialogue:
         self.downlink.interrupt()
         self._say(self._turns.interrupted(heard_to, now))
 
-    async def _run_tool(self, call: protocol.FunctionCall) -> None:
+    async def _run_tool(self, call: events.FunctionCall) -> None:
         try:
             self._send(protocol.tool_message(call.id, call.name, await self._call.agent.toolbox.run(call)))
             self._say(self._turns.tool_done(call.id, self._loop.time()))

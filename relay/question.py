@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from relay import rtvi
-from relay.gemini.protocol import InputTranscript
+from relay.gemini.events import InputTranscript
 from relay.rtvi import Message
 
 # The model's transcript of the last word comes up to this long after the one before.

@@ -16,7 +16,7 @@ from google.genai import types
 from pydantic import ValidationError, validate_call
 from pydantic_core import to_jsonable_python
 
-from relay.gemini.protocol import FunctionCall
+from relay.gemini.events import FunctionCall
 
 CALL_DEADLINE: Final = 20.0  # seconds for one call; the model waits meanwhile
 MAX_RUNNING: Final = 64  # calls at a time, of all conversations with one agent; more are told to come back

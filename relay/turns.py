@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Final
 
 from relay import rtvi
-from relay.gemini import protocol
+from relay.gemini import events
 from relay.question import Question, portions
 from relay.rtvi import Message
 from relay.sentences import Sentence, Sentences
@@ -85,33 +85,33 @@ class Turns:
 
     # ---- the model ----
 
-    def model_event(self, event: protocol.Event, position: int, now: float) -> list[Message]:
+    def model_event(self, event: events.Event, position: int, now: float) -> list[Message]:
         """What the model sent; `position` is how much sound there was before it."""
         out = self.poll(now)
         self._event_at = now
         match event:
-            case protocol.Audio() if event.pcm:
+            case events.Audio() if event.pcm:
                 out += self._sound(position, now)
-            case protocol.OutputTranscript(text=text, finished=finished):
+            case events.OutputTranscript(text=text, finished=finished):
                 out += self._text(text, finished, position, now)
-            case protocol.ModelText(text=text, thought=False):
+            case events.ModelText(text=text, thought=False):
                 out += self._text(text, False, position, now)
-            case protocol.InputTranscript():
+            case events.InputTranscript():
                 out += self._user.heard(event, now, late=self._replying)
-            case protocol.GenerationComplete() if self._replying:
+            case events.GenerationComplete() if self._replying:
                 out += self._generation_complete()
-            case protocol.TurnComplete():
+            case events.TurnComplete():
                 out += self._turn_complete(now)
-            case protocol.Interrupted():
+            case events.Interrupted():
                 out += self._interrupt(now)
-            case protocol.Usage():
+            case events.Usage():
                 out.append(_tokens(event))
-            case protocol.ToolCall(calls=calls):
+            case events.ToolCall(calls=calls):
                 out += self._final(now)
                 for call in calls:
                     self._calls.add(call.id)
                     out += rtvi.function_call(call.id)
-            case protocol.ToolCancelled(ids=ids):
+            case events.ToolCancelled(ids=ids):
                 for id in ids:
                     out += self._tool_stopped(id, cancelled=True)
         return out
@@ -312,7 +312,7 @@ class Turns:
         return [*out, rtvi.BOT_STOPPED_SPEAKING]
 
 
-def _tokens(usage: protocol.Usage) -> Message:
+def _tokens(usage: events.Usage) -> Message:
     return rtvi.metrics_tokens(
         usage.prompt,
         usage.response,

@@ -9,7 +9,7 @@ import pytest
 from google.genai import types
 
 from relay.agent import DEFAULT_VOICE, Agent, AgentError, Listening, load_agent
-from relay.gemini.protocol import FunctionCall
+from relay.gemini.events import FunctionCall
 
 MODEL = "gemini-3.8-live"
 EXAMPLES = Path(__file__).parent.parent / "examples"

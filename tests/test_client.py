@@ -32,17 +32,9 @@ from relay.errors import ModelFault, OurBug, RelayError
 from relay.gemini import client as client_module
 from relay.gemini import protocol
 from relay.gemini.client import KEY_HEADER, MAX_BROKEN, MAX_UNSENT, MAX_UNSENT_AUDIO, LiveClient, Target
-from relay.gemini.protocol import (
-    MAX_MESSAGE,
-    Audio,
-    Event,
-    GoAway,
-    OutputTranscript,
-    ResumptionUpdate,
-    SetupComplete,
-    State,
-    TurnComplete,
-)
+from relay.gemini.events import Audio, Event, GoAway, OutputTranscript, ResumptionUpdate, SetupComplete, TurnComplete
+from relay.gemini.protocol import MAX_MESSAGE
+from relay.gemini.service import State
 
 MODEL: Final = "gemini-3.8-live"
 CANARY: Final = "canary-AIzaSyD-0123456789abcdef"

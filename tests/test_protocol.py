@@ -17,10 +17,9 @@ from websockets.asyncio.server import ServerConnection, serve
 
 from relay.agent import Agent, Listening
 from relay.errors import FAULTS
-from relay.gemini import protocol
-from relay.gemini.protocol import (
+from relay.gemini import protocol, service
+from relay.gemini.events import (
     Audio,
-    BadFrame,
     Event,
     FunctionCall,
     GenerationComplete,
@@ -31,14 +30,14 @@ from relay.gemini.protocol import (
     OutputTranscript,
     ResumptionUpdate,
     SetupComplete,
-    State,
     ToolCall,
     ToolCancelled,
     TurnComplete,
     Usage,
     VoiceActivity,
-    read,
 )
+from relay.gemini.protocol import BadFrame, read
+from relay.gemini.service import State
 
 VECTORS: Final = Path(__file__).parent / "vectors"
 SERVER: Final[dict[str, str]] = {
@@ -508,13 +507,13 @@ PATH: Final = "/ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGen
      ("ws://[::1]:3?key=k#x", "ws://[::1]:3" + PATH)],
 )  # fmt: skip
 def test_the_address_is_made_from_the_base(base: str, url: str) -> None:
-    assert protocol.live_url(base, "v1beta") == url
+    assert service.live_url(base, "v1beta") == url
 
 
 @pytest.mark.parametrize("base", ["", "localhost:1", "ftp://x", "wss://", "wss://me:secret@host"])
 def test_an_address_that_is_none_is_refused_without_being_quoted(base: str) -> None:
     with pytest.raises(ValueError, match="must begin with ws") as caught:
-        protocol.live_url(base, "v1")
+        service.live_url(base, "v1")
     assert "secret" not in str(caught.value)
 
 
@@ -542,7 +541,7 @@ def test_an_address_that_is_none_is_refused_without_being_quoted(base: str) -> N
     ],
 )  # fmt: skip
 def test_the_reason_says_more_than_the_code(code: int, reason: str, early: str, late: str) -> None:
-    assert (protocol.close_fault(code, reason, False), protocol.close_fault(code, reason, True)) == (early, late)
+    assert (service.close_fault(code, reason, False), service.close_fault(code, reason, True)) == (early, late)
     assert {early, late} <= set(FAULTS)
 
 
@@ -552,26 +551,26 @@ def test_the_reason_says_more_than_the_code(code: int, reason: str, early: str, 
      (500, "model-unreachable"), (503, "model-unreachable"), (302, "model-unreachable"), (0, "model-unreachable")],
 )  # fmt: skip
 def test_a_refused_upgrade_has_its_fault(status: int, fault: str) -> None:
-    assert protocol.refusal_fault(status) == fault
+    assert service.refusal_fault(status) == fault
     assert fault in FAULTS
 
 
 def test_a_bad_request_may_be_about_the_key() -> None:
-    assert protocol.refusal_fault(400, '{"error":{"message":"API key not valid."}}') == "key-refused"
+    assert service.refusal_fault(400, '{"error":{"message":"API key not valid."}}') == "key-refused"
 
 
 def test_only_an_unknown_version_is_worth_another_version() -> None:
-    assert protocol.wrong_version("models/x is not found for API version v1, or is not supported")
-    assert not protocol.wrong_version("Requested entity was not found")
+    assert service.wrong_version("models/x is not found for API version v1, or is not supported")
+    assert not service.wrong_version("Requested entity was not found")
 
 
 def test_every_state_has_its_moves_and_the_last_has_none() -> None:
-    assert set(protocol.MOVES) == set(State)
-    assert not protocol.MOVES[State.CLOSED]
-    assert all(State.CLOSED in moves for state, moves in protocol.MOVES.items() if state is not State.CLOSED)
+    assert set(service.MOVES) == set(State)
+    assert not service.MOVES[State.CLOSED]
+    assert all(State.CLOSED in moves for state, moves in service.MOVES.items() if state is not State.CLOSED)
 
 
 def test_foreign_text_is_cut_and_on_one_line() -> None:
-    clean = protocol.clipped("a\nb\x1b[31m" + "x" * 1000)
-    assert len(clean) == protocol.MAX_DETAIL
+    clean = service.clipped("a\nb\x1b[31m" + "x" * 1000)
+    assert len(clean) == service.MAX_DETAIL
     assert clean.startswith("a b [31m")

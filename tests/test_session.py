@@ -10,7 +10,7 @@ import relay.session
 from relay.agent import Agent
 from relay.dialogue import CallSettings
 from relay.errors import BrowserFault, ModelFault, RelayError
-from relay.gemini import protocol
+from relay.gemini import events, protocol
 from relay.gemini.client import Target
 from relay.session import CLOSE_SECONDS, CONNECT_SECONDS, LOST_SECONDS, READY_SECONDS, Session
 from relay.ticker import Ticker
@@ -317,7 +317,7 @@ def test_typed_words_cut_what_is_being_said_and_the_rest_of_it_is_not_heard(play
         call.peer.connect()
         call.peer.ready()
         await asyncio.sleep(1)
-        call.model.on_event(protocol.Audio(bytes(48_000 * 5)))
+        call.model.on_event(events.Audio(bytes(48_000 * 5)))
         await asyncio.sleep(1)
         call.peer.events.on_message(
             call.peer, '{"label":"rtvi-ai","type":"send-text","id":"2","data":{"content":"stop","options":{}}}'
@@ -325,11 +325,11 @@ def test_typed_words_cut_what_is_being_said_and_the_rest_of_it_is_not_heard(play
         assert any("bot-interrupted" in text for text in call.peer.sent)
         await asyncio.sleep(1)
         sent = call.peer.rtp
-        call.model.on_event(protocol.Audio(bytes(48_000)))  # the old generation, still coming
+        call.model.on_event(events.Audio(bytes(48_000)))  # the old generation, still coming
         await asyncio.sleep(1)
         assert call.peer.rtp == sent
-        call.model.on_event(protocol.Interrupted())
-        call.model.on_event(protocol.Audio(bytes(48_000)))
+        call.model.on_event(events.Interrupted())
+        call.model.on_event(events.Audio(bytes(48_000)))
         await asyncio.sleep(1)
         assert call.peer.rtp > sent
 
@@ -357,7 +357,7 @@ def test_more_than_five_minutes_ahead_the_newest_is_dropped_and_the_caller_told_
         call.peer.ready()
         await asyncio.sleep(1)
         for _ in range(320):
-            call.model.on_event(protocol.Audio(b"\1\0" * 24_000))
+            call.model.on_event(events.Audio(b"\1\0" * 24_000))
         assert sum("five minutes" in text for text in call.peer.sent) == 1
 
     play(main)

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from relay.gemini.protocol import FunctionCall, tool_message
+from relay.gemini.events import FunctionCall
+from relay.gemini.protocol import tool_message
 from relay.tools import MAX_RESULT, MAX_RUNNING, ToolError, Tools
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relay import rtvi
-from relay.gemini.protocol import (
+from relay.gemini.events import (
     Audio,
     Event,
     FunctionCall,

@@ -17,9 +17,11 @@ from picows import WSCloseCode, WSError, WSFrame, WSHandshakeError, WSListener, 
 from picows.url import WSParsedURL
 
 from relay.errors import ModelFault, OurBug, RelayError
-from relay.gemini import protocol
+from relay.gemini import protocol, service
 from relay.gemini.dial import dial, tls_context
-from relay.gemini.protocol import BadFrame, Event, GoAway, ResumptionUpdate, SetupComplete, State
+from relay.gemini.events import Event, GoAway, ResumptionUpdate, SetupComplete
+from relay.gemini.protocol import BadFrame
+from relay.gemini.service import State
 
 if TYPE_CHECKING:
     from google.genai.types import LiveConnectConfig
@@ -46,7 +48,7 @@ class Target:
 
     url: str
     model: str
-    api_version: str = protocol.API_VERSIONS[0]
+    api_version: str = service.API_VERSIONS[0]
     key: "Secret | None" = None
 
 
@@ -134,18 +136,18 @@ class LiveClient:
 
     async def _try_versions(self) -> None:
         first = self._target.api_version
-        second = next(version for version in protocol.API_VERSIONS if version != first)
+        second = next(version for version in service.API_VERSIONS if version != first)
         try:
             return await self._attempt(first)
         except ModelFault as fault:
-            if not protocol.wrong_version(fault.detail):
+            if not service.wrong_version(fault.detail):
                 raise
         if self._state is State.SETUP:
             self._move(State.CONNECTING)
         return await self._attempt(second)
 
     async def _attempt(self, version: str) -> None:
-        url = protocol.live_url(self._target.url, version)
+        url = service.live_url(self._target.url, version)
         self._ready = asyncio.get_running_loop().create_future()
         transport, listener = await self._upgrade(url)
         if listener is None:  # this is how the library tells that the server hung up without a word
@@ -179,7 +181,7 @@ class LiveClient:
     def _refusal(self, error: WSHandshakeError) -> ModelFault:
         status = int(error.response.status) if error.response is not None else 0
         body = (error.raw_body or b"").decode("utf-8", "replace")  # as much of it as came with the headers
-        return ModelFault(protocol.refusal_fault(status, body), self._clean(f"HTTP {status} {body}"))
+        return ModelFault(service.refusal_fault(status, body), self._clean(f"HTTP {status} {body}"))
 
     async def _dial(self, url: WSParsedURL) -> socket.socket:
         self._socket = await dial(url.host, url.port)
@@ -188,7 +190,7 @@ class LiveClient:
     def _clean(self, text: str) -> str:
         """Foreign text for the log, without the key should it be echoed."""
         key = self._target.key
-        return protocol.clipped(text.replace(key.reveal(), "[key]") if key is not None else text)
+        return service.clipped(text.replace(key.reveal(), "[key]") if key is not None else text)
 
     async def close(self) -> None:
         """Say goodbye and let go of the socket, within `close_deadline`. Safe at any time, any number of times."""
@@ -283,7 +285,7 @@ class LiveClient:
 
     def closed(self, transport: WSTransport, code: int, reason: str) -> None:
         """The socket is gone, after a close frame with `code` or, at 1006, without one."""
-        fault = ModelFault(protocol.close_fault(code, reason, self.live), self._clean(f"closed {code} {reason}"))
+        fault = ModelFault(service.close_fault(code, reason, self.live), self._clean(f"closed {code} {reason}"))
         if self.live:
             self._end(fault)
         elif transport is self._transport:
@@ -296,7 +298,7 @@ class LiveClient:
     # -- the one place where the state changes
 
     def _move(self, state: State) -> None:
-        if state not in protocol.MOVES[self._state]:
+        if state not in service.MOVES[self._state]:
             raise OurBug(f"{self._state.value} to {state.value}")
         self._state = state
 

@@ -1,4 +1,4 @@
-"""The Live wire format: what we say, what we hear, and how a connection ends. Pure: no socket, no clock.
+"""The Live wire format: what we hear and what we say. Pure: no socket, no clock.
 
 `read` turns one whole message into events, in the order they are to be acted on, or raises `BadFrame`.
 The functions under "what we say" return the bytes of one text frame each; sound goes by a template.
@@ -8,157 +8,37 @@ import json
 from binascii import Error as Base64Error
 from binascii import a2b_base64, b2a_base64
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit, urlunsplit
+
+from relay.gemini.events import (
+    OUTPUT_RATE,
+    Audio,
+    Event,
+    FunctionCall,
+    GenerationComplete,
+    GoAway,
+    InputTranscript,
+    Interrupted,
+    ModelText,
+    OutputTranscript,
+    ResumptionUpdate,
+    SetupComplete,
+    ToolCall,
+    ToolCancelled,
+    TurnComplete,
+    Usage,
+    VoiceActivity,
+)
 
 if TYPE_CHECKING:
     from google.genai.types import LiveConnectConfig
 
 INPUT_RATE: Final = 16_000  # Hz, what the model hears: PCM16, mono, little-endian
-OUTPUT_RATE: Final = 24_000  # Hz, what it speaks when the mime type names no rate
 MAX_MESSAGE: Final = 4 * 1024 * 1024  # bytes; a longer message ends the connection
 MAX_AUDIO_EVENT: Final = 2 * OUTPUT_RATE * 2  # bytes, 2 s at 24 kHz; longer sound arrives as several events
-MAX_DETAIL: Final = 200  # characters of foreign text that may reach a log line
-API_VERSIONS: Final = ("v1beta", "v1")  # the model may be known under one only; see `wrong_version`
-DEFAULT_BASE_URL: Final = "wss://generativelanguage.googleapis.com"
 
 
 # -- what we hear ---------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class SetupComplete:
-    """The model accepted the setup; from now on it may be spoken to."""
-
-    session_id: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Audio:
-    """A piece of the model's voice: whole PCM16 mono samples, at most 2 s of them at 24 kHz."""
-
-    pcm: bytes = field(repr=False)
-    rate: int = OUTPUT_RATE
-
-
-@dataclass(frozen=True, slots=True)
-class ModelText:
-    """Text the model wrote instead of speaking it; a `thought` is not meant for the listener."""
-
-    text: str = field(repr=False)
-    thought: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class InputTranscript:
-    """What the user said. Join the pieces verbatim; an `interim` piece is replaced by the next one."""
-
-    text: str = field(repr=False)
-    finished: bool = False
-    interim: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class OutputTranscript:
-    """What the model says. Join the pieces verbatim; `finished` is unreliable, the turn's end is not."""
-
-    text: str = field(repr=False)
-    finished: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Interrupted:
-    """The user spoke over the model: flush the playout at once."""
-
-
-@dataclass(frozen=True, slots=True)
-class GenerationComplete:
-    """All sound of this answer has been sent; it may still be playing."""
-
-
-@dataclass(frozen=True, slots=True)
-class TurnComplete:
-    """The model's turn is over. `reason` is the model's own word when the turn did not end as usual."""
-
-    reason: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class FunctionCall:
-    """One function the model wants called; answer it under the same `id`, exactly once."""
-
-    id: str
-    name: str
-    args: Mapping[str, Any] = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class ToolCall:
-    """The model waits for these calls; every one needs a `tool_response`, even a failed one."""
-
-    calls: tuple[FunctionCall, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ToolCancelled:
-    """The model no longer wants these answers: stop the calls and drop their results."""
-
-    ids: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class VoiceActivity:
-    """The model heard speech start or end, `offset` seconds into the sound it was sent."""
-
-    started: bool
-    offset: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class GoAway:
-    """The connection ends in `time_left` seconds; set a timer, for the model may say nothing more."""
-
-    time_left: float
-
-
-@dataclass(frozen=True, slots=True)
-class ResumptionUpdate:
-    """A `handle` to resume from, when `resumable`; otherwise keep the one before."""
-
-    handle: str = field(default="", repr=False)
-    resumable: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """Tokens of one turn over the whole context. Bills are the sum of all of these."""
-
-    prompt: int = 0
-    response: int = 0
-    thoughts: int = 0
-    total: int = 0
-    prompt_by_modality: Mapping[str, int] = field(default_factory=dict)
-    response_by_modality: Mapping[str, int] = field(default_factory=dict)
-
-
-Event = (
-    SetupComplete
-    | Audio
-    | ModelText
-    | InputTranscript
-    | OutputTranscript
-    | Interrupted
-    | GenerationComplete
-    | TurnComplete
-    | ToolCall
-    | ToolCancelled
-    | VoiceActivity
-    | GoAway
-    | ResumptionUpdate
-    | Usage
-)
 
 
 class BadFrame(ValueError):
@@ -452,74 +332,3 @@ def greeting_message(model: str, instruction: str) -> bytes:
 
 def _frame(body: dict[str, Any]) -> bytes:
     return json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode("utf-8", "replace")
-
-
-# -- where it is said -----------------------------------------------------------------------------------------
-
-
-def live_url(base_url: str = DEFAULT_BASE_URL, version: str = API_VERSIONS[0]) -> str:
-    """The address of the Live service under `base_url` (ws, wss, http or https; a path is kept)."""
-    parts = urlsplit(base_url)
-    scheme = {"http": "ws", "https": "wss"}.get(parts.scheme, parts.scheme)
-    if scheme not in ("ws", "wss") or not parts.netloc or parts.username is not None:
-        raise ValueError("the model's address must begin with ws://, wss://, http:// or https:// and a host")
-    service = f"/ws/google.ai.generativelanguage.{version}.GenerativeService.BidiGenerateContent"
-    return urlunsplit((scheme, parts.netloc, parts.path.rstrip("/") + service, "", ""))
-
-
-# -- how a connection stands, and how it ends -----------------------------------------------------------------
-
-
-class State(Enum):
-    """How one connection to the model stands."""
-
-    CONNECTING = "connecting"
-    SETUP = "setup"
-    LIVE = "live"
-    GOING_AWAY = "going-away"  # still serving, until the time the model named
-    CLOSED = "closed"
-
-
-MOVES: Final[dict[State, frozenset[State]]] = {
-    State.CONNECTING: frozenset({State.SETUP, State.CLOSED}),
-    State.SETUP: frozenset({State.LIVE, State.CONNECTING, State.CLOSED}),  # CONNECTING: the other API version
-    State.LIVE: frozenset({State.GOING_AWAY, State.CLOSED}),
-    State.GOING_AWAY: frozenset({State.GOING_AWAY, State.CLOSED}),
-    State.CLOSED: frozenset(),
-}
-
-# What a reason text says, in the order asked; the code alone says little (1008 is key, quota, model and more).
-_REASONS: Final = (
-    ("key-refused", ("api key", "api_key", "permission", "unauthenticated", "authentication", "credential")),
-    ("quota", ("quota", "resource_exhausted", "resource has been exhausted", "rate limit", "billing")),
-    ("model-not-found", ("is not found for api version", "publisher model", "model not found")),
-)
-_REFUSALS: Final = {401: "key-refused", 403: "key-refused", 404: "model-not-found", 429: "quota"}
-
-
-def close_fault(code: int, reason: str, live: bool) -> str:
-    """The code in `relay.errors.FAULTS` for a connection the model closed; `live` once setup was complete."""
-    lowered = reason.lower()
-    for fault, words in _REASONS:
-        if any(word in lowered for word in words):
-            return fault
-    if live:
-        return "model-lost"
-    return "setup-refused" if code in (1003, 1007, 1008) else "model-unreachable"
-
-
-def refusal_fault(status: int, body: str = "") -> str:
-    """The code in `relay.errors.FAULTS` for an upgrade that was answered with plain HTTP."""
-    if status == 400:
-        return "key-refused" if "api key" in body.lower() else "setup-refused"
-    return _REFUSALS.get(status, "model-unreachable")
-
-
-def wrong_version(reason: str) -> bool:
-    """Whether a refusal may be cured by asking under the other API version."""
-    return "not found for api version" in reason.lower()
-
-
-def clipped(text: str) -> str:
-    """Foreign text as one short printable line, for `RelayError.detail` alone."""
-    return "".join(char if char.isprintable() else " " for char in text[:MAX_DETAIL])
