@@ -36,13 +36,13 @@ def trimmed(sound: Sound, above: float = -40.0) -> Sound:
 
 
 def synthetic(rate: int, seconds: float = 4.0) -> Sound:
-    """Syllables of vowel-like sound: a glottal pulse train through two resonators."""
+    """Syllables of vowel-like sound with breath between them: a glottal pulse train through two resonators."""
     random_ = random.Random(1)
     samples = array("h")
     while len(samples) < seconds * rate:
         pitch, length = random_.uniform(95, 150), random_.uniform(0.12, 0.28)
         samples.extend(_syllable(rate, pitch, length, random_.choice(VOWELS)))
-        samples.extend([0] * round(random_.uniform(0.02, 0.09) * rate))
+        samples.extend(random_.randrange(-40, 41) for _ in range(round(random_.uniform(0.02, 0.09) * rate)))
     return Sound(samples.tobytes(), rate)
 
 
