@@ -5,10 +5,11 @@ model say, and says what follows through `say` (RTVI messages), `send_rtp` (soun
 """
 
 import asyncio
+import contextlib
 import json
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -73,6 +74,7 @@ class Dialogue:
         self._flood = said.FloodGate()
         self._tools: dict[str, asyncio.Task[None]] = {}  # running calls of functions by their id
         self._timer: asyncio.TimerHandle | None = None
+        self._held: list[rtvi.Message] | None = None  # said while a frame is being sent
         self._begun = False
         self._microphone = True
         self._generating = False
@@ -203,11 +205,23 @@ class Dialogue:
                         task.cancel()
             case events.GoAway():
                 log.info("call %s: the model will close in %.0f s", self._name, event.time_left)
-        self._say(self._turns.model_event(event, playout.received, now))
+        messages = self._turns.model_event(event, playout.received, now)
         if isinstance(event, events.Audio):
-            self._hear(event.pcm)
-        elif isinstance(event, events.GenerationComplete | events.TurnComplete):
+            # The frame leaves first: the words about it can wait for the tenth of a millisecond that it takes.
+            with self._words_after(messages):
+                self._hear(event.pcm)
+            return
+        self._say(messages)
+        if isinstance(event, events.GenerationComplete | events.TurnComplete):
             self.downlink.end()
+
+    @contextlib.contextmanager
+    def _words_after(self, messages: Sequence[rtvi.Message]) -> Iterator[None]:
+        """What is said within the block is said after it, and after `messages`."""
+        self._held = []
+        yield
+        held, self._held = self._held, None
+        self._say([*messages, *held])
 
     def _hear(self, pcm: bytes) -> None:
         if self.downlink.add(pcm) and not self._overflowed:
@@ -258,6 +272,9 @@ class Dialogue:
 
     def _say(self, messages: Sequence[rtvi.Message]) -> None:
         """Send RTVI messages in order, and call the turns again when they want to be called."""
+        if self._held is not None:
+            self._held += messages
+            return
         self._tell(messages)
         if self._timer is not None:
             self._timer.cancel()

@@ -6,7 +6,6 @@ without any. The sentence itself is the model's to understand; this is for meter
 """
 
 import math
-from array import array
 from dataclasses import dataclass
 from typing import Final
 
@@ -23,6 +22,8 @@ END_OVER_FLOOR: Final = 8.0
 GATE_DBFS: Final = -48.0
 # dB per second by which the floor follows a noise that stays; it follows a quieter one at once.
 FLOOR_RISE: Final = 3.0
+# Loudness is no matter of single samples: one in four says as much for a third of the time.
+STRIDE: Final = 4
 SILENT_DBFS: Final = -90.0  # the level of digital silence
 
 
@@ -75,9 +76,8 @@ class Activity:
 
 
 def level(pcm: bytes) -> float:
-    """RMS in dBFS, where a square wave at full scale is 0; not below `SILENT_DBFS`."""
-    samples = array("h")
-    samples.frombytes(pcm[: len(pcm) & ~1])
+    """RMS in dBFS, where a square wave at full scale is 0; not below `SILENT_DBFS`. Looks at one sample in `STRIDE`."""
+    samples = memoryview(pcm)[: len(pcm) & ~1].cast("h")[::STRIDE]
     if not samples:
         return SILENT_DBFS
     # of what the standard library has, `hypot` is the quickest sum of squares by far

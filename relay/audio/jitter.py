@@ -88,6 +88,8 @@ class JitterBuffer:
     """One microphone's packets, put in order. Counters: packets `late` (or twice), `refused`, `lost`, `restored`."""
 
     def __init__(self) -> None:
+        self._ready: list[Step] = []  # in order, to be given out by the next poll
+        self._ready_at = 0.0
         self._held: dict[int, _Packet] = {}
         self._ssrc: int | None = None
         self._sequence: int | None = None  # the next to play; None before the first packet
@@ -101,6 +103,13 @@ class JitterBuffer:
         found = shape(payload)
         if found is None:
             self.refused += 1
+            return
+        if sequence == self._sequence and timestamp == self._timestamp and ssrc == self._ssrc and not self._held:
+            # in order and nobody waits: what a clean path brings all day, and so the short way
+            self._ready.append(Play(payload, found.ticks))
+            self._ready_at = now
+            self._stray = None
+            self._follow(sequence, timestamp, found.ticks)
             return
         packet = _Packet(sequence, timestamp, payload, found, now)
         if ssrc != self._ssrc:
@@ -116,7 +125,7 @@ class JitterBuffer:
 
     def poll(self, now: float) -> list[Step]:
         """What to do at `now`, in order; empty means wait."""
-        steps: list[Step] = []
+        steps, self._ready = self._ready, []
         if self._reset:
             self._reset = False
             steps.append(Reset())
@@ -134,6 +143,8 @@ class JitterBuffer:
     @property
     def deadline(self) -> float | None:
         """When `poll` has something to say even if no packet comes; None while nothing is held."""
+        if self._ready:
+            return self._ready_at
         if not self._held:
             return None
         following = self._first()
@@ -160,8 +171,11 @@ class JitterBuffer:
         elif gap:
             steps.append(Silence(gap))
         steps.append(Play(packet.payload, packet.shape.ticks))
-        self._sequence = (packet.sequence + 1) & 0xFFFF
-        self._timestamp = (packet.timestamp + packet.shape.ticks) & 0xFFFFFFFF
+        self._follow(packet.sequence, packet.timestamp, packet.shape.ticks)
+
+    def _follow(self, sequence: int, timestamp: int, ticks: int) -> None:
+        self._sequence = (sequence + 1) & 0xFFFF
+        self._timestamp = (timestamp + ticks) & 0xFFFFFFFF
 
     def _fill(self, following: _Packet, steps: list[Step]) -> None:
         """Rule 4: everything before `following` is given up."""

@@ -10,8 +10,8 @@ What is touched, why, and what happens if a new release has changed it:
 | touch | for |
 |---|---|
 | `RTCIceTransport._connection`, `Connection._protocols`, `StunProtocol.transport` | put `Wire` before aioice |
-| `Connection._nominated` | tell the browser's own packets from a stranger's |
-| `RTCDtlsTransport._rx_srtp`, `_send_rtp` | unprotect; protect and send |
+| `Connection._nominated` | where to send; tell the browser's own packets from a stranger's |
+| `RTCDtlsTransport._rx_srtp`, `_tx_srtp` | unprotect, protect |
 | `RTCRtpReceiver._handle_rtp_packet` | RTP that reaches aiortc all the same (a TURN relay's) |
 | `RTCRtpReceiver.__remote_streams`, `StreamStatistics.add` | receiver reports |
 | `RTCRtpReceiver.__stop_decoder` | no idle decoder thread |
@@ -39,7 +39,6 @@ import aioice.ice
 import aiortc.rtcsctptransport
 import pylibsrtp
 from aiortc import MediaStreamTrack, RTCPeerConnection, RTCRtpReceiver, RTCRtpTransceiver, clock
-from aiortc.rtcdtlstransport import RTCDtlsTransport
 from aiortc.rtcrtpreceiver import StreamStatistics
 from aiortc.rtp import RtpPacket
 
@@ -49,6 +48,8 @@ from relay.webrtc.gate import Gate
 SCTP_USER_DATA_BYTES: Final = 1100
 # The largest datagram a browser sends is under 1500 bytes; asyncio would allocate 256 KiB for each.
 DATAGRAM_BYTES: Final = 2048
+# A sender report says at what wall clock an RTP timestamp was sent (RFC 3550 §6.4.1); any recent pair is as true.
+PACKETS_PER_CLOCK_PAIR: Final = 25
 # How long aiortc may take for its own close before its events are set for it, then before sockets are cut.
 CLOSE_SECONDS: Final = 0.6
 FORCED_CLOSE_SECONDS: Final = 0.2
@@ -90,6 +91,7 @@ def check() -> list[str]:
         (connection, "_protocols"),
         (connection, "_nominated"),
         (dtls, "_rx_srtp"),
+        (dtls, "_tx_srtp"),
         (receiver, "_RTCRtpReceiver__remote_streams"),
         (receiver, "_RTCRtpReceiver__stop_decoder"),
         (receiver, "_RTCRtpReceiver__rtcp_exited"),
@@ -103,7 +105,6 @@ def check() -> list[str]:
     missing = [f"{type(owner).__name__}.{name}" for owner, name in wanted if not hasattr(owner, name)]
     signatures = [
         (RTCRtpReceiver, "_handle_rtp_packet", ["self", "packet", "arrival_time_ms"]),
-        (RTCDtlsTransport, "_send_rtp", ["self", "data"]),
         (StreamStatistics, "__init__", ["self", "clockrate"]),
         (StreamStatistics, "add", ["self", "packet"]),
         (aioice.ice.StunProtocol, "datagram_received", ["self", "data", "addr"]),
@@ -248,28 +249,24 @@ class RawLine:
 
     def send(self, payload: bytes, timestamp: int, marker: bool) -> bool:
         """Send one Opus packet; `timestamp` counts 48 kHz samples from any origin. False when not connected."""
-        if self.gate is None:
+        dtls, sender = self._receiver.transport, self._sender
+        pair = dtls.transport._connection._nominated.get(1)
+        if self.gate is None or pair is None or dtls._tx_srtp is None:
             return False
-        sender = self._sender
         rtp_timestamp = (timestamp + self._timestamp_origin) & 0xFFFFFFFF
-        packet = _RTP_HEADER.pack(
+        header = _RTP_HEADER.pack(
             0x80, (marker << 7) | self.gate.payload_type, self._sequence, rtp_timestamp, sender._ssrc
         )
-        sending = self._dtls._send_rtp(packet + payload)
         try:
-            sending.send(None)  # it never waits: protect, sendto
-        except StopIteration:
-            pass
-        except (ConnectionError, OSError, pylibsrtp.Error):
-            return False
-        else:
-            sending.close()
+            pair.protocol.transport.sendto(dtls._tx_srtp.protect(header + payload), pair.remote_addr)
+        except (OSError, pylibsrtp.Error):
             return False
         self._sequence = (self._sequence + 1) & 0xFFFF
         sender._RTCRtpSender__packet_count += 1
         sender._RTCRtpSender__octet_count += len(payload)
-        sender._RTCRtpSender__rtp_timestamp = rtp_timestamp
-        sender._RTCRtpSender__ntp_timestamp = clock.current_ntp_time()
+        if self._sequence % PACKETS_PER_CLOCK_PAIR == 0 or marker:
+            sender._RTCRtpSender__rtp_timestamp = rtp_timestamp
+            sender._RTCRtpSender__ntp_timestamp = clock.current_ntp_time()
         return True
 
     async def close(self) -> None:
