@@ -80,13 +80,19 @@ export class Connection {
   /** Put another microphone in the place of the old one, without a new call. @param {MediaStreamTrack|null} track */
   async replaceTrack(track) {
     this.#track = track;
-    await this.#sender?.replaceTrack(track);
+    await this.#plug();
   }
 
   /** Tell the relay whether the microphone sends. @param {boolean} sending */
   setSending(sending) {
     this.#sending = sending;
+    void this.#plug();
     this.send(trackStatus(sending));
+  }
+
+  /** A muted track would still send fifty silent packets a second; none at all costs neither side anything. */
+  async #plug() {
+    await this.#sender?.replaceTrack(this.#sending ? this.#track : null).catch(() => {}); // the peer may be closing
   }
 
   /** Ask the relay to hang up. It answers `peerLeft`; the caller then owes `close()`. */
@@ -143,6 +149,7 @@ export class Connection {
     }
     this.#bytes = -1;
     this.#silent = 0;
+    if (!this.#sending) void this.#plug();
     this.send(trackStatus(this.#sending));
     channel.onclose = () => window.setTimeout(() => this.#lost(pc), 500);
     pc.onconnectionstatechange = () => {

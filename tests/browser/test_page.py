@@ -30,6 +30,12 @@ ENERGY = """async () => {
   return 0;
 }"""
 
+SENT = """async () => {
+  for (const report of (await window.peers.at(-1).getStats()).values())
+    if (report.type === 'outbound-rtp' && report.kind === 'audio') return report.packetsSent;
+  return 0;
+}"""
+
 # Follows the loudness of what the element plays, in steps of a few milliseconds, with the machine's clock.
 LISTEN = """() => {
   const context = new AudioContext();
@@ -148,9 +154,14 @@ async def test_a_muted_microphone_sends_nothing_to_the_model(page: Page) -> None
         await page.keyboard.press("m")
         await expect(page.locator("#mute")).to_have_attribute("aria-pressed", "true")
         await asyncio.sleep(0.3)
-        heard = len(relay.model.received_pcm())
+        heard, sent = len(relay.model.received_pcm()), await page.evaluate(SENT)
         await asyncio.sleep(1.0)
         assert len(relay.model.received_pcm()) == heard
+        assert await page.evaluate(SENT) == sent, "nor does it cost packets"
+        await page.keyboard.press("m")
+        async with asyncio.timeout(3):
+            while len(relay.model.received_pcm()) == heard:
+                await asyncio.sleep(0.05)
 
 
 @pytest.mark.parametrize(
