@@ -72,6 +72,8 @@ class Session:
         self._dialogue = Dialogue(
             call, ticker, name=id[:8], say=self._say, send_rtp=self._send_rtp, ready=self._begin, end=self.end
         )
+        self.on_rtp = self._dialogue.uplink.on_rtp  # the microphone's packets, without a step between
+        self.on_pcm = self._dialogue.uplink.on_pcm
         self._outbox: deque[rtvi.Message] = deque(maxlen=OUTBOX_MESSAGES)
         self._ready = asyncio.Event()
         self._connected = asyncio.Event()
@@ -244,14 +246,6 @@ class Session:
         waiting = list(self._outbox)
         self._outbox.clear()
         self._say(waiting)
-
-    def on_rtp(self, sequence: int, timestamp: int, ssrc: int, payload: bytes) -> None:
-        """An Opus packet of the microphone."""
-        self._dialogue.uplink.on_rtp(sequence, timestamp, ssrc, payload)
-
-    def on_pcm(self, pcm: bytes) -> None:
-        """16 kHz sound of the microphone, where the public media path decodes."""
-        self._dialogue.uplink.on_pcm(pcm)
 
     def on_message(self, peer: Peer, frame: str | bytes) -> None:
         """A data-channel message."""

@@ -68,7 +68,7 @@ class Uplink:
         now = self._loop.time()
         self.jitter.push(sequence, timestamp, payload, ssrc, now)
         for step in self.jitter.poll(now):
-            self._play(step)
+            self._play(step, now)
         if self.jitter.deadline is not None or self._timer is not None:
             self._arm()
 
@@ -76,7 +76,7 @@ class Uplink:
         """16 kHz mono sound that somebody else decoded."""
         self.packets += 1
         if self._open:
-            self._hear(pcm)
+            self._hear(pcm, self._loop.time())
 
     def close(self) -> None:
         """Free the timer; idempotent."""
@@ -87,8 +87,9 @@ class Uplink:
 
     def _hole_waited(self) -> None:
         self._timer = None
-        for step in self.jitter.poll(self._loop.time()):
-            self._play(step)
+        now = self._loop.time()
+        for step in self.jitter.poll(now):
+            self._play(step, now)
         self._arm()
 
     def _arm(self) -> None:
@@ -99,25 +100,25 @@ class Uplink:
         if self.jitter.deadline is not None:
             self._timer = self._loop.call_at(self.jitter.deadline, self._hole_waited)
 
-    def _play(self, step: Step) -> None:
+    def _play(self, step: Step, now: float) -> None:
         match step:
             case Play(payload, ticks):
                 try:
-                    self._hear(self._decoder.decode(payload))
+                    self._hear(self._decoder.decode(payload), now)
                 except OpusError:
                     self.undecodable += 1
-                    self._hear(bytes(2 * ticks // _TICKS_PER_SAMPLE))
+                    self._hear(_silence(ticks), now)
             case Recover(following, ticks):
-                self._hear(self._decoder.recover(following, ticks))
+                self._hear(self._decoder.recover(following, ticks), now)
             case Conceal(ticks):
-                self._hear(self._decoder.conceal(ticks))
+                self._hear(self._decoder.conceal(ticks), now)
             case Silence(ticks):
-                self._hear(bytes(2 * ticks // _TICKS_PER_SAMPLE))
+                self._hear(_silence(ticks), now)
             case _:
                 self._decoder.reset()
 
-    def _hear(self, pcm: bytes) -> None:
-        edge = self._activity.feed(pcm, self._loop.time())
+    def _hear(self, pcm: bytes, now: float) -> None:
+        edge = self._activity.feed(pcm, now)
         if edge is not None:
             self._on_edge(edge)
         if not self._pending and len(pcm) == MESSAGE_BYTES:
@@ -134,3 +135,8 @@ class Uplink:
             return
         self.seconds_sent += len(message) / _BYTES_PER_SECOND
         self._send_audio(message)
+
+
+def _silence(ticks: int) -> bytes:
+    """Whole samples of nothing: half a sample would turn every later one into noise."""
+    return bytes(2 * (ticks // _TICKS_PER_SAMPLE))

@@ -158,6 +158,20 @@ def test_packets_that_are_no_opus_are_counted_and_the_next_good_one_is_heard() -
     virtual.run(main())
 
 
+def test_a_timestamp_that_steps_by_a_fraction_of_a_sample_shifts_nothing() -> None:
+    async def main() -> None:
+        line = Line()
+        opus = packets(tone(440, 0.5, 48_000))
+        for n, payload in enumerate(opus):
+            line.uplink.on_rtp(n, n * 960 + n, 7, payload)  # each packet one tick late: a third of a sample
+        line.uplink.close()
+        pcm = b"".join(message for _, message in line.messages)
+        assert len(pcm) % 2 == 0
+        assert Sound(pcm, 16_000).level() < -10, "half a sample's shift would be noise at full scale"
+
+    virtual.run(main())
+
+
 def test_sound_that_somebody_else_decoded_is_cut_into_messages() -> None:
     async def main() -> list[int]:
         line = Line()

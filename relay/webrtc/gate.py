@@ -37,11 +37,12 @@ class Gate:
             if self.ssrc is not None and now - self._ssrc_since < SSRC_CHANGE_SECONDS:
                 return self._drop("ssrc")
             self.ssrc, self._ssrc_since = ssrc, now
-        self._tokens = min(BURST_PACKETS, self._tokens + (now - self._refilled) * PACKETS_PER_SECOND)
+        tokens = self._tokens + (now - self._refilled) * PACKETS_PER_SECOND
         self._refilled = now
-        if self._tokens < 1.0:
+        if tokens < 1.0:
+            self._tokens = tokens
             return self._drop("rate")
-        self._tokens -= 1.0
+        self._tokens = (tokens if tokens < BURST_PACKETS else BURST_PACKETS) - 1.0
         return True
 
     def _drop(self, cause: str) -> bool:

@@ -125,9 +125,11 @@ class Wire(asyncio.DatagramProtocol):
 
     def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
         # RFC 7983 §7: 128..191 is RTP or RTCP; RFC 5761 §4: RTCP's packet types are 192..223.
-        if len(data) > 12 and 127 < data[0] < 192 and not 191 < data[1] < 224 and self._line.srtp is not None:
-            self._line.unprotect(data)
-            return
+        if len(data) > 12 and 127 < data[0] < 192 and not 191 < data[1] < 224:
+            srtp = self._line.srtp
+            if srtp is not None:
+                self._line.unprotect(srtp, data)
+                return
         self._line.overheard(addr)
         self._stun.datagram_received(data, addr)
 
@@ -193,7 +195,7 @@ class RawLine:
     @property
     def srtp(self) -> pylibsrtp.Session | None:
         """The inbound SRTP session, once DTLS is done."""
-        session: pylibsrtp.Session | None = self._dtls._rx_srtp
+        session: pylibsrtp.Session | None = self._receiver.transport._rx_srtp
         return session
 
     def attach(self) -> None:
@@ -215,10 +217,10 @@ class RawLine:
         if pair is not None and addr[:2] == pair.remote_addr:
             self.last_heard = self._time()
 
-    def unprotect(self, datagram: bytes) -> None:
+    def unprotect(self, srtp: pylibsrtp.Session, datagram: bytes) -> None:
         """One SRTP datagram from the wire (RFC 3711), up to the Opus payload."""
         try:
-            packet = self._dtls._rx_srtp.unprotect(datagram)
+            packet = srtp.unprotect(datagram)
             first, second, sequence, timestamp, ssrc = _RTP_HEADER.unpack_from(packet)
             start = 12 + 4 * (first & 0x0F)
             if first & 0x10:  # RFC 3550 §5.3.1: one header extension, its length in words
