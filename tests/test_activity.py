@@ -116,7 +116,7 @@ def test_a_muted_microphone_does_not_make_the_room_loud_afterwards() -> None:
     fan = noise(-40.0, 10.0)
     hear(activity, fan)
     assert hear(activity, silence(60.0, DECODED_RATE), fan.part(0.0, 2.0), start=10.0) == []
-    assert activity.level == pytest.approx(-40.0, abs=2.0)  # one frame of noise, of which every fourth sample is looked at
+    assert activity.level == pytest.approx(-40.0, abs=2.0)  # of one frame in four samples
 
 
 def test_what_is_too_quiet_to_begin_a_speech_is_loud_enough_to_continue_it() -> None:
