@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bench import report
-from bench.helper import Helper, available
+from bench.part import Part, available
 from bench.process import Relay, cpu, pace
 from bench.report import Row
 
@@ -44,8 +44,8 @@ class Bench:
     """One relay, one model process, one client process, and the figures so far."""
 
     relay: Relay
-    model: Helper
-    client: Helper
+    model: Part
+    client: Part
     probe: int
     options: argparse.Namespace
     rows: list[Row] = field(default_factory=list)
@@ -85,12 +85,12 @@ class Bench:
         await self.client.ask("talk", what="speech")
         await asyncio.sleep(WARM_UP)
         began, threads = time.monotonic_ns(), self.relay.threads()
-        own_before = [cpu(helper.pid) for helper in (self.client, self.model)]
+        own_before = [cpu(part.pid) for part in (self.client, self.model)]
         target = CPU_PER_CALL if calls >= 20 and not captions else None
         self.say(f"{label}: processor per call", await self.cpu(calls, seconds), "%", target)
         own = [
-            100 * (cpu(helper.pid) - spent) / calls / seconds
-            for helper, spent in zip((self.client, self.model), own_before, strict=True)
+            100 * (cpu(part.pid) - spent) / calls / seconds
+            for part, spent in zip((self.client, self.model), own_before, strict=True)
         ]
         busy = [
             name
@@ -176,8 +176,8 @@ class Bench:
 async def run(options: argparse.Namespace) -> list[Row]:
     processors = available()
     relay_on, bench_on = (processors[0], processors[-1]) if len(processors) > 1 else (None, None)
-    model = await Helper.start("bench.model", processor=bench_on)
-    client = await Helper.start("bench.client", processor=bench_on)
+    model = await Part.start("bench.model", processor=bench_on)
+    client = await Part.start("bench.client", processor=bench_on)
     relay: Relay | None = None
     try:
         ports = await model.ask("listen")

@@ -1,6 +1,6 @@
 """Many callers in one cheap process: aiortc sets a call up, then packets are made and read by hand.
 
-A helper process (see `helper.py`). All calls share one sender; each has its own random phase in the 20 ms.
+A process of its own (see `part.py`). All calls share one sender; each has its own random phase in the 20 ms.
 Received RTP is never decrypted: sequence number, marker and size are in the clear.
 """
 
@@ -19,7 +19,7 @@ from aiortc import RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamTrack
 
 from bench import speech
-from bench.helper import serve
+from bench.part import serve
 from tests.sound import silence
 
 FRAME: Final = 0.020  # seconds

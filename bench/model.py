@@ -1,6 +1,6 @@
 """A model that costs next to nothing: just enough of the Live format, prebuilt answers, time stamps.
 
-A helper process (see `helper.py`). Connections are numbered in the order of their setup.
+A process of its own (see `part.py`). Connections are numbered in the order of their setup.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from typing import Any, Final
 from picows import WSFrame, WSListener, WSMsgType, WSTransport, WSUpgradeRequest, ws_create_server
 
 from bench import speech
-from bench.helper import serve
+from bench.part import serve
 from tests.sound import Sound
 
 LEAD: Final = 3  # chunks sent at once when a turn begins; then real time, or `TURN_SPEED` times it

@@ -12,7 +12,7 @@ from typing import Final, Self
 
 from aiohttp import ClientError, ClientSession
 
-from bench.helper import pin
+from bench.part import pin
 
 TICKS: Final = os.sysconf("SC_CLK_TCK")  # of /proc/<pid>/stat, per second
 READY: Final = 20.0  # seconds we wait for a start

@@ -11,7 +11,7 @@ from typing import Any, Self
 BIGGEST_ANSWER = 256 << 20  # bytes; a minute of time stamps for twenty calls is a hundredth of it
 
 
-class Helper:
+class Part:
     """Starts `python -m <module>` pinned to one processor, if there are several, and asks it things."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
@@ -31,7 +31,7 @@ class Helper:
         self._process.stdin.write(json.dumps([what, how]).encode() + b"\n")
         line = await self._process.stdout.readline()
         if not line:
-            raise RuntimeError(f"the helper process died while asked to {what!r}")
+            raise RuntimeError(f"the part died while asked to {what!r}")
         answer = json.loads(line)
         if "error" in answer:
             raise RuntimeError(f"{what}: {answer['error']}")
@@ -49,7 +49,7 @@ class Helper:
 
 
 async def serve(commands: Mapping[str, Callable[..., Awaitable[Any]]]) -> None:
-    """The helper's own side: answer questions until standard input ends."""
+    """The part's own side: answer questions until standard input ends."""
     reader = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     while line := await reader.readline():
