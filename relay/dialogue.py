@@ -16,8 +16,9 @@ from typing import Final
 from relay import __version__, rtvi, said
 from relay.agent import Agent
 from relay.audio.activity import Edge
+from relay.audio.packet import ENCODED_RATE
 from relay.downlink import Downlink
-from relay.errors import BrowserFault, RelayError
+from relay.errors import BrowserFault, ModelFault, RelayError
 from relay.gemini import events, protocol
 from relay.gemini.client import LiveClient, Target
 from relay.ticker import Ticker
@@ -26,6 +27,8 @@ from relay.uplink import Uplink
 
 # The agent's reply to a client-message: the SDK waits 10 s.
 REPLY_SECONDS: Final = 9.0
+# What the client wrote while the model's connection is being made; it is told that more is lost.
+EARLY_MESSAGES: Final = 20
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +78,9 @@ class Dialogue:
         self._tools: dict[str, asyncio.Task[None]] = {}  # running calls of functions by their id
         self._timer: asyncio.TimerHandle | None = None
         self._held: list[rtvi.Message] | None = None  # said while a frame is being sent
+        self._early: list[bytes] | None = []  # for a model that does not listen yet
+        self._asked = False  # the client has asked for an answer
+        self._over = False
         self._begun = False
         self._microphone = True
         self._generating = False
@@ -90,17 +96,24 @@ class Dialogue:
     def greet(self) -> None:
         """The model is there and so is the client: hand over what was said meanwhile, and let the model open."""
         self.uplink.model_ready()
+        early, self._early = self._early, None
+        if self.uplink.seconds_sent and not self._microphone:
+            self._send(protocol.audio_end_message())
+        for message in early or ():
+            self._send(message)
         greeting = self._call.greeting if self._call.greeting is not None else self._call.agent.greeting
-        if greeting:
+        if greeting and not self._asked:  # what was asked is to be answered
             self._say(self._turns.greeting(self._loop.time()))
             self._send(protocol.greeting_message(self._call.target.model, greeting))
 
     def farewell(self) -> None:
-        """The call ends: what was said is told, what has begun is stopped."""
+        """The call ends: what was said is told, what has begun is stopped, and nothing more is said."""
         self._say(self._turns.close(self._loop.time()))
+        self.close()
 
     def close(self) -> None:
-        """Free the lines and the timer; idempotent."""
+        """Free the lines and the timer, and say nothing more; idempotent."""
+        self._over = True
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -111,6 +124,8 @@ class Dialogue:
 
     def on_frame(self, frame: str | bytes) -> None:
         """A data-channel message, well-formed or not."""
+        if self._over:
+            return
         now = self._loop.time()
         verdict, message = self._flood.allow(now), None
         if verdict is said.Verdict.PASS:
@@ -135,8 +150,9 @@ class Dialogue:
             case said.SendText():
                 self._type(message, now)
             case said.AppendToContext(id=id):
-                self._send(protocol.content_message([(message.role, message.content)], message.run_immediately))
-                self._say([rtvi.append_to_context_result(id)])
+                self._asked |= message.run_immediately
+                if self._told(id, protocol.content_message([(message.role, message.content)], message.run_immediately)):
+                    self._say([rtvi.append_to_context_result(id)])
             case said.ClientMessage() if self.tasks is not None:
                 self.tasks.create_task(self._reply(message), name="client-message")
             case said.DisconnectBot():
@@ -154,17 +170,27 @@ class Dialogue:
             self.uplink.open()
         else:
             self.uplink.shut()
-            self._send(protocol.audio_end_message())
+            if self._early is None:
+                self._send(protocol.audio_end_message())
 
     def _type(self, typed: said.SendText, now: float) -> None:
         if not typed.run_immediately:
-            self._send(protocol.content_message([("user", typed.content)], False))
+            self._told(typed.id, protocol.content_message([("user", typed.content)], False))
             return
+        if not self._told(typed.id, protocol.text_message(typed.content)):
+            return
+        self._asked = True
         if self.downlink.playout.playing:
             self._cut(now)
             self._skipping = self._generating
         self._say(self._turns.typed(typed.content, now))
-        self._send(protocol.text_message(typed.content))
+
+    def _told(self, id_: str, message: bytes) -> bool:
+        """Hand the client's words to the model, or tell the client that they are lost."""
+        sent = self._send(message)
+        if not sent:
+            self._say([rtvi.refusal(id_, "The model cannot be reached; this message is lost.")])
+        return sent
 
     async def _reply(self, request: said.ClientMessage) -> None:
         """Let the agent file answer a client-message; whatever it does, one answer goes back."""
@@ -175,7 +201,7 @@ class Dialogue:
             json.dumps(answer)
         except LookupError:
             answer = rtvi.error_response(request.id, f"No such message: {request.t[:64]}")
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             log.warning("call %s: the agent's on_message failed: %s", self._name, type(error).__name__)
             answer = rtvi.error_response(request.id, "The agent could not answer.")
         self._say([answer])
@@ -184,8 +210,13 @@ class Dialogue:
 
     def on_model_event(self, event: events.Event) -> None:
         """What the model says, in the order it says it."""
+        if self._over:
+            return
         now, playout = self._loop.time(), self.downlink.playout
         match event:
+            case events.Audio(rate=rate) if rate != ENCODED_RATE:
+                self._end(ModelFault("model-lost", f"it speaks at {rate} Hz, not at {ENCODED_RATE}"))
+                return
             case events.Audio():
                 self._generating = True
                 if self._skipping:
@@ -218,9 +249,12 @@ class Dialogue:
     @contextlib.contextmanager
     def _words_after(self, messages: Sequence[rtvi.Message]) -> Iterator[None]:
         """What is said within the block is said after it, and after `messages`."""
-        self._held = []
-        yield
-        held, self._held = self._held, None
+        held: list[rtvi.Message] = []
+        self._held = held
+        try:
+            yield
+        finally:
+            self._held = None
         self._say([*messages, *held])
 
     def _hear(self, pcm: bytes) -> None:
@@ -262,9 +296,14 @@ class Dialogue:
 
     # ---- out ----
 
-    def _send(self, message: bytes) -> None:
-        if self.client is not None:
-            self.client.send(message)
+    def _send(self, message: bytes) -> bool:
+        """Send to the model, or keep it until there is one that listens; False if it gets nowhere."""
+        if self._early is None:
+            return self.client is not None and self.client.send(message)
+        if len(self._early) == EARLY_MESSAGES:
+            return False
+        self._early.append(message)
+        return True
 
     def _send_audio(self, pcm: bytes) -> None:
         if self.client is not None:
@@ -274,6 +313,8 @@ class Dialogue:
         """Send RTVI messages in order, and call the turns again when they want to be called."""
         if self._held is not None:
             self._held += messages
+            return
+        if self._over:
             return
         self._tell(messages)
         if self._timer is not None:

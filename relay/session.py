@@ -79,6 +79,7 @@ class Session:
         self._connected = asyncio.Event()
         self._ending = asyncio.Event()
         self._fault: RelayError | None = None
+        self._model_fault: RelayError | None = None  # not yet told, for the browser is not there
         self._life: asyncio.Task[None] | None = None
         self._group: asyncio.TaskGroup | None = None
         self._opened_at = self._loop.time()
@@ -124,10 +125,12 @@ class Session:
 
     async def close(self, fault: RelayError | None = None) -> None:
         """End the call and wait until everything is freed, at most a second; idempotent."""
+        ended = self._ending.is_set()
         self.end(fault)
         if self._life is None:
-            self._dialogue.close()
-            self._on_closed(self)
+            if not ended:
+                self._dialogue.close()
+                self._on_closed(self)
         elif self._life is not asyncio.current_task():
             await asyncio.wait([self._life], timeout=CLOSE_SECONDS)
 
@@ -140,32 +143,43 @@ class Session:
                 self._group = self._dialogue.tasks = group
                 group.create_task(self._converse(), name="converse")
                 group.create_task(self._watch(), name="watch")
-                await self._ending.wait()
-                await self._farewell()
+                try:
+                    await self._ending.wait()
+                finally:  # a task that failed cancels the wait; an agent's function that will not stop holds up nothing
+                    self.end(OurBug("a task of the call failed"))
+                    await self._part()
                 raise _Ended
         except* _Ended:
             pass
         except* Exception as errors:
-            self.end(OurBug(type(errors.exceptions[0]).__name__))
             log.error("call %s failed", self.id[:8], exc_info=errors.exceptions[0])
-        finally:
-            await self._release()
 
     async def _converse(self) -> None:
         """Connect to the model while the browser connects, then let them talk."""
         call, dialogue = self._call, self._dialogue
-        config = call.agent.live_config(
-            call.target.model, voice=call.voice, language=call.language, instructions=call.instructions
-        )
-        self._client = dialogue.client = LiveClient(call.target, config, dialogue.on_model_event, self.end)
         try:
+            config = call.agent.live_config(
+                call.target.model, voice=call.voice, language=call.language, instructions=call.instructions
+            )
+            self._client = dialogue.client = LiveClient(call.target, config, dialogue.on_model_event, self._model_lost)
             await self._client.connect()
-        except ModelFault as fault:
-            await self._ready.wait()  # so that somebody is there to be told
-            self.end(fault)
-            return
+        except RelayError as fault:
+            self._model_fault = fault
+        except Exception as error:
+            log.exception("call %s cannot reach its model", self.id[:8])
+            self._model_fault = OurBug(type(error).__name__)
         await self._ready.wait()
-        dialogue.greet()
+        if self._model_fault is not None:
+            self.end(self._model_fault)
+        else:
+            dialogue.greet()
+
+    def _model_lost(self, fault: RelayError) -> None:
+        """The model's connection ended. The browser is told when it is there to be told."""
+        if self._ready.is_set():
+            self.end(fault)
+        else:
+            self._model_fault = fault
 
     async def _watch(self) -> None:
         """Keep the browser to its deadlines."""
@@ -205,13 +219,19 @@ class Session:
                 return
             await asyncio.sleep(FAREWELL_SECONDS / FAREWELL_LOOKS)
 
-    async def _release(self) -> None:
-        self._group = self._dialogue.tasks = None
-        self._dialogue.close()
-        parts = [part.close() for part in (self._client, self._peer) if part is not None]
-        await asyncio.gather(*parts, return_exceptions=True)
-        self._log_summary()
-        self._on_closed(self)
+    async def _part(self) -> None:
+        """Take leave and free everything, whatever fails on the way."""
+        try:
+            await self._farewell()
+        finally:
+            self._group = self._dialogue.tasks = None
+            self._dialogue.close()
+            parts = [part.close() for part in (self._client, self._peer) if part is not None]
+            try:
+                await asyncio.gather(*parts, return_exceptions=True)
+            finally:
+                self._log_summary()
+                self._on_closed(self)
 
     def _log_summary(self) -> None:
         gate = self._peer.line.gate if self._peer is not None else None
@@ -248,8 +268,12 @@ class Session:
         self._say(waiting)
 
     def on_message(self, peer: Peer, frame: str | bytes) -> None:
-        """A data-channel message."""
-        self._dialogue.on_frame(frame)
+        """A data-channel message. An error of ours in here would end the peer connection without a word."""
+        try:
+            self._dialogue.on_frame(frame)
+        except Exception as error:
+            log.exception("call %s: a message failed", self.id[:8])
+            self.end(OurBug(type(error).__name__))
 
     # ---- to the browser ----
 

@@ -1,15 +1,19 @@
 """The deadlines of a call, in virtual time: nobody waits for ever, and what is over is freed."""
 
 import asyncio
+import contextlib
+import json
+import sys
 from collections.abc import Awaitable, Callable
 from typing import Any, ClassVar
 
 import pytest
 
+import relay.dialogue
 import relay.session
 from relay.agent import Agent
-from relay.dialogue import CallSettings
-from relay.errors import BrowserFault, ModelFault, RelayError
+from relay.dialogue import EARLY_MESSAGES, CallSettings
+from relay.errors import BrowserFault, ModelFault, OurBug
 from relay.gemini import events, protocol
 from relay.gemini.client import Target
 from relay.session import CLOSE_SECONDS, CONNECT_SECONDS, LOST_SECONDS, READY_SECONDS, Session
@@ -62,20 +66,28 @@ class FakePeer:
             self.events.on_open(self)
 
     def ready(self) -> None:
-        self.events.on_message(self, '{"label":"rtvi-ai","type":"client-ready","id":"1","data":{"version":"2.1.0"}}')
+        self.type("client-ready", {"version": "2.1.0"})
+
+    def type(self, kind: str, data: Any) -> None:
+        self.events.on_message(self, json.dumps({"label": "rtvi-ai", "type": kind, "id": "1", "data": data}))
+
+    def mute(self) -> None:
+        status = {"type": "trackStatus", "receiver_index": 0, "enabled": False}
+        self.events.on_message(self, json.dumps({"type": "signalling", "message": status}))
 
 
 class FakeModel:
     """A model connection that does what the test says."""
 
     made: ClassVar[list["FakeModel"]] = []
-    refuses: RelayError | None = None
+    refuses: Exception | None = None
 
     def __init__(self, target: Target, config: Any, on_event: Any, on_closed: Any) -> None:
         self.on_event, self.on_closed = on_event, on_closed
         self.sent: list[bytes] = []
         self.audio = 0
         self.closed = False
+        self.takes = True
         FakeModel.made.append(self)
 
     async def connect(self) -> None:
@@ -84,8 +96,9 @@ class FakeModel:
             raise FakeModel.refuses
 
     def send(self, message: bytes) -> bool:
-        self.sent.append(message)
-        return True
+        if self.takes:
+            self.sent.append(message)
+        return self.takes
 
     def send_audio(self, pcm: bytes) -> bool:
         self.audio += len(pcm)
@@ -98,10 +111,10 @@ class FakeModel:
 class Call:
     """A session between two fakes."""
 
-    def __init__(self) -> None:
+    def __init__(self, **agent: Any) -> None:
         self.closed: list[Session] = []
         self.ticker = Ticker()
-        settings = CallSettings(Target("ws://127.0.0.1:1", "gemini-3.8-live"), Agent(greeting="Say hello."))
+        settings = CallSettings(Target("ws://127.0.0.1:1", "gemini-3.8-live"), Agent(greeting="Say hello.", **agent))
         media = Media("raw")
         self.session = Session("0" * 32, settings, media=media, ticker=self.ticker, on_closed=self.closed.append)
         self.loop = asyncio.get_running_loop()
@@ -130,15 +143,15 @@ class Call:
 
 
 @pytest.fixture
-def play(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Call], Awaitable[None]]], None]:
+def play(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Run a coroutine with a call between fakes, in virtual time."""
     monkeypatch.setattr(relay.session, "Peer", FakePeer)
     monkeypatch.setattr(relay.session, "LiveClient", FakeModel)
     FakePeer.made, FakeModel.made, FakeModel.refuses = [], [], None
 
-    def play(main: Callable[[Call], Awaitable[None]]) -> None:
+    def play(main: Callable[[Call], Awaitable[None]], **agent: Any) -> None:
         async def whole() -> None:
-            call = Call()
+            call = Call(**agent)
             await main(call)
             await call.session.close()
             call.ticker.close()
@@ -150,7 +163,7 @@ def play(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Call], Awaitabl
     return play
 
 
-Play = Callable[[Callable[[Call], Awaitable[None]]], None]
+Play = Callable[..., None]
 
 
 def test_a_browser_that_never_connects_is_let_go_after_fifteen_seconds(play: Play) -> None:
@@ -359,5 +372,239 @@ def test_more_than_five_minutes_ahead_the_newest_is_dropped_and_the_caller_told_
         for _ in range(320):
             call.model.on_event(events.Audio(b"\1\0" * 24_000))
         assert sum("five minutes" in text for text in call.peer.sent) == 1
+
+    play(main)
+
+
+def said(call: Call) -> list[str]:
+    """The types of what the browser was told, in order; a signal by its own."""
+    messages = [json.loads(text) for text in call.peer.sent]
+    return [message["message"]["type"] if message["type"] == "signalling" else message["type"] for message in messages]
+
+
+def test_a_model_lost_before_the_browser_is_there_is_told_when_it_is(play: Play) -> None:
+    async def main(call: Call) -> None:
+        await call.offer()
+        await asyncio.sleep(1)
+        call.model.on_closed(ModelFault("model-lost"))
+        await asyncio.sleep(2)
+        call.peer.connect()
+        call.peer.ready()
+        await call.over()
+        assert said(call) == ["bot-ready", "error", "peerLeft"]
+
+    play(main)
+
+
+@pytest.mark.parametrize("error", [ValueError("no address"), OurBug("on_event failed")])
+def test_whatever_stops_the_model_from_being_reached_the_browser_is_told(play: Play, error: Exception) -> None:
+    async def main(call: Call) -> None:
+        FakeModel.refuses = error
+        await call.offer()
+        await asyncio.sleep(1)
+        call.peer.connect()
+        call.peer.ready()
+        await call.over()
+        assert said(call) == ["bot-ready", "error", "peerLeft"]
+        assert '"code":"internal"' in call.peer.sent[1]
+
+    play(main)
+
+
+def test_a_mistake_of_ours_in_mid_call_is_told_and_everything_is_freed(
+    play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main(call: Call) -> None:
+        await call.offer()
+        call.peer.connect()
+        call.peer.ready()
+        await asyncio.sleep(2)
+        monkeypatch.setattr(call.peer, "quiet_seconds", None)
+        await call.over()
+        assert said(call)[-2:] == ["error", "peerLeft"]
+
+    play(main)
+
+
+def test_a_message_that_we_stumble_over_ends_the_call_with_a_word(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main(call: Call) -> None:
+        await call.offer()
+        call.peer.connect()
+        call.peer.ready()
+        await asyncio.sleep(1)
+        monkeypatch.setattr("relay.said.read", None)
+        call.peer.events.on_message(call.peer, "{}")
+        await call.over()
+        assert said(call)[-2:] == ["error", "peerLeft"]
+
+    play(main)
+
+
+def test_an_error_during_the_farewell_leaves_nothing_open(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main(call: Call) -> None:
+        await call.offer()
+        call.peer.connect()
+        call.peer.ready()
+        await asyncio.sleep(1)
+        monkeypatch.setattr(relay.dialogue.Dialogue, "farewell", None)
+        call.session.end()
+        await call.over()
+
+    play(main)
+
+
+def test_a_function_of_the_agent_that_will_not_stop_holds_up_nothing(play: Play) -> None:
+    async def stubborn(kind: str, data: Any) -> None:
+        for _ in range(3):
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(20)
+
+    async def main(call: Call) -> None:
+        await call.offer()
+        call.peer.connect()
+        call.peer.ready()
+        await asyncio.sleep(1)
+        call.peer.type("client-message", {"t": "hello"})
+        await asyncio.sleep(1)
+        call.session.end()
+        await asyncio.sleep(1)
+        assert call.closed == [call.session]
+        assert call.peer.closed
+        await asyncio.sleep(60)  # by then it has had enough
+
+    play(main, on_message=stubborn)
+
+
+def test_an_agent_that_leaves_the_process_only_fails_to_answer(play: Play) -> None:
+    async def main(call: Call) -> None:
+        await call.offer()
+        call.peer.connect()
+        call.peer.ready()
+        await asyncio.sleep(1)
+        call.peer.type("client-message", {"t": "hello"})
+        await asyncio.sleep(0.1)
+        assert said(call)[-1] == "error-response"
+        assert not call.closed
+
+    play(main, on_message=lambda kind, data: sys.exit(3))
+
+
+def test_after_the_goodbye_nothing_more_is_said_whatever_the_model_does(play: Play) -> None:
+    async def main(call: Call) -> None:
+        await call.offer()
+        call.peer.connect()
+        call.peer.ready()
+        await asyncio.sleep(1)
+        call.model.on_event(events.Audio(bytes(48_000)))
+        await asyncio.sleep(0.3)
+        call.peer.backlog = 100  # the goodbye waits for the browser to read
+        call.session.end()
+        await asyncio.sleep(0.05)
+        assert said(call)[-1] == "peerLeft"
+        rtp = call.peer.rtp
+        call.model.on_event(events.Audio(bytes(48_000)))
+        call.model.on_event(events.OutputTranscript("Hello there. "))
+        call.peer.type("client-message", {"t": "hello"})
+        await call.over()
+        assert said(call)[-1] == "peerLeft"
+        assert call.peer.rtp == rtp
+
+    play(main)
+
+
+def test_a_session_that_never_began_is_closed_once(play: Play) -> None:
+    async def main(call: Call) -> None:
+        await asyncio.gather(call.session.close(), call.session.close())
+
+    play(main)
+
+
+def test_what_is_typed_before_the_model_listens_reaches_it_and_is_answered_in_place_of_the_greeting(play: Play) -> None:
+    async def main(call: Call) -> None:
+        await call.offer()
+        call.peer.connect()
+        call.peer.ready()
+        await asyncio.sleep(0.1)
+        call.peer.type("send-text", {"content": "Her name is Ada.", "options": {"run_immediately": False}})
+        call.peer.type("send-text", {"content": "What is her name?"})
+        assert call.model.sent == []
+        await asyncio.sleep(1)
+        context = protocol.content_message([("user", "Her name is Ada.")], False)
+        assert call.model.sent == [context, protocol.text_message("What is her name?")]
+
+    play(main)
+
+
+def test_context_that_comes_before_the_model_listens_precedes_the_greeting(play: Play) -> None:
+    async def main(call: Call) -> None:
+        await call.offer()
+        call.peer.connect()
+        call.peer.ready()
+        await asyncio.sleep(0.1)
+        call.peer.type("append-to-context", {"role": "user", "content": "I am Ada."})
+        await asyncio.sleep(1)
+        greeting = protocol.greeting_message("gemini-3.8-live", "Say hello.")
+        assert call.model.sent == [protocol.content_message([("user", "I am Ada.")], False), greeting]
+        assert said(call)[-1] == "append-to-context-result"
+
+    play(main)
+
+
+def test_what_the_model_will_not_get_is_told_to_whoever_typed_it(play: Play) -> None:
+    async def main(call: Call) -> None:
+        await call.offer()
+        call.peer.connect()
+        call.peer.ready()
+        await asyncio.sleep(0.1)
+        for _ in range(EARLY_MESSAGES + 1):
+            call.peer.type("send-text", {"content": "Hello?"})
+        assert said(call)[1:] == ["error-response"]
+        await asyncio.sleep(1)
+        assert len(call.model.sent) == EARLY_MESSAGES
+        call.model.takes = False
+        call.peer.type("append-to-context", {"role": "user", "content": "I am Ada."})
+        assert said(call)[1:] == ["error-response"] * 2
+
+    play(main)
+
+
+def test_a_microphone_muted_before_the_model_listens_ends_what_was_said_until_then(play: Play) -> None:
+    async def main(call: Call) -> None:
+        await call.offer()
+        call.peer.connect()
+        call.peer.ready()
+        await asyncio.sleep(0.1)
+        call.session.on_pcm(b"\1\0" * 3200)
+        call.peer.mute()
+        assert call.model.sent == []
+        await asyncio.sleep(1)
+        assert call.model.audio == 6400
+        assert call.model.sent[0] == protocol.audio_end_message()
+
+    play(main)
+
+
+def test_a_microphone_that_was_never_on_ends_nothing(play: Play) -> None:
+    async def main(call: Call) -> None:
+        await call.offer()
+        call.peer.connect()
+        call.peer.mute()
+        call.peer.ready()
+        await asyncio.sleep(1)
+        assert call.model.sent == [protocol.greeting_message("gemini-3.8-live", "Say hello.")]
+
+    play(main)
+
+
+def test_a_model_that_speaks_at_a_rate_we_do_not_play_ends_the_call_with_a_word(play: Play) -> None:
+    async def main(call: Call) -> None:
+        await call.offer()
+        call.peer.connect()
+        call.peer.ready()
+        await asyncio.sleep(1)
+        call.model.on_event(events.Audio(bytes(32_000), rate=16_000))
+        await call.over()
+        assert call.peer.rtp < 20, "nothing of it was played, but the silence that wakes the browser"
+        assert '"code":"model-lost"' in call.peer.sent[-2]
 
     play(main)
