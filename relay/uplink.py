@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Final
 
 from relay.audio.activity import Activity, Edge
-from relay.audio.jitter import Conceal, JitterBuffer, Play, Recover, Silence, Step
+from relay.audio.jitter import MAX_GAP_TICKS, Conceal, JitterBuffer, Play, Recover, Silence, Step
 from relay.audio.opus import Decoder, OpusError
 from relay.audio.packet import DECODED_RATE, TICKS_PER_SECOND
 
@@ -38,6 +38,8 @@ class Uplink:
         self._waiting: deque[bytes] | None = deque(maxlen=WAITING_MS // MESSAGE_MS)
         self._timer: asyncio.TimerHandle | None = None
         self._open = False
+        self._pause = float(MAX_GAP_TICKS)  # how long a silence is believed, at
+        self._paused_at = self._loop.time()
         self.packets = 0
         self.undecodable = 0
         self.seconds_sent = 0.0
@@ -48,8 +50,10 @@ class Uplink:
 
     def shut(self) -> None:
         """The microphone is off: nothing more reaches the model until `open()`."""
-        self._open = False
+        self.close()
         self._pending.clear()
+        self.jitter.restart()
+        self._decoder.reset()
         if self._activity.speaking:
             self._on_edge(Edge(False, self._loop.time()))
         self._activity = Activity()
@@ -107,15 +111,24 @@ class Uplink:
                     self._hear(self._decoder.decode(payload), now)
                 except OpusError:
                     self.undecodable += 1
-                    self._hear(_silence(ticks), now)
+                    self._be_silent(ticks, now)
             case Recover(following, ticks):
                 self._hear(self._decoder.recover(following, ticks), now)
             case Conceal(ticks):
                 self._hear(self._decoder.conceal(ticks), now)
             case Silence(ticks):
-                self._hear(_silence(ticks), now)
+                self._be_silent(ticks, now)
             case _:
                 self._decoder.reset()
+
+    def _be_silent(self, ticks: int, now: float) -> None:
+        """A pause lasts as long as time passes. One that a timestamp claims costs its sender nothing, and us much."""
+        self._pause = min(MAX_GAP_TICKS, self._pause + (now - self._paused_at) * TICKS_PER_SECOND)
+        self._paused_at = now
+        believed = min(ticks, int(self._pause))
+        self._pause -= believed
+        # Whole samples of nothing: half a sample would turn every later one into noise.
+        self._hear(bytes(2 * (believed // _TICKS_PER_SAMPLE)), now)
 
     def _hear(self, pcm: bytes, now: float) -> None:
         edge = self._activity.feed(pcm, now)
@@ -135,8 +148,3 @@ class Uplink:
             return
         self.seconds_sent += len(message) / _BYTES_PER_SECOND
         self._send_audio(message)
-
-
-def _silence(ticks: int) -> bytes:
-    """Whole samples of nothing: half a sample would turn every later one into noise."""
-    return bytes(2 * (ticks // _TICKS_PER_SAMPLE))

@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Callable
 
 from relay.audio.activity import Edge
-from relay.audio.jitter import HOLD_SECONDS
+from relay.audio.jitter import HOLD_SECONDS, MAX_GAP_TICKS
+from relay.audio.packet import TICKS_PER_SECOND
 from relay.uplink import MESSAGE_BYTES, WAITING_MS, Uplink
 from tests import virtual
 from tests.caller import FRAME, SPOKEN_RATE, Encoder
@@ -181,3 +182,49 @@ def test_sound_that_somebody_else_decoded_is_cut_into_messages() -> None:
         return [len(pcm) for _, pcm in line.messages]
 
     assert virtual.run(main()) == [MESSAGE_BYTES, MESSAGE_BYTES]
+
+
+def test_after_the_microphone_is_muted_a_hole_that_still_waits_reaches_nobody() -> None:
+    async def main() -> None:
+        line = Line()
+        opus = packets(tone(440, 0.2, 48_000))
+        await line.hear(opus[:3])
+        line.uplink.on_rtp(5, 5 * 960, 7, opus[5])
+        line.uplink.shut()
+        heard = len(line.messages)
+        await asyncio.sleep(1)
+        assert len(line.messages) == heard
+        line.uplink.close()
+
+    virtual.run(main())
+
+
+def test_what_was_sent_while_muted_is_no_hole_when_the_microphone_is_on_again() -> None:
+    async def main() -> None:
+        line = Line()
+        opus = packets(tone(440, 0.8, 48_000))
+        await line.hear(opus[:10])
+        line.uplink.shut()
+        await line.hear(opus[10:30])
+        line.uplink.open()
+        for n in (30, 31):
+            line.uplink.on_rtp(n, n * 960, 7, opus[n])
+            assert len(line.messages) == n - 19, "at once, and nothing in the place of what was muted"
+        assert line.uplink.jitter.lost == 0
+        line.uplink.close()
+
+    virtual.run(main())
+
+
+def test_a_sender_whose_timestamps_race_is_not_silent_faster_than_time_passes() -> None:
+    async def main() -> float:
+        line = Line()
+        (payload,) = packets(tone(440, FRAME, 48_000))
+        for n in range(500):
+            line.uplink.on_rtp(n, n * (960 + MAX_GAP_TICKS), 7, payload)
+            await asyncio.sleep(FRAME)
+        line.uplink.close()
+        return line.heard.seconds
+
+    longest_pause = MAX_GAP_TICKS / TICKS_PER_SECOND
+    assert 10 < virtual.run(main()) <= 10 + 10 + longest_pause, "each packet's sound, and the time between them"

@@ -140,6 +140,11 @@ class JitterBuffer:
             self._fill(following, steps)
         return steps
 
+    def restart(self) -> None:
+        """The sender was not listened to for a while: what is held is forgotten, the next packet a new beginning."""
+        self._ready, self._held = [], {}
+        self._ssrc = self._sequence = self._stray = None
+
     @property
     def deadline(self) -> float | None:
         """When `poll` has something to say even if no packet comes; None while nothing is held."""
