@@ -13,8 +13,9 @@ import sys
 from collections.abc import Callable, MutableMapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-from relay.config import WILDCARDS, Config, ConfigError, load
+from relay.config import WILDCARDS, Config, ConfigError, is_loopback, load
 from signaling import logs
 from signaling.model import StandIn, StandInFailed, Studio, load_agent
 
@@ -209,7 +210,13 @@ def warn(config: Config) -> None:
         log.warning("--public-url without --trusted-proxy: all callers share one rate limit, the proxy's")
     if config.public_url and config.access_token is None:
         log.warning("--public-url without --access-token: whoever reaches the proxy may spend your key")
-    if config.model == "gemini" and config.api_key and config.gemini_url.startswith("ws://"):
+    upstream = urlsplit(config.gemini_url)
+    if (
+        config.model == "gemini"
+        and config.api_key
+        and upstream.scheme == "ws"
+        and not is_loopback(upstream.hostname or "")
+    ):
         log.warning("--gemini-url has no TLS: the key travels in the clear")
 
 

@@ -44,6 +44,7 @@ class StandIn:
 
     def __init__(self, command: tuple[str, ...] = COMMAND) -> None:
         self._command = command
+        self._process: asyncio.subprocess.Process | None = None
         self._life: asyncio.Task[None] | None = None
         self._listening = asyncio.Event()
         self.url = ""  # empty while it does not listen
@@ -55,8 +56,8 @@ class StandIn:
 
     async def start(self) -> None:
         """Start the process and come back without waiting for it to listen."""
-        process = await self._spawn()
-        self._life = asyncio.create_task(self._live(process), name="stand-in")
+        self._process = await self._spawn()
+        self._life = asyncio.create_task(self._live(self._process), name="stand-in")
 
     async def ready(self) -> None:
         """Wait until it listens; raises `StandInFailed`."""
@@ -74,6 +75,8 @@ class StandIn:
         if self._life is not None:
             self._life.cancel()
             await asyncio.gather(self._life, return_exceptions=True)
+        if self._process is not None:  # a task that is cancelled before its first step does not stop it
+            await _stop(self._process)
 
     async def _spawn(self) -> asyncio.subprocess.Process:
         # Its own session: Ctrl-C in the terminal is for us, and we stop it when the calls have ended.
@@ -99,7 +102,7 @@ class StandIn:
             if loop.time() - began < STEADY_SECONDS:
                 log.error("it is not started again, having lived under %g s; new calls will fail", STEADY_SECONDS)
                 return
-            process = await self._spawn()
+            process = self._process = await self._spawn()
 
     async def _attend(self, process: asyncio.subprocess.Process) -> None:
         """Read its first word, then everything it says, until it says no more."""

@@ -15,7 +15,7 @@ import aiohttp
 import pytest
 
 from relay.config import ConfigError, load
-from signaling.__main__ import link, listen, read_env_file, where
+from signaling.__main__ import link, listen, read_env_file, warn, where
 
 ROOT = Path(__file__).parent.parent
 KEY = "AIzaSyCANARYcanaryCANARYcanary"
@@ -120,10 +120,11 @@ async def test_the_stand_in_does_not_outlive_a_killed_relay(tmp_path: Path) -> N
                 await asyncio.sleep(0.01)
 
 
-async def test_a_port_in_use_is_one_sentence(tmp_path: Path) -> None:
+@pytest.mark.parametrize("flags", [("--gemini-url", NOBODY), ("--model", "local")])
+async def test_a_port_in_use_is_one_sentence(flags: tuple[str, ...], tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        said = sentence(await run(tmp_path, "--port", str(port), "--gemini-url", NOBODY))
+        said = sentence(await run(tmp_path, "--port", str(port), *flags))
         assert said == f"Port {port} on 127.0.0.1 is in use: choose another with --port."
 
 
@@ -216,6 +217,30 @@ def test_the_printed_address_is_the_one_to_open(flags: tuple[str, ...], shown: s
         stack.enter_context(bound)
         assert link(config, bound) == shown.format(port=bound.getsockname()[1])
         assert TOKEN not in where(config, bound)
+
+
+@pytest.mark.parametrize(
+    ("flags", "warned"),
+    [
+        (("--gemini-url", "ws://192.0.2.1:9"), "no TLS"),
+        (("--gemini-url", "http://model.example"), "no TLS"),
+        (("--gemini-url", "wss://192.0.2.1:9"), ""),
+        (("--gemini-url", "ws://127.0.0.1:9"), ""),
+        (("--gemini-url", "http://[::1]:9"), ""),
+        (("--gemini-url", "ws://localhost:9"), ""),
+        (("--model", "local", "--gemini-url", "ws://192.0.2.1:9"), ""),
+        (("--public-url", "https://t.example", "--trusted-proxy", "10.0.0.0/8"), "spend your key"),
+        (("--public-url", "https://t.example", "--access-token", TOKEN), "share one rate limit"),
+        ((), ""),
+    ],
+)
+def test_what_is_probably_not_meant_is_warned_of(
+    flags: tuple[str, ...], warned: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    warn(load(flags, {"GEMINI_API_KEY": KEY}))
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == bool(warned)
+    assert warned in "".join(said)
 
 
 def test_every_address_of_a_host_gets_the_same_free_port() -> None:

@@ -11,6 +11,7 @@ import pytest
 from relay.config import ConfigError, load
 from signaling import model
 from signaling.model import StandIn, StandInFailed, Studio, child_environment, load_agent
+from tests import leaks
 
 SPEAKS = "print('hello'); print('listening on ws://127.0.0.1:4711', flush=True); input()"
 
@@ -33,6 +34,15 @@ async def test_it_tells_where_it_listens_and_goes_when_asked() -> None:
     await one.close()
     await one.close()
     assert not one.well
+
+
+async def test_one_that_is_not_wanted_after_all_is_gone_when_close_returns() -> None:
+    before = leaks.look().children.keys()
+    one = standin(SPEAKS)
+    await one.start()
+    (pid,) = leaks.look().children.keys() - before
+    await one.close()
+    assert pid not in leaks.look().children
 
 
 @pytest.mark.parametrize(
