@@ -16,6 +16,7 @@ OFFER = "\r\n".join(
         "s=-",
         "t=0 0",
         "a=group:BUNDLE 0 1",
+        "a=fingerprint:sha-256 00:11:22",
         "m=audio 9 UDP/TLS/RTP/SAVPF 111 63 9",
         "c=IN IP4 0.0.0.0",
         "a=mid:0",
@@ -69,6 +70,10 @@ def test_what_is_no_session_description_is_said_to_be_none(text: str) -> None:
 def test_an_offer_without_opus_is_refused_by_name() -> None:
     assert code_of(OFFER.replace("opus/48000/2", "PCMU/8000")) == "no-opus"
     assert code_of("v=0\r\nm=video 9 UDP/TLS/RTP/SAVPF 111\r\na=rtpmap:111 opus/48000/2\r\n") == "no-opus"
+
+
+def test_an_offer_whose_sender_nobody_could_recognise_is_refused() -> None:
+    assert code_of(OFFER.replace("a=fingerprint", "a=x-fingerprint")) == "bad-sdp"
 
 
 def test_opus_is_found_by_its_name_not_its_number() -> None:

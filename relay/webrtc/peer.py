@@ -1,7 +1,7 @@
 """One peer connection: an offer in, an answer out, one audio line, one data channel, and a close that always ends.
 
 The browser offers; we answer. Its candidates are never used (see `sdp.screen`), so only a browser that proves it
-knows our ICE password is ever sent anything. Video sections are answered inactive.
+knows our ICE password is ever sent anything. Video sections and a second audio section are answered inactive.
 """
 
 import asyncio
@@ -80,7 +80,7 @@ class Peer:
         self._channels = 0
         self._heard: tuple[int, float] = (0, asyncio.get_running_loop().time())
         self._closing: asyncio.Future[None] | None = None
-        audio = self._pc.addTransceiver("audio", direction="sendrecv")
+        self._audio = audio = self._pc.addTransceiver("audio", direction="sendrecv")
         capabilities = RTCRtpReceiver.getCapabilities("audio")
         assert capabilities is not None, "aiortc knows audio"
         audio.setCodecPreferences([c for c in capabilities.codecs if c.mimeType.lower() == "audio/opus"])
@@ -97,7 +97,7 @@ class Peer:
             async with asyncio.timeout(ANSWER_SECONDS):
                 await self._pc.setRemoteDescription(RTCSessionDescription(sdp=screened, type="offer"))
                 for transceiver in self._pc.getTransceivers():
-                    if transceiver.kind == "video":
+                    if transceiver is not self._audio:
                         transceiver.direction = "inactive"
                 await self._pc.setLocalDescription(await self._pc.createAnswer())
         except TimeoutError as error:

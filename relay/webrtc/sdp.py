@@ -43,6 +43,8 @@ def screen(text: str) -> str:
         raise BrowserFault("sdp-too-large", "media sections")
     if opus_payload_type(text) is None:
         raise BrowserFault("no-opus")
+    if not any(line.startswith("a=fingerprint:") for line in lines):
+        raise BrowserFault("bad-sdp", "no fingerprint")
     kept = [line for line in lines if not line.startswith(_CANDIDATE)]
     return "\r\n".join(kept) + "\r\n"
 
