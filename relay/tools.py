@@ -60,7 +60,7 @@ class Tools:
         self._running += 1
         try:
             async with asyncio.timeout(self._deadline) as timeout:
-                output = await _call(function, call.args)
+                output = await self._call(function, call.args)
             return _answer(output)
         except ToolError as error:
             return {"error": str(error)}
@@ -75,19 +75,23 @@ class Tools:
         finally:
             self._running -= 1
 
+    async def _call(self, function: Callable[..., Any], args: Mapping[str, Any]) -> Any:
+        if inspect.iscoroutinefunction(function):
+            return await function(**args)
+        self._running += 1  # a thread cannot be stopped: it counts until it ends by itself, answered for or not
+        return await _in_thread(function, args, self._thread_ended)
 
-async def _call(function: Callable[..., Any], args: Mapping[str, Any]) -> Any:
-    if inspect.iscoroutinefunction(function):
-        return await function(**args)
-    return await _in_thread(function, args)
+    def _thread_ended(self) -> None:
+        self._running -= 1
 
 
-async def _in_thread(function: Callable[..., Any], args: Mapping[str, Any]) -> Any:
+async def _in_thread(function: Callable[..., Any], args: Mapping[str, Any], ended: Callable[[], None]) -> Any:
     """A daemon thread of its own: one that never returns holds up neither the loop's executor nor the exit."""
     loop = asyncio.get_running_loop()
     done: asyncio.Future[tuple[Any, BaseException | None]] = loop.create_future()
 
     def tell(output: Any, error: BaseException | None) -> None:
+        ended()
         if not done.done():
             done.set_result((output, error))
 

@@ -175,6 +175,25 @@ async def test_so_many_run_at_a_time_and_the_next_is_told_to_come_back() -> None
     assert await tools.run(call("wait")) == {"output": "done"}
 
 
+async def test_a_thread_that_hangs_takes_one_of_the_places_until_it_ends() -> None:
+    released = threading.Event()
+
+    def hang() -> None:
+        """Never return."""
+        released.wait(5)
+
+    before = threading.active_count()
+    tools = Tools([hang, double], deadline=0.001)
+    for _ in range(MAX_RUNNING):
+        assert "did not answer" in (await tools.run(call("hang")))["error"]
+    assert "Too many" in (await tools.run(call("double", number=1)))["error"]
+    released.set()
+    async with asyncio.timeout(5):
+        while threading.active_count() > before:
+            await asyncio.sleep(0.01)
+    assert await tools.run(call("double", number=1)) == {"output": 2}
+
+
 @dataclasses.dataclass
 class Day:
     when: date
