@@ -80,7 +80,7 @@ export function step(call, event, now) {
   const to = MOVES[call.phase][event.type];
   if (to) return move(call, to, event, now);
   if (event.type === 'mute') return canMute(call) ? mute(call, event.on) : call;
-  if (isLive(call)) return talk(call, event, now);
+  if (isLive(call) || call.phase === 'connecting') return talk(call, event, now);
   return call;
 }
 
@@ -89,6 +89,8 @@ function move(call, phase, event, now) {
   const deadline = now + (PATIENCE[phase] ?? Infinity);
   if (event.type === 'start') return { ...newCall(), phase, typing: Boolean(event.typing) };
   if (event.type === 'fail') return { ...quiet(call), phase, deadline, problem: event.problem };
+  // A model may have begun before the relay said that it is ready.
+  if (event.type === 'ready') return { ...call, phase, deadline: call.thinking ? now + THINK_MS : deadline };
   if (event.type === 'recovered') return { ...call, phase, deadline };
   if (event.type === 'stalled') return { ...call, phase, deadline, thinking: false, late: false };
   if (event.type === 'left' && call.phase !== 'ending') {

@@ -9,7 +9,7 @@
 const EXPLAINED = {
   insecure: {
     what: 'Browsers give the microphone only to pages that come over HTTPS or from this very computer.',
-    next: 'Open the https:// address that the relay printed when it started.',
+    next: 'Open this page over HTTPS, or on the computer where the relay runs.',
     hopeless: true,
   },
   'no-webrtc': {

@@ -105,7 +105,7 @@ export class View {
     this.#voice = model;
     const named = name ? ` · ${name.replace(/^models\//, '')}` : '';
     if (model === 'gemini') put(this.voice, `Gemini Live${named}`);
-    else if (model === 'local') put(this.voice, 'No key is set: the stand-in answers and repeats your words');
+    else if (model === 'local') put(this.voice, 'The stand-in answers: it says your own words back');
     else if (model === 'url') put(this.voice, `A model of the owner’s choice${named}`);
   }
 }

@@ -50,6 +50,16 @@ test('the model may speak first', () => {
   assert.equal(stateName(after(...TO_LIVE, { type: 'bot-llm', on: true })), 'thinking');
 });
 
+test('a model that speaks before the relay is ready is seen to speak', () => {
+  const connecting = [...TO_LIVE.slice(0, 2), /** @type {CallEvent} */ ({ type: 'bot-llm', on: true })];
+  const owed = after(...connecting, { type: 'ready' });
+  assert.equal(stateName(owed), 'thinking');
+  assert.equal(owed.deadline, THINK_MS);
+  assert.equal(after(...connecting).deadline, CONNECT_MS);
+  assert.equal(stateName(after(...connecting, { type: 'bot-speaking', on: true })), 'connecting');
+  assert.equal(stateName(after(...connecting, { type: 'bot-speaking', on: true }, { type: 'ready' })), 'speaking');
+});
+
 test('connecting fails at its deadline and not before', () => {
   const call = after({ type: 'start' }, { type: 'microphone' });
   assert.equal(step(call, { type: 'tick' }, CONNECT_MS - 1), call);
