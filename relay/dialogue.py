@@ -147,12 +147,16 @@ class Dialogue:
                 self._ready()
             case said.TrackStatus(track=0, enabled=enabled):
                 self._switch_microphone(enabled)
-            case said.SendText():
-                self._type(message, now)
+            case said.SendText(id=id, content=content):
+                if not message.run_immediately:
+                    self._told(id, protocol.content_message([("user", content)], False))
+                elif self._told(id, protocol.text_message(content)):
+                    self._await_answer(content, now)
             case said.AppendToContext(id=id):
-                self._asked |= message.run_immediately
                 if self._told(id, protocol.content_message([(message.role, message.content)], message.run_immediately)):
                     self._say([rtvi.append_to_context_result(id)])
+                    if message.run_immediately:
+                        self._await_answer(message.content, now)
             case said.ClientMessage() if self.tasks is not None:
                 self.tasks.create_task(self._reply(message), name="client-message")
             case said.DisconnectBot():
@@ -173,17 +177,13 @@ class Dialogue:
             if self._early is None:
                 self._send(protocol.audio_end_message())
 
-    def _type(self, typed: said.SendText, now: float) -> None:
-        if not typed.run_immediately:
-            self._told(typed.id, protocol.content_message([("user", typed.content)], False))
-            return
-        if not self._told(typed.id, protocol.text_message(typed.content)):
-            return
+    def _await_answer(self, text: str, now: float) -> None:
+        """The model was asked in writing: what is still being said gives way."""
         self._asked = True
         if self.downlink.playout.playing:
             self._cut(now)
             self._skipping = self._generating
-        self._say(self._turns.typed(typed.content, now))
+        self._say(self._turns.typed(text, now))
 
     def _told(self, id_: str, message: bytes) -> bool:
         """Hand the client's words to the model, or tell the client that they are lost."""

@@ -140,12 +140,12 @@ class Caller:
             receiver = self.peer.getReceivers()[0]
             receiver._handle_rtp_packet = _Tap(self.packets, receiver)  # type: ignore[method-assign]
 
-    async def offer(self) -> Json:
-        """Send the offer and apply the answer."""
+    async def offer(self, *, restart: bool = False) -> Json:
+        """Send the offer and apply the answer; `restart` asks for a new connection in the call of `pc_id`."""
         self.prepare()
         await self.peer.setLocalDescription(await self.peer.createOffer())
         body: Json = {"sdp": self.rewrite_offer(self.peer.localDescription.sdp), "type": "offer"}
-        body |= {"pc_id": self.pc_id or None, "restart_pc": False}
+        body |= {"pc_id": self.pc_id or None, "restart_pc": restart}
         if self._request_data is not None:
             body["requestData"] = self._request_data
         answer = await self.post(self.offer_path, body)

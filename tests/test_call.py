@@ -348,23 +348,3 @@ async def test_a_caller_that_stops_after_ice_and_never_speaks_dtls_is_let_go(mon
         caller.peer.getTransceivers()[0].receiver.transport.start = mute.__get__(caller)  # type: ignore[method-assign]
         await caller.offer()
         await free(house)
-
-
-async def test_a_caller_that_comes_back_on_a_new_connection_goes_on_where_it_was() -> None:
-    async with running() as house, Caller(house.base) as caller:
-        await caller.dial()
-        await caller.message("bot-started-speaking")
-        async with Caller(house.base) as again:
-            again.session_id, again.pc_id = caller.session_id, caller.pc_id
-            await again.offer(restart=True)
-            async with asyncio.timeout(10):
-                await again.connected.wait()
-                await caller.ended.wait()
-            await again.message("bot-stopped-speaking", timeout=15)
-            assert again.packets, "what was being said goes on"
-            again.say(SENTENCE)
-            await again.message("user-stopped-speaking", timeout=10)
-            await again.message("bot-started-speaking", timeout=10)
-            assert len(house.model.connections) == 1 and house.calls == 1
-            await again.hang_up()
-            await free(house)

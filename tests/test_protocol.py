@@ -191,6 +191,7 @@ def test_a_go_away_without_a_time_means_now() -> None:
 def test_counts_come_as_numbers_or_strings_and_nonsense_costs_nothing() -> None:
     usage = {"promptTokenCount": "42", "candidatesTokenCount": 7, "totalTokenCount": "many", "promptTokensDetails": 3}
     assert read(json.dumps({"usageMetadata": usage})) == [Usage(prompt=42, response=7)]
+    assert read(json.dumps({"usageMetadata": {"totalTokenCount": 10**4000}})) == [Usage()], "no number of tokens"
 
 
 @pytest.mark.parametrize(

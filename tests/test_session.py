@@ -608,3 +608,25 @@ def test_a_model_that_speaks_at_a_rate_we_do_not_play_ends_the_call_with_a_word(
         assert '"code":"model-lost"' in call.peer.sent[-2]
 
     play(main)
+
+
+def test_a_question_put_into_the_context_cuts_what_is_being_said_like_a_typed_one(play: Play) -> None:
+    async def main(call: Call) -> None:
+        await call.offer()
+        call.peer.connect()
+        call.peer.ready()
+        await asyncio.sleep(1)
+        call.model.on_event(events.Audio(bytes(48_000 * 5)))
+        call.model.on_event(events.GenerationComplete())
+        await asyncio.sleep(1)
+        call.peer.type("append-to-context", {"role": "user", "content": "And now?", "run_immediately": True})
+        assert said(call)[-3:].count("bot-stopped-speaking") == 1
+        await asyncio.sleep(1)
+        sent = call.peer.rtp
+        await asyncio.sleep(1)
+        assert call.peer.rtp == sent, "the old answer is not heard any more"
+        call.model.on_event(events.Audio(bytes(48_000)))
+        await asyncio.sleep(0.1)
+        assert call.peer.rtp > sent
+
+    play(main)

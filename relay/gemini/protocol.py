@@ -205,7 +205,7 @@ def _count(body: dict[str, Any], key: str) -> int:
     value = body.get(key)
     if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < 19:
         return int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else 0
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**18 else 0
 
 
 def _by_modality(body: dict[str, Any], key: str) -> dict[str, int]:
