@@ -1,6 +1,10 @@
+import { webcrypto } from 'node:crypto';
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { TEXT_MAX, VERSION, clientReady, disconnectBot, newId, parse, ping, sendText, trackStatus } from '../../static/rtvi.js';
+
+// Debian 12's Node.js 18 has it, but not where browsers have it.
+globalThis.crypto ??= /** @type {Crypto} */ (webcrypto);
 
 /** @param {string} type @param {object} [data] */
 function said(type, data) {
