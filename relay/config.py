@@ -124,7 +124,7 @@ FLAGS: Final = (
          "https://talk.example.org", values.origin, "none"),
     Flag("trusted-proxy", "trusted_proxies", "CIDR", "network of proxies whose X-Forwarded-For or Forwarded is "
          "believed", values.network, "none", repeatable=True),
-    Flag("state-dir", "state_dir", "DIR", "where the relay keeps files", values.directory,
+    Flag("state-dir", "state_dir", "DIR", "where the relay may keep files; none so far", values.directory,
          "$XDG_STATE_HOME/gemini-relay or ~/.local/state/gemini-relay"),
     Flag("log-level", "log_level", "LEVEL", "debug, info, warning or error",
          values.choice("debug", "info", "warning", "error"), "info"),

@@ -13,7 +13,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from relay.config import Config, is_loopback
-from relay.errors import OurBug, RelayError
+from relay.errors import BrowserFault, OurBug, RelayError
 from signaling import pages
 from signaling.admission import Admission, Policy
 from signaling.connections import Connections, fault_of, head_arrived, told
@@ -95,7 +95,8 @@ async def serving(house: House, sockets: Sequence[socket.socket]) -> AsyncIterat
 
 async def close_calls(registry: Registry) -> None:
     """Close every live call, all at once, each within `CLOSE_SECONDS`; nobody comes in any more."""
-    closing = [asyncio.create_task(call.close(), name="closing a call") for call in registry.close()]
+    why = BrowserFault("closing")
+    closing = [asyncio.create_task(call.close(why), name="closing a call") for call in registry.close()]
     if not closing:
         return
     _, late = await asyncio.wait(closing, timeout=CLOSE_SECONDS)

@@ -35,6 +35,7 @@ class FakeCall:
     stuck: bool = False
     offers: list[tuple[str, str | None, bool]] = field(default_factory=list)
     closed: bool = False
+    why: str = ""
 
     async def answer(self, sdp: str, *, pc_id: str | None, restart: bool) -> FakeAnswer:
         self.offers.append((sdp, pc_id, restart))
@@ -45,6 +46,7 @@ class FakeCall:
 
     async def close(self, fault: RelayError | None = None) -> None:
         self.closed = True
+        self.why = fault.code if fault is not None else ""
         if self.stuck:
             await asyncio.Event().wait()
         self.on_closed(self)

@@ -140,10 +140,10 @@ async def test_stopping_closes_every_call_within_its_second(monkeypatch: pytest.
     assert all(call.closed for call in calls)  # type: ignore[attr-defined]
 
 
-async def test_leaving_closes_what_is_live() -> None:
+async def test_leaving_closes_what_is_live_and_says_why() -> None:
     async with visiting() as visit:
         for _ in range(3):
             await visit.offer()
         calls = visit.calls
         assert not any(call.closed for call in calls)
-    assert all(call.closed for call in calls)
+    assert [call.why for call in calls] == ["closing"] * 3
