@@ -1166,7 +1166,7 @@ async def test_a_port_that_cannot_be_had_is_told_in_one_line(environment: dict[s
         process = await start(environment, "--port", str(standin.port))
         out, err = await asyncio.wait_for(process.communicate(), 10)
     assert (process.returncode, out) == (2, b"")
-    assert b"address already in use" in err
+    assert b"Address already in use" in err
     assert err.count(b"\n") == 1
 
 
@@ -1175,6 +1175,11 @@ async def test_a_port_that_cannot_be_had_is_told_in_one_line(environment: dict[s
     [
         (["--script", "no-such-file.json"], "no-such-file.json cannot be read: No such file or directory."),
         (["--tls-cert", "x.pem"], "--tls-cert and --tls-key go together."),
+        (
+            ["--tls-cert", "x.pem", "--tls-key", "x.pem"],
+            "--tls-cert and --tls-key must be a certificate and its key, both PEM.",
+        ),
+        (["--host", "192.0.2.1"], "it cannot listen on 192.0.2.1, port 0: Cannot assign requested address."),
     ],
 )
 def test_what_it_cannot_do_is_told_in_one_line(
@@ -1182,6 +1187,13 @@ def test_what_it_cannot_do_is_told_in_one_line(
 ) -> None:
     assert main(arguments) == 2
     assert capsys.readouterr() == ("", f"relay.standin: {sentence}\n")
+
+
+def test_a_command_line_that_is_wrong_is_told_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(["--port", "x"])
+    assert left.value.code == 2
+    assert capsys.readouterr() == ("", "relay.standin: argument --port: invalid int value: 'x'.\n")
 
 
 def test_a_line_has_only_the_fields_it_documents() -> None:

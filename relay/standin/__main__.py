@@ -14,13 +14,21 @@ import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
+from typing import NoReturn
 
 from relay.standin.script import Script, ScriptError, load
 from relay.standin.server import serve, tls_context
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"relay.standin: {message}.\n")
+
+
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m relay.standin", description=__doc__, allow_abbrev=False)
+    parser = _Parser(prog="python -m relay.standin", description=__doc__, allow_abbrev=False)
     parser.add_argument("--port", type=int, default=0, help="0 for any free port (the default)")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; loopback by default")
     parser.add_argument("--tls-cert", type=Path, help="certificate, PEM; with --tls-key")
@@ -40,12 +48,23 @@ def main(argv: list[str] | None = None) -> int:
         script = load(args.script) if args.script else Script()
         if bool(args.tls_cert) != bool(args.tls_key):
             raise ScriptError("--tls-cert and --tls-key go together.")
-        tls = tls_context(args.tls_cert, args.tls_key) if args.tls_cert else None
+        tls = _tls(args.tls_cert, args.tls_key) if args.tls_cert else None
         asyncio.run(run(script, args.host, args.port, tls, args.with_parent))
-    except (ScriptError, OSError, OverflowError, ssl.SSLError) as error:
+    except (ScriptError, OverflowError) as error:
         print(f"relay.standin: {error}", file=sys.stderr)
         return 2
+    except OSError as error:
+        why = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+        print(f"relay.standin: it cannot listen on {args.host}, port {args.port}: {why}.", file=sys.stderr)
+        return 2
     return 0
+
+
+def _tls(certificate: Path, key: Path) -> ssl.SSLContext:
+    try:
+        return tls_context(certificate, key)
+    except OSError:  # ssl's own error is one too
+        raise ScriptError("--tls-cert and --tls-key must be a certificate and its key, both PEM.") from None
 
 
 async def run(script: Script, host: str, port: int, tls: ssl.SSLContext | None, with_parent: bool) -> None:

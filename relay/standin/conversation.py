@@ -242,7 +242,7 @@ class Conversation:
         self._spoken_to += 1
         text, length, reply = self._mind.hear(end.pcm)
         self.utterances.append(length)
-        del self.utterances[:-1000]
+        del self.utterances[:-MAX_UTTERANCES]
         if self._known.input_transcript and text:
             pieces = [f" {word}" for word in text.split()] if self._style == "2.5" else [text]
             for piece in pieces:
