@@ -256,10 +256,10 @@ class Session:
         """ICE and DTLS are up."""
         self._connected.set()
 
-    def on_lost(self, peer: Peer) -> None:
-        """The peer connection ended or cannot go on; one that was replaced may."""
+    def on_lost(self, peer: Peer, *, hung_up: bool = False) -> None:
+        """The peer connection ended, by the browser's goodbye or otherwise; one that was replaced may."""
         if peer is self._peer:
-            self.end(BrowserFault("peer-lost") if not self._connected.is_set() else None)
+            self.end(None if hung_up and self._connected.is_set() else BrowserFault("peer-lost"))
 
     def on_open(self, peer: Peer) -> None:
         """The data channel is open: what waited goes out."""

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from aiortc import RTCPeerConnection, RTCSessionDescription
 from aiortc.rtcrtpreceiver import StreamStatistics
+from aiortc.rtcsctptransport import WEBRTC_DCEP, WEBRTC_STRING
 
 from relay.errors import BrowserFault
 from relay.webrtc import tap
@@ -29,6 +30,7 @@ class Owner:
         self.rtp: list[tuple[int, int, int, bytes]] = []
         self.pcm: list[bytes] = []
         self.messages: list[str | bytes] = []
+        self.hung_up = False
 
     def on_rtp(self, sequence: int, timestamp: int, ssrc: int, payload: bytes) -> None:
         self.rtp.append((sequence, timestamp, ssrc, payload))
@@ -47,7 +49,8 @@ class Owner:
     def on_open(self, peer: Peer) -> None:
         self.open.set()
 
-    def on_lost(self, peer: Peer) -> None:
+    def on_lost(self, peer: Peer, *, hung_up: bool = False) -> None:
+        self.hung_up = hung_up
         self.lost.set()
 
 
@@ -185,6 +188,24 @@ async def test_messages_go_both_ways_whatever_the_label() -> None:
         assert line.owner.messages == ["text", b"binary"]
 
 
+async def test_text_that_is_no_utf8_and_a_channel_opened_twice_end_no_call() -> None:
+    async with call() as line:
+        await line.connect()
+        sctp: Any = line.browser.sctp
+        async with asyncio.timeout(5):
+            while line.channel.readyState != "open":
+                await asyncio.sleep(0.01)
+        await sctp._send(line.channel.id, WEBRTC_STRING, b"caf\xe9")
+        await sctp._send(line.channel.id, WEBRTC_DCEP, struct.pack("!BBHLHH", 3, 0, 0, 0, 0, 0))
+        await sctp._send(line.channel.id, WEBRTC_DCEP, struct.pack("!BBHLHH", 3, 0, 0, 0, 4, 0) + b"\xff\xff\xff\xff")
+        line.channel.send("still there")
+        async with asyncio.timeout(5):
+            while "still there" not in line.owner.messages:
+                await asyncio.sleep(0.01)
+        assert line.owner.messages == ["caf\N{REPLACEMENT CHARACTER}", "still there"]
+        assert line.peer.connected
+
+
 async def test_many_channels_are_an_attack_and_end_the_call() -> None:
     async with call() as line:
         await line.connect()
@@ -277,6 +298,7 @@ async def test_a_browser_that_hangs_up_is_noticed_at_once() -> None:
         line.microphone.stop()
         await line.browser.close()
         await asyncio.wait_for(line.owner.lost.wait(), 2)
+        assert line.owner.hung_up
 
 
 async def test_silence_on_the_wire_is_measured_and_any_packet_ends_it() -> None:

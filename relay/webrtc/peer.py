@@ -46,7 +46,7 @@ class PeerEvents(Protocol):
     def on_open(self, peer: "Peer") -> None: ...
     def on_message(self, peer: "Peer", frame: str | bytes) -> None: ...
     def on_connected(self, peer: "Peer") -> None: ...
-    def on_lost(self, peer: "Peer") -> None: ...
+    def on_lost(self, peer: "Peer", *, hung_up: bool = False) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +106,8 @@ class Peer:
             # aiortc's parser and state machine raise whatever Python raises on a malformed offer
             raise BrowserFault("bad-sdp", f"{type(error).__name__} in negotiation") from error
         self.line.attach()
+        if self._pc.sctp is not None:
+            tap.bear_junk(self._pc.sctp)
         return sdp.finish(self._pc.localDescription.sdp)
 
     @property
@@ -169,7 +171,7 @@ class Peer:
         if self._pc.connectionState == "connected":
             self._events.on_connected(self)
         elif self._pc.connectionState in ("failed", "closed"):
-            self._events.on_lost(self)
+            self._events.on_lost(self, hung_up=self._pc.connectionState == "closed")
 
     def _channel_offered(self, channel: RTCDataChannel) -> None:
         self._channels += 1

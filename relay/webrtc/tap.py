@@ -19,17 +19,19 @@ What is touched, why, and what happens if a new release has changed it:
 | `RTCRtpTransceiver._codecs` | our payload type |
 
 `check()` looks at all of these once at start; if one is gone, every call takes the public path (`public.PublicLine`),
-which uses documented API alone. Three more have a fallback of their own:
+which uses documented API alone. Four more have a fallback of their own:
 
 | touch | for | when it is gone |
 |---|---|---|
 | `RTCRtpReceiver`, `RTCRtpSender`: `__rtcp_exited`, `__rtp_exited`, … | unhang `close()` | the sockets are cut |
 | `aioice.ice.get_host_addresses` | bind only the addresses the operator chose | all but loopback are bound |
 | `aiortc.rtcsctptransport.USERDATA_MAX_LENGTH` | 1280-byte paths | aiortc's own 1160 bytes |
+| `RTCSctpTransport._handle_data`, `_receive` | junk ends no call | it does, as aiortc has it |
 """
 
 import asyncio
 import inspect
+import logging
 import random
 import struct
 from collections.abc import Callable, Iterable
@@ -54,6 +56,8 @@ PACKETS_PER_CLOCK_PAIR: Final = 25
 CLOSE_SECONDS: Final = 0.6
 FORCED_CLOSE_SECONDS: Final = 0.2
 OPUS_CLOCK: Final = 48_000
+log = logging.getLogger(__name__)
+
 _RTP_HEADER: Final = struct.Struct("!BBHII")
 
 OnRtp = Callable[[int, int, int, bytes], None]
@@ -114,6 +118,31 @@ def check() -> list[str]:
         if method is None or list(inspect.signature(method).parameters) != parameters:
             missing.append(f"{owner.__name__}.{name}")
     return missing
+
+
+def bear_junk(sctp: Any) -> None:
+    """Let no message of the browser end its own call: aiortc's DTLS task dies of an exception in its SCTP.
+
+    Text that is no UTF-8 arrives with its bad bytes replaced; anything else that aiortc trips over is dropped.
+    """
+    if not hasattr(sctp, "_handle_data") or not hasattr(sctp, "_receive") or hasattr(sctp, "bears_junk"):
+        return
+    handle, receive = sctp._handle_data, sctp._receive
+
+    async def handle_or_drop(data: bytes) -> None:
+        try:
+            await handle(data)
+        except ConnectionError:
+            raise
+        except Exception as error:
+            log.debug("dropped what aiortc cannot read: %s", type(error).__name__)
+
+    async def receive_text(stream_id: int, pp_id: int, data: bytes) -> None:
+        if pp_id == aiortc.rtcsctptransport.WEBRTC_STRING:
+            data = data.decode(errors="replace").encode()
+        await receive(stream_id, pp_id, data)
+
+    sctp._handle_data, sctp._receive, sctp.bears_junk = handle_or_drop, receive_text, True
 
 
 class Wire(asyncio.DatagramProtocol):
