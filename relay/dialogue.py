@@ -49,7 +49,8 @@ class CallSettings:
 class Dialogue:
     """One conversation's words and sound: `begin` when the client is ready, `greet` when both are, `close` last.
 
-    `tasks` is the call's TaskGroup; set it before the first message. `ready` is called once the client said it is.
+    `tasks` is the call's TaskGroup; set it before the first message. `ready` is called with the welcome whenever the
+    client says that it is.
     """
 
     def __init__(
@@ -60,7 +61,7 @@ class Dialogue:
         name: str,
         say: Callable[[Sequence[rtvi.Message]], None],
         send_rtp: Callable[[bytes, int, bool], bool],
-        ready: Callable[[], None],
+        ready: Callable[[Sequence[rtvi.Message]], None],
         end: Callable[[RelayError | None], None],
     ) -> None:
         self._call = call
@@ -143,8 +144,7 @@ class Dialogue:
         match message:
             case said.ClientReady():
                 self._turns.generation = 1 if message.major == 1 else 2
-                self._say(rtvi.welcome(message, __version__, self._call.about))
-                self._ready()
+                self._ready(rtvi.welcome(message, __version__, self._call.about))
             case said.TrackStatus(track=0, enabled=enabled):
                 self._switch_microphone(enabled)
             case said.SendText(id=id, content=content):

@@ -19,7 +19,7 @@ from typing import Final
 
 from relay import rtvi
 from relay.dialogue import CallSettings, Dialogue
-from relay.errors import BrowserFault, ModelFault, OurBug, RelayError
+from relay.errors import BrowserFault, OurBug, RelayError
 from relay.gemini.client import LiveClient
 from relay.ticker import Ticker
 from relay.webrtc.peer import Media, Peer
@@ -76,6 +76,7 @@ class Session:
         self.on_pcm = self._dialogue.uplink.on_pcm
         self._outbox: deque[rtvi.Message] = deque(maxlen=OUTBOX_MESSAGES)
         self._ready = asyncio.Event()
+        self._welcomed = False  # the client may be spoken to
         self._connected = asyncio.Event()
         self._ending = asyncio.Event()
         self._fault: RelayError | None = None
@@ -200,18 +201,23 @@ class Session:
             if await self._peer.quiet_seconds(self._loop.time()) > LOST_SECONDS:
                 self.end(BrowserFault("peer-lost"))
 
-    def _begin(self) -> None:
-        """The client is ready, or will not say so."""
+    def _begin(self, welcome: Sequence[rtvi.Message] = ()) -> None:
+        """The client is ready, or will not say so: the welcome goes first, then what was said meanwhile."""
         self._dialogue.begin()
         self._ready.set()
+        self._welcomed = True
+        waiting = [*welcome, *self._outbox]
+        self._outbox.clear()
+        self._say(waiting)
 
     async def _farewell(self) -> None:
         """Tell the browser why and that we leave, and give it a moment to read."""
         peer = self._peer
         if peer is None or not peer.channel_open:
             return
+        self._welcomed = True  # or what is said now would wait for ever
         self._dialogue.farewell()
-        if isinstance(self._fault, ModelFault | OurBug):
+        if self._fault is not None:
             self._say([rtvi.error(self._fault.fault.sentence, fatal=True, code=self._fault.code)])
         self._say([rtvi.peer_left()])
         for _ in range(FAREWELL_LOOKS):
@@ -262,7 +268,7 @@ class Session:
             self.end(None if hung_up and self._connected.is_set() else BrowserFault("peer-lost"))
 
     def on_open(self, peer: Peer) -> None:
-        """The data channel is open: what waited goes out."""
+        """The data channel is open: what waited goes out, if the client is ready for it."""
         waiting = list(self._outbox)
         self._outbox.clear()
         self._say(waiting)
@@ -281,9 +287,9 @@ class Session:
         return self._peer is not None and self._peer.send_rtp(payload, timestamp, marker)
 
     def _say(self, messages: Sequence[rtvi.Message]) -> None:
-        """Send RTVI messages in order, or keep them until the data channel opens."""
+        """Send RTVI messages in order, or keep them until the data channel is open and the client ready."""
         for message in messages:
-            if self._peer is None or not self._peer.channel_open:
+            if self._peer is None or not self._peer.channel_open or not self._welcomed:
                 self._outbox.append(message)
             else:
                 self._peer.send_message(rtvi.encode(message), spare=rtvi.droppable(message))

@@ -34,6 +34,9 @@ prepare_browser() {
     [ -z "$missing" ] || [ "$(id -u)" -eq 0 ] || missing="$missing chromium-sandbox"
     command -v node >/dev/null || missing="$missing nodejs"
     command -v npm >/dev/null || missing="$missing npm"
+    # Playwright brings a Node.js of its own, which wants this library.
+    ldconfig -p 2>/dev/null | grep -q 'libatomic\.so\.1 ' || /sbin/ldconfig -p 2>/dev/null | grep -q 'libatomic\.so\.1 ' \
+        || missing="$missing libatomic1"
     [ -n "$missing" ] || return 0
     line="apt-get update && apt-get install -y --no-install-recommends$missing"
     if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then

@@ -201,6 +201,35 @@ def test_with_client_ready_the_model_is_asked_to_greet_as_soon_as_it_is_there(pl
     play(main)
 
 
+def test_a_model_that_speaks_by_itself_is_not_told_of_before_the_client_is_welcomed(play: Play) -> None:
+    async def main(call: Call) -> None:
+        await call.offer()
+        call.peer.connect()
+        await asyncio.sleep(1)
+        call.model.on_event(events.Audio(b"\1\0" * 24_000))
+        await asyncio.sleep(0.5)
+        assert call.peer.sent == []
+        call.peer.ready()
+        types = [json.loads(text)["type"] for text in call.peer.sent]
+        assert types[0] == "bot-ready"
+        assert "bot-started-speaking" in types
+
+    play(main)
+
+
+def test_the_relays_own_end_is_told_in_words(play: Play) -> None:
+    async def main(call: Call) -> None:
+        await call.offer()
+        call.peer.connect()
+        call.peer.ready()
+        await asyncio.sleep(1)
+        await call.session.close(BrowserFault("closing"))
+        assert any("shutting down" in text for text in call.peer.sent)
+        assert "peerLeft" in call.peer.sent[-1]
+
+    play(main)
+
+
 def test_a_browser_that_fell_silent_is_noticed_after_ten_seconds(play: Play) -> None:
     async def main(call: Call) -> None:
         await call.offer()

@@ -258,5 +258,6 @@ async def serve(
 def tls_context(certificate: Path, key: Path) -> ssl.SSLContext:
     """What `serve` needs to speak TLS."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2  # some builds of Python leave it to the system
     context.load_cert_chain(certificate, key)
     return context
