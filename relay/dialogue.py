@@ -10,17 +10,16 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Final
 
 from relay import __version__, rtvi, said
-from relay.agent import Agent
 from relay.audio.activity import Edge
 from relay.audio.packet import ENCODED_RATE
+from relay.call import CallSettings
 from relay.downlink import Downlink
 from relay.errors import BrowserFault, ModelFault, RelayError
 from relay.gemini import events, protocol
-from relay.gemini.client import LiveClient, Target
+from relay.gemini.client import LiveClient
 from relay.ticker import Ticker
 from relay.turns import Turns
 from relay.uplink import Uplink
@@ -31,19 +30,6 @@ REPLY_SECONDS: Final = 9.0
 EARLY_MESSAGES: Final = 20
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class CallSettings:
-    """What a new call needs to know. Empty strings mean the agent's own choice, then the default."""
-
-    target: Target
-    agent: Agent
-    voice: str = ""
-    language: str = ""
-    instructions: str = ""
-    greeting: str | None = None  # None: the agent's own; empty: the caller speaks first
-    about: dict[str, str] = field(default_factory=dict)  # told to the client in bot-ready
 
 
 class Dialogue:

@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from relay import rtvi
-from relay.dialogue import CallSettings, Dialogue
+from relay.call import CallSettings
+from relay.dialogue import Dialogue
 from relay.errors import BrowserFault, OurBug, RelayError
 from relay.gemini.client import LiveClient
 from relay.ticker import Ticker

@@ -180,7 +180,7 @@ class Studio:
         for name in SLOW_IMPORTS:
             await asyncio.to_thread(importlib.import_module, name)
         from relay.agent import Agent
-        from relay.dialogue import CallSettings
+        from relay.call import CallSettings
         from relay.gemini.client import Target
         from relay.session import Session
         from relay.ticker import Ticker

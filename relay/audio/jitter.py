@@ -15,10 +15,13 @@ The rules, each with a test:
 6. Timestamps that step back or more than `MAX_GAP_TICKS` are a new beginning: nothing is filled.
 7. Sequence numbers more than `MAX_AHEAD` away are a new beginning once two neighbours agree (RFC 3550, A.1).
 8. Another SSRC is a new beginning.
+9. A packet is late if it comes longer after its successor than rule 3 waits. From then on every hole waits
+   `LATE_HOLD_SECONDS`, until no packet has been late for `LATE_MEMORY_SECONDS`.
 
 `MAX_AHEAD` bounds what is held: there is one place for each sequence number within it.
 """
 
+from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
@@ -28,6 +31,10 @@ from relay.audio.packet import CONCEAL_STEP_TICKS, TICKS_PER_SECOND, Shape, shap
 HOLD_SECONDS: Final = 0.040
 # With the lost frame's FEC at hand little is won by waiting for the frame itself.
 FEC_HOLD_SECONDS: Final = 0.020
+# On a path that reorders, waiting longer loses less: with jitter of mean 20 ms 0.9 % are dropped, with 40 ms 2.6 %.
+LATE_HOLD_SECONDS: Final = 0.060
+# Such a path has a late packet every second or so; after 5 s without one it has become another path.
+LATE_MEMORY_SECONDS: Final = 5.0
 # 100 ms: what libopus invents beyond that is a hum.
 MAX_CONCEAL_TICKS: Final = TICKS_PER_SECOND // 10
 # 3 s: after a longer hole nobody waits for the rest of the sentence.
@@ -96,6 +103,8 @@ class JitterBuffer:
         self._timestamp = 0  # what the next to play should carry if the sender did not pause
         self._stray: _Packet | None = None  # far from all others; if its neighbour comes, they are right
         self._reset = False
+        self._given_up: deque[int] = deque(maxlen=MAX_AHEAD)  # sequence numbers that may still come, too late
+        self._patient_until = float("-inf")
         self.late = self.refused = self.lost = self.restored = 0
 
     def push(self, sequence: int, timestamp: int, payload: bytes, ssrc: int, now: float) -> None:
@@ -119,7 +128,11 @@ class JitterBuffer:
             self._suspect(packet)
         elif ahead < 0 or sequence in self._held:
             self.late += 1
+            if sequence in self._given_up:
+                self._given_up.remove(sequence)  # its double says nothing new
+                self._patient_until = now + LATE_MEMORY_SECONDS
         else:
+            self._judge(packet)
             self._held[sequence] = packet
             self._stray = None
 
@@ -143,6 +156,7 @@ class JitterBuffer:
     def restart(self) -> None:
         """The sender was not listened to for a while: what is held is forgotten, the next packet a new beginning."""
         self._ready, self._held = [], {}
+        self._given_up.clear()
         self._ssrc = self._sequence = self._stray = None
 
     @property
@@ -159,6 +173,7 @@ class JitterBuffer:
         """Rules 6–8: what was before does not count any more."""
         self._reset = self._sequence is not None
         self._held = {packet.sequence: packet for packet in packets}
+        self._given_up.clear()
         self._sequence, self._timestamp = packets[0].sequence, packets[0].timestamp
         self._stray = None
 
@@ -184,7 +199,9 @@ class JitterBuffer:
 
     def _fill(self, following: _Packet, steps: list[Step]) -> None:
         """Rule 4: everything before `following` is given up."""
-        self.lost += self._ahead(following)
+        missing = self._ahead(following)
+        self.lost += missing
+        self._given_up.extend((following.sequence - n) & 0xFFFF for n in range(missing, 0, -1))
         self._sequence = following.sequence
         gap = _signed(following.timestamp - self._timestamp, 32)
         if not 0 < gap <= MAX_GAP_TICKS:
@@ -202,10 +219,23 @@ class JitterBuffer:
         self._timestamp = following.timestamp
 
     def _give_up_at(self, following: _Packet) -> float:
-        """Rule 3: how long the hole before `following` waits."""
-        single = self._ahead(following) == 1 and following.shape.fec
+        """Rules 3 and 9: how long the hole before `following` waits."""
         since = min(packet.arrived for packet in self._held.values())
+        if since < self._patient_until:
+            return since + LATE_HOLD_SECONDS
+        single = self._ahead(following) == 1 and following.shape.fec
         return since + (FEC_HOLD_SECONDS if single else HOLD_SECONDS)
+
+    def _judge(self, packet: _Packet) -> None:
+        """Rule 9: a packet that patience alone has saved shows that patience is still needed."""
+        ahead = self._ahead(packet)
+        later = [other for other in self._held.values() if self._ahead(other) > ahead]
+        if not later:
+            return
+        waited = packet.arrived - min(other.arrived for other in later)
+        restorable = any(self._ahead(other) == ahead + 1 and other.shape.fec for other in later)
+        if waited > (FEC_HOLD_SECONDS if restorable else HOLD_SECONDS):
+            self._patient_until = packet.arrived + LATE_MEMORY_SECONDS
 
     def _first(self) -> _Packet:
         return min(self._held.values(), key=self._ahead)
