@@ -12,7 +12,8 @@ import pytest
 import relay.dialogue
 import relay.session
 from relay.agent import Agent
-from relay.dialogue import EARLY_MESSAGES, CallSettings
+from relay.call import CallSettings
+from relay.dialogue import EARLY_MESSAGES
 from relay.errors import BrowserFault, ModelFault, OurBug
 from relay.gemini import events, protocol
 from relay.gemini.client import Target
