@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from relay.audio.jitter import (
     FEC_HOLD_SECONDS,
     HOLD_SECONDS,
+    LATE_HOLD_SECONDS,
     MAX_AHEAD,
     MAX_CONCEAL_TICKS,
     MAX_GAP_TICKS,
@@ -335,11 +336,11 @@ def test_no_packets_break_it_and_what_it_says_can_be_done(
         now += wait
         jitter.push(sequence, timestamp, content, ssrc, now)
         assert len(jitter._held) <= MAX_AHEAD + 1
-        assert jitter.deadline is None or jitter.deadline <= now + HOLD_SECONDS
+        assert jitter.deadline is None or jitter.deadline <= now + LATE_HOLD_SECONDS
         for step in jitter.poll(now) if polled else []:
             check(step)
         assert not polled or jitter.deadline is None or jitter.deadline > now
-    for step in jitter.poll(now + HOLD_SECONDS):
+    for step in jitter.poll(now + LATE_HOLD_SECONDS):
         check(step)
     assert jitter.deadline is None
 
