@@ -188,6 +188,34 @@ async def test_messages_go_both_ways_whatever_the_label() -> None:
         assert line.owner.messages == ["text", b"binary"]
 
 
+async def test_a_long_message_travels_in_datagrams_that_fit_a_path_of_1280_bytes() -> None:
+    async with call() as line:
+        sizes, texts = list[int](), list[str]()
+        await line.connect()
+        for protocol in line.browser.getReceivers()[0].transport.transport._connection._protocols:
+            protocol.transport.set_protocol(Scale(protocol, sizes))
+        line.channel.on("message", texts.append)
+        assert line.peer.send_message("x" * 12_000)
+        async with asyncio.timeout(5):
+            while not texts:
+                await asyncio.sleep(0.01)
+        assert texts == ["x" * 12_000]
+        assert 1000 < max(sizes) <= 1280 - 40 - 8, "less the headers of IPv6 and UDP"
+
+
+class Scale(asyncio.DatagramProtocol):
+    """Weighs each datagram and passes it on."""
+
+    def __init__(self, inner: Any, sizes: list[int]) -> None:
+        self._inner, self._sizes = inner, sizes
+        self.connection_lost = inner.connection_lost
+        self.error_received = inner.error_received
+
+    def datagram_received(self, data: bytes, addr: Any) -> None:
+        self._sizes.append(len(data))
+        self._inner.datagram_received(data, addr)
+
+
 async def test_text_that_is_no_utf8_and_a_channel_opened_twice_end_no_call() -> None:
     async with call() as line:
         await line.connect()
