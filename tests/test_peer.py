@@ -208,8 +208,9 @@ class Scale(asyncio.DatagramProtocol):
 
     def __init__(self, inner: Any, sizes: list[int]) -> None:
         self._inner, self._sizes = inner, sizes
-        self.connection_lost = inner.connection_lost
-        self.error_received = inner.error_received
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._inner.connection_lost(exc)
 
     def datagram_received(self, data: bytes, addr: Any) -> None:
         self._sizes.append(len(data))
