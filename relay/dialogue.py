@@ -6,7 +6,6 @@ model say, and says what follows through `say` (RTVI messages), `send_rtp` (soun
 
 import asyncio
 import contextlib
-import json
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -26,6 +25,8 @@ from relay.uplink import Uplink
 
 # The agent's reply to a client-message: the SDK waits 10 s.
 REPLY_SECONDS: Final = 9.0
+# Of that reply; what a browser takes that names no limit of its own (RFC 8841 §6.1).
+MAX_REPLY_BYTES: Final = 64 * 1024
 # What the client wrote while the model's connection is being made; it is told that more is lost.
 EARLY_MESSAGES: Final = 20
 
@@ -184,7 +185,9 @@ class Dialogue:
             async with asyncio.timeout(REPLY_SECONDS):
                 reply = await self._call.agent.reply(request.t, request.d)
             answer = rtvi.server_response(request, reply)
-            json.dumps(answer)
+            if len(rtvi.encode(answer).encode()) > MAX_REPLY_BYTES:
+                log.warning("call %s: the agent's on_message answered more than %d bytes", self._name, MAX_REPLY_BYTES)
+                answer = rtvi.error_response(request.id, "The agent's answer is too long.")
         except LookupError:
             answer = rtvi.error_response(request.id, f"No such message: {request.t[:64]}")
         except (Exception, SystemExit) as error:

@@ -8,6 +8,7 @@ import pytest
 
 import relay.session
 from relay.agent import Agent
+from relay.dialogue import MAX_REPLY_BYTES
 from relay.standin.script import Script, parse
 from tests.caller import Caller, Refused
 from tests.running import KEY, running
@@ -167,6 +168,8 @@ async def test_junk_on_the_data_channel_is_answered_and_the_call_goes_on() -> No
     async with running() as house, Caller(house.base) as caller:
         await caller.dial()
         await caller.message("bot-ready")
+        channels: Any = caller.peer.sctp
+        channels._remote_max_message_size = 0  # this caller does not care what the answer said
         for junk in ("", "{", "[]", "null", b"\xff\xfe", '{"label":"rtvi-ai"}', "x" * 20_000):
             caller.send_raw(junk or " ")
         await caller.message("error")
@@ -192,6 +195,19 @@ async def test_the_agent_file_answers_an_apps_own_message() -> None:
         request = caller.send("client-message", {"t": "double", "d": 21})
         answer = await caller.message("server-response")
         assert (answer.id, answer.data) == (request, {"t": "double", "d": 42})
+
+
+async def test_an_agents_answer_that_is_too_long_is_refused_and_the_call_goes_on() -> None:
+    async def on_message(kind: str, data: Any) -> Any:
+        return "x" * data
+
+    async with running(agent=Agent(on_message=on_message)) as house, Caller(house.base) as caller:
+        await caller.dial()
+        request = caller.send("client-message", {"t": "much", "d": MAX_REPLY_BYTES})
+        assert (await caller.message("error-response")).id == request
+        request = caller.send("client-message", {"t": "less", "d": MAX_REPLY_BYTES - 1000})
+        assert (await caller.message("server-response")).id == request
+        assert house.calls == 1
 
 
 async def test_a_muted_microphone_reaches_nobody_and_ends_the_users_turn() -> None:

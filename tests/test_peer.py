@@ -188,6 +188,17 @@ async def test_messages_go_both_ways_whatever_the_label() -> None:
         assert line.owner.messages == ["text", b"binary"]
 
 
+async def test_a_message_longer_than_the_browser_takes_is_not_sent_and_ends_nothing() -> None:
+    async with call() as line:
+        got: asyncio.Queue[str | bytes] = asyncio.Queue()
+        line.channel.on("message", got.put_nowait)
+        await line.connect()
+        [takes] = re.findall(r"a=max-message-size:(\d+)", line.browser.localDescription.sdp)
+        assert not line.peer.send_message("x" * (int(takes) + 1))
+        assert line.peer.send_message("short")
+        assert await asyncio.wait_for(got.get(), 5) == "short"
+
+
 async def test_a_long_message_travels_in_datagrams_that_fit_a_path_of_1280_bytes() -> None:
     async with call() as line:
         sizes, texts = list[int](), list[str]()

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relay.errors import BrowserFault
+from relay.said import MAX_MESSAGE
 from relay.webrtc import sdp
 
 OFFER = "\r\n".join(
@@ -91,6 +92,11 @@ def test_the_answer_asks_for_fec_wideband_and_28_kilobits() -> None:
     assert parameters["maxplaybackrate"] == "16000"
     assert 24_000 <= int(parameters["maxaveragebitrate"]) <= 32_000
     assert "usedtx" not in parameters
+
+
+def test_the_answer_names_the_longest_message_that_is_read() -> None:
+    answer = "v=0\r\nm=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na=max-message-size:262144\r\na=mid:1\r\n"
+    assert sdp.finish(answer) == answer.replace("262144", str(MAX_MESSAGE))
 
 
 def test_finishing_twice_changes_nothing() -> None:

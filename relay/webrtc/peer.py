@@ -143,7 +143,10 @@ class Peer:
         return self.line.send(payload, timestamp, marker)
 
     def send_message(self, text: str, *, spare: bool = False) -> bool:
-        """Send one text message; a `spare` one is dropped when the browser is slow. False if it was not sent."""
+        """Send one text message; a `spare` one is dropped when the browser is slow. False if it was not sent.
+
+        One that is longer than the browser takes, by its own word, is not sent either.
+        """
         if self._channel is None or self._channel.readyState != "open":
             return False
         if self._channel.bufferedAmount > (BACKLOG_BYTES if spare else DEAD_BACKLOG_BYTES):
@@ -152,7 +155,7 @@ class Peer:
             return False
         try:
             self._channel.send(text)
-        except (InvalidStateError, ConnectionError):
+        except (InvalidStateError, ConnectionError, ValueError):
             return False
         return True
 

@@ -8,6 +8,7 @@ import re
 from typing import Final
 
 from relay.errors import BrowserFault
+from relay.said import MAX_MESSAGE
 
 # Chromium's gathered offer of four sections on two addresses has 303 lines; each address adds four candidates.
 MAX_LINES: Final = 800
@@ -63,12 +64,17 @@ def opus_payload_type(text: str) -> int | None:
 
 
 def finish(answer: str) -> str:
-    """Add to the answer what aiortc leaves out: the Opus parameters of RFC 7587 §6.1 that we want to receive."""
+    """Say in the answer what aiortc does not know: how we want Opus (RFC 7587 §6.1), and how long a message may be.
+
+    A client that knows the limit (RFC 8841 §6) refuses a longer message itself, instead of waiting for an answer.
+    """
     payload_type = opus_payload_type(answer)
     finished: list[str] = []
     for line in answer.splitlines():
         if line.startswith(f"a=fmtp:{payload_type} "):
             continue
+        if line.startswith("a=max-message-size:"):
+            line = f"a=max-message-size:{MAX_MESSAGE}"
         finished.append(line)
         if (match := _OPUS.match(line)) and int(match.group(1)) == payload_type:
             finished.append(f"a=fmtp:{payload_type} {OPUS_FMTP}")
