@@ -33,6 +33,7 @@ from relay.gemini import client as client_module
 from relay.gemini import protocol
 from relay.gemini.client import KEY_HEADER, MAX_BROKEN, MAX_UNSENT, MAX_UNSENT_AUDIO, LiveClient, Target
 from relay.gemini.events import Audio, Event, GoAway, OutputTranscript, ResumptionUpdate, SetupComplete, TurnComplete
+from relay.gemini.frames import MAX_FRAGMENTS
 from relay.gemini.protocol import MAX_MESSAGE
 from relay.gemini.service import State
 
@@ -504,6 +505,14 @@ async def test_a_message_of_5_mib_ends_the_connection(fragments: int) -> None:
     step = len(message) // fragments + 1
     pieces = [message[at : at + step] for at in range(0, len(message), step)]
     async with upstream(saying(message if fragments == 1 else pieces)) as server, Owner(server.url) as owner:
+        await owner.until(lambda: owner.ends)
+        assert [fault.code for fault in owner.ends] == ["model-lost"]
+        assert texts(owner) == []
+
+
+async def test_a_message_in_endless_empty_fragments_ends_the_connection() -> None:
+    pieces = [words("x")[:3], *[b""] * MAX_FRAGMENTS, words("x")[3:]]
+    async with upstream(saying(pieces)) as server, Owner(server.url) as owner:
         await owner.until(lambda: owner.ends)
         assert [fault.code for fault in owner.ends] == ["model-lost"]
         assert texts(owner) == []

@@ -113,7 +113,7 @@ def test_a_wildcard_is_on_loopback_among_others() -> None:
 
 WRONG = [
     ("port", "65536"), ("port", "-1"), ("port", "http"), ("port", "٣"), ("port", "1" * 5000), ("host", "a b"),
-    ("host", "1.2.3"), ("host", "300.1.1.1"), ("model", "claude"), ("gemini-url", "ftp://x"), ("gemini-url", "ws://"),
+    ("host", "1.2.3"), ("host", "300.1.1.1"), ("model", "parrot"), ("gemini-url", "ftp://x"), ("gemini-url", "ws://"),
     ("gemini-url", "wss://u:p@x"), ("gemini-url", "wss://x?key=1"), ("gemini-url", "wss://x:99999"),
     ("gemini-url", "wss://x#a"), ("gemini-url", "wss://[::1"), ("gemini-model", "a b"), ("gemini-model", "../x\n"),
     ("gemini-api-version", "1"), ("voice", "a b"), ("language", "deutsch!"), ("agent", "/no/such/file.py"),

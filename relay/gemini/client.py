@@ -13,13 +13,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from picows import WSCloseCode, WSError, WSFrame, WSHandshakeError, WSListener, WSMsgType, WSTransport, ws_connect
+from picows import WSCloseCode, WSError, WSHandshakeError, WSListener, WSMsgType, WSTransport, ws_connect
 from picows.url import WSParsedURL
 
 from relay.errors import ModelFault, OurBug, RelayError
 from relay.gemini import protocol, service
 from relay.gemini.dial import dial, tls_context
 from relay.gemini.events import Event, GoAway, ResumptionUpdate, SetupComplete
+from relay.gemini.frames import Frames
 from relay.gemini.protocol import BadFrame
 from relay.gemini.service import State
 
@@ -162,7 +163,7 @@ class LiveClient:
         key = self._target.key
         try:
             return await ws_connect(
-                lambda: _Ear(self),
+                lambda: Frames(self),
                 url,
                 ssl_context=context,
                 socket_factory=self._dial,
@@ -325,55 +326,3 @@ async def _gone(transport: WSTransport) -> None:
         await transport.wait_disconnected()
     except WSError as error:
         log.debug("the socket ended with %s", type(error).__name__)
-
-
-class _Ear(WSListener):
-    """Puts fragments together and tells the client."""
-
-    def __init__(self, client: LiveClient) -> None:
-        self._client = client
-        self._pieces: list[bytes] = []
-        self._size = 0
-        self._code = 1006
-        self._reason = ""
-
-    def on_ws_connected(self, transport: WSTransport) -> None:
-        self._client.opened(transport)
-
-    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-        kind = frame.msg_type
-        if kind == WSMsgType.CLOSE:
-            self._code, self._reason = frame.get_close_code().value, frame.get_close_reason() or ""
-            self._hang_up(transport, WSCloseCode.OK)
-        elif kind in (WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CONTINUATION):
-            self._gather(transport, frame, kind == WSMsgType.CONTINUATION)
-
-    def _gather(self, transport: WSTransport, frame: WSFrame, continued: bool) -> None:
-        if continued != bool(self._pieces):
-            self._pieces, self._size = [], 0
-            self._client.broken("a fragment out of place")
-            return
-        self._size += frame.payload_size
-        if self._size > protocol.MAX_MESSAGE:
-            self._code, self._reason = 1009, "message too big"
-            self._hang_up(transport, WSCloseCode.MESSAGE_TOO_BIG)
-            return
-        self._pieces.append(frame.get_payload_as_bytes())
-        if frame.fin:
-            message = b"".join(self._pieces) if continued else self._pieces[0]
-            self._pieces, self._size = [], 0
-            self._client.heard(message)
-
-    @staticmethod
-    def _hang_up(transport: WSTransport, code: WSCloseCode) -> None:
-        transport.send_close(code)
-        transport.disconnect()
-
-    def on_ws_disconnected(self, transport: WSTransport) -> None:
-        self._client.closed(transport, self._code, self._reason)
-
-    def pause_writing(self) -> None:
-        """`LiveClient.unsent` is looked at before each send."""
-
-    def resume_writing(self) -> None:
-        """`LiveClient.unsent` is looked at before each send."""
