@@ -1,7 +1,8 @@
 """Hundreds of calls against a relay process of its own, one in ten ending badly: nothing of them may stay.
 
 `RELAY_SOAK_CALLS` sets how many (default 1000), `RELAY_SOAK_AT_ONCE` how many at a time (default one after the other;
-with more, memory settles at the most that were ever alive at once, and the warm-up is too short to see that). What was measured is printed at the end: `make soak ARGS=-s` shows it.
+with more, memory settles at the most calls that were ever alive at once, and the warm-up is too short to see that).
+What was measured is printed at the end: `make soak ARGS=-s` shows it.
 """
 
 import asyncio
