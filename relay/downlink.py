@@ -12,11 +12,10 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from relay.audio.opus import SILENCE, Encoder
+from relay.audio.packet import FRAME_TICKS
 from relay.audio.playout import Playout
-from relay.ticker import Ticker
+from relay.ticker import PERIOD, Ticker
 
-# 48 kHz RTP samples per 20 ms frame (RFC 7587 §4.1)
-FRAME_TICKS: Final = 960
 # After a turn the browser's jitter buffer is walked out of speech gently, then the line rests.
 TAIL_FRAMES: Final = 10
 
@@ -102,7 +101,7 @@ class Downlink:
 
     def _send(self, packet: bytes, now: float) -> None:
         if self._rested_at is not None:
-            self._timestamp += max(0, round((now - self._rested_at) * 50) - 1) * FRAME_TICKS
+            self._timestamp += max(0, round((now - self._rested_at) / PERIOD) - 1) * FRAME_TICKS
             self._rested_at = None
             self._fresh = True
         self._send_rtp(packet, self._timestamp, self._fresh)

@@ -1,7 +1,6 @@
-"""RTVI, the messages between client and relay. Pure: no clock, no channel.
+"""What the relay says in RTVI; what the browser says is read by `relay.said`. Pure: no clock, no channel.
 
-What the browser says is read by `relay.said`, whose names are here too. What the relay says is made here: messages
-as plain objects, and `encode`, which makes one text frame of such an object. No message holds a null anywhere, and
+Messages are plain objects, and `encode` makes one text frame of such an object. No message holds a null anywhere, and
 `data` is left out or an object: some clients drop what breaks this, some crash.
 """
 
@@ -10,22 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from relay.said import LABEL
-from relay.said import AppendToContext as AppendToContext
-from relay.said import ClientMessage as ClientMessage
-from relay.said import ClientReady as ClientReady
-from relay.said import DisconnectBot as DisconnectBot
-from relay.said import Dtmf as Dtmf
-from relay.said import FloodGate as FloodGate
-from relay.said import FunctionCallResult as FunctionCallResult
-from relay.said import Ignored as Ignored
-from relay.said import Malformed as Malformed
-from relay.said import Ping as Ping
-from relay.said import Said as Said
-from relay.said import SendText as SendText
-from relay.said import TrackStatus as TrackStatus
-from relay.said import Verdict as Verdict
-from relay.said import read as read
+from relay.said import LABEL, ClientMessage, ClientReady, Malformed
 
 VERSION: Final = "2.1.0"
 LIBRARY: Final = "gemini-webrtc-relay"

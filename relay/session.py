@@ -88,11 +88,6 @@ class Session:
 
     # ---- signalling ----
 
-    @property
-    def connected(self) -> bool:
-        """The browser is connected right now."""
-        return self._peer is not None and self._peer.connected
-
     async def answer(self, sdp: str, *, pc_id: str | None, restart: bool) -> Answer:
         """Answer an offer: a first one, a renegotiation (known `pc_id`), or a new peer connection (`restart`).
 

@@ -3,8 +3,9 @@
 import asyncio
 
 from relay.audio.opus import SILENCE
+from relay.audio.packet import FRAME_TICKS
 from relay.audio.playout import REBUFFER_FRAMES
-from relay.downlink import FRAME_TICKS, TAIL_FRAMES, Downlink
+from relay.downlink import TAIL_FRAMES, Downlink
 from relay.ticker import PERIOD, Ticker
 from tests import virtual
 from tests.caller import Decoder

@@ -132,6 +132,13 @@ class Call:
     async def offer(self) -> str:
         return (await self.session.answer("offer", pc_id=None, restart=False)).pc_id
 
+    async def begin(self, seconds: float) -> None:
+        """Connect, be ready, and let that many seconds pass."""
+        await self.offer()
+        self.peer.connect()
+        self.peer.ready()
+        await asyncio.sleep(seconds)
+
     async def over(self) -> float:
         """Seconds from the beginning until everything was freed."""
         async with asyncio.timeout(600):
@@ -220,10 +227,7 @@ def test_a_model_that_speaks_by_itself_is_not_told_of_before_the_client_is_welco
 
 def test_the_relays_own_end_is_told_in_words(play: Play) -> None:
     async def main(call: Call) -> None:
-        await call.offer()
-        call.peer.connect()
-        call.peer.ready()
-        await asyncio.sleep(1)
+        await call.begin(1)
         await call.session.close(BrowserFault("closing"))
         assert any("shutting down" in text for text in call.peer.sent)
         assert "peerLeft" in call.peer.sent[-1]
@@ -233,10 +237,7 @@ def test_the_relays_own_end_is_told_in_words(play: Play) -> None:
 
 def test_a_browser_that_fell_silent_is_noticed_after_ten_seconds(play: Play) -> None:
     async def main(call: Call) -> None:
-        await call.offer()
-        call.peer.connect()
-        call.peer.ready()
-        await asyncio.sleep(30)
+        await call.begin(30)
         assert not call.closed
         vanished = call.loop.time()
         for second in range(15):
@@ -266,10 +267,7 @@ def test_a_refusal_that_comes_before_the_browser_is_told_when_it_is_there(play: 
 
 def test_the_first_reason_for_an_end_counts_and_the_close_comes_once(play: Play) -> None:
     async def main(call: Call) -> None:
-        await call.offer()
-        call.peer.connect()
-        call.peer.ready()
-        await asyncio.sleep(2)
+        await call.begin(2)
         call.model.on_closed(ModelFault("model-lost"))
         call.session.end(ModelFault("quota"))
         call.peer.events.on_lost(call.peer)
@@ -283,10 +281,7 @@ def test_the_first_reason_for_an_end_counts_and_the_close_comes_once(play: Play)
 
 def test_close_returns_within_a_second_whatever_the_browser_does(play: Play) -> None:
     async def main(call: Call) -> None:
-        await call.offer()
-        call.peer.connect()
-        call.peer.ready()
-        await asyncio.sleep(2)
+        await call.begin(2)
         call.peer.backlog = 1_000_000  # it reads nothing any more
         call.peer.close_takes = 0.7
         before = call.loop.time()
@@ -356,10 +351,7 @@ def test_what_the_old_connection_still_says_after_a_restart_ends_nothing(play: P
 
 def test_typed_words_cut_what_is_being_said_and_the_rest_of_it_is_not_heard(play: Play) -> None:
     async def main(call: Call) -> None:
-        await call.offer()
-        call.peer.connect()
-        call.peer.ready()
-        await asyncio.sleep(1)
+        await call.begin(1)
         call.model.on_event(events.Audio(bytes(48_000 * 5)))
         await asyncio.sleep(1)
         call.peer.events.on_message(
@@ -381,10 +373,7 @@ def test_typed_words_cut_what_is_being_said_and_the_rest_of_it_is_not_heard(play
 
 def test_a_flood_of_messages_is_told_once_and_then_ends_the_call(play: Play) -> None:
     async def main(call: Call) -> None:
-        await call.offer()
-        call.peer.connect()
-        call.peer.ready()
-        await asyncio.sleep(1)
+        await call.begin(1)
         for _ in range(5000):
             call.peer.events.on_message(call.peer, "ping: 1")
         await call.over()
@@ -395,10 +384,7 @@ def test_a_flood_of_messages_is_told_once_and_then_ends_the_call(play: Play) -> 
 
 def test_more_than_five_minutes_ahead_the_newest_is_dropped_and_the_caller_told_once(play: Play) -> None:
     async def main(call: Call) -> None:
-        await call.offer()
-        call.peer.connect()
-        call.peer.ready()
-        await asyncio.sleep(1)
+        await call.begin(1)
         for _ in range(320):
             call.model.on_event(events.Audio(b"\1\0" * 24_000))
         assert sum("five minutes" in text for text in call.peer.sent) == 1
@@ -445,10 +431,7 @@ def test_a_mistake_of_ours_in_mid_call_is_told_and_everything_is_freed(
     play: Play, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def main(call: Call) -> None:
-        await call.offer()
-        call.peer.connect()
-        call.peer.ready()
-        await asyncio.sleep(2)
+        await call.begin(2)
         monkeypatch.setattr(call.peer, "quiet_seconds", None)
         await call.over()
         assert said(call)[-2:] == ["error", "peerLeft"]
@@ -458,10 +441,7 @@ def test_a_mistake_of_ours_in_mid_call_is_told_and_everything_is_freed(
 
 def test_a_message_that_we_stumble_over_ends_the_call_with_a_word(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
     async def main(call: Call) -> None:
-        await call.offer()
-        call.peer.connect()
-        call.peer.ready()
-        await asyncio.sleep(1)
+        await call.begin(1)
         monkeypatch.setattr("relay.said.read", None)
         call.peer.events.on_message(call.peer, "{}")
         await call.over()
@@ -472,10 +452,7 @@ def test_a_message_that_we_stumble_over_ends_the_call_with_a_word(play: Play, mo
 
 def test_an_error_during_the_farewell_leaves_nothing_open(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
     async def main(call: Call) -> None:
-        await call.offer()
-        call.peer.connect()
-        call.peer.ready()
-        await asyncio.sleep(1)
+        await call.begin(1)
         monkeypatch.setattr(relay.dialogue.Dialogue, "farewell", None)
         call.session.end()
         await call.over()
@@ -490,10 +467,7 @@ def test_a_function_of_the_agent_that_will_not_stop_holds_up_nothing(play: Play)
                 await asyncio.sleep(20)
 
     async def main(call: Call) -> None:
-        await call.offer()
-        call.peer.connect()
-        call.peer.ready()
-        await asyncio.sleep(1)
+        await call.begin(1)
         call.peer.type("client-message", {"t": "hello"})
         await asyncio.sleep(1)
         call.session.end()
@@ -507,10 +481,7 @@ def test_a_function_of_the_agent_that_will_not_stop_holds_up_nothing(play: Play)
 
 def test_an_agent_that_leaves_the_process_only_fails_to_answer(play: Play) -> None:
     async def main(call: Call) -> None:
-        await call.offer()
-        call.peer.connect()
-        call.peer.ready()
-        await asyncio.sleep(1)
+        await call.begin(1)
         call.peer.type("client-message", {"t": "hello"})
         await asyncio.sleep(0.1)
         assert said(call)[-1] == "error-response"
@@ -521,10 +492,7 @@ def test_an_agent_that_leaves_the_process_only_fails_to_answer(play: Play) -> No
 
 def test_after_the_goodbye_nothing_more_is_said_whatever_the_model_does(play: Play) -> None:
     async def main(call: Call) -> None:
-        await call.offer()
-        call.peer.connect()
-        call.peer.ready()
-        await asyncio.sleep(1)
+        await call.begin(1)
         call.model.on_event(events.Audio(bytes(48_000)))
         await asyncio.sleep(0.3)
         call.peer.backlog = 100  # the goodbye waits for the browser to read
@@ -628,10 +596,7 @@ def test_a_microphone_that_was_never_on_ends_nothing(play: Play) -> None:
 
 def test_a_model_that_speaks_at_a_rate_we_do_not_play_ends_the_call_with_a_word(play: Play) -> None:
     async def main(call: Call) -> None:
-        await call.offer()
-        call.peer.connect()
-        call.peer.ready()
-        await asyncio.sleep(1)
+        await call.begin(1)
         call.model.on_event(events.Audio(bytes(32_000), rate=16_000))
         await call.over()
         assert call.peer.rtp < 20, "nothing of it was played, but the silence that wakes the browser"
@@ -642,10 +607,7 @@ def test_a_model_that_speaks_at_a_rate_we_do_not_play_ends_the_call_with_a_word(
 
 def test_a_question_put_into_the_context_cuts_what_is_being_said_like_a_typed_one(play: Play) -> None:
     async def main(call: Call) -> None:
-        await call.offer()
-        call.peer.connect()
-        call.peer.ready()
-        await asyncio.sleep(1)
+        await call.begin(1)
         call.model.on_event(events.Audio(bytes(48_000 * 5)))
         call.model.on_event(events.GenerationComplete())
         await asyncio.sleep(1)

@@ -180,7 +180,7 @@ class Peer:
         self._channels += 1
         if self._channels > MAX_CHANNELS:
             self._events.on_lost(self)
-        if self._channel is not None and self._channel.readyState == "open":
+        if self.channel_open:
             return  # one channel, whatever its label; the others are left unread
         self._channel = channel
         channel.on("message", lambda frame: self._events.on_message(self, frame))

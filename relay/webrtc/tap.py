@@ -44,6 +44,7 @@ from aiortc import MediaStreamTrack, RTCPeerConnection, RTCRtpReceiver, RTCRtpTr
 from aiortc.rtcrtpreceiver import StreamStatistics
 from aiortc.rtp import RtpPacket
 
+from relay.audio.packet import TICKS_PER_SECOND
 from relay.webrtc.gate import Gate
 
 # A 1280-byte path (VPN, Tailscale, the least IPv6) carries this much user data after IP, UDP, DTLS and SCTP.
@@ -55,13 +56,13 @@ PACKETS_PER_CLOCK_PAIR: Final = 25
 # How long aiortc may take for its own close before its events are set for it, then before sockets are cut.
 CLOSE_SECONDS: Final = 0.6
 FORCED_CLOSE_SECONDS: Final = 0.2
-OPUS_CLOCK: Final = 48_000
-log = logging.getLogger(__name__)
 
 _RTP_HEADER: Final = struct.Struct("!BBHII")
 
 OnRtp = Callable[[int, int, int, bytes], None]
 """sequence, timestamp (48 kHz), SSRC, Opus payload"""
+
+log = logging.getLogger(__name__)
 
 
 def choose_addresses(addresses: Iterable[str]) -> None:
@@ -273,7 +274,7 @@ class RawLine:
         statistics = streams.get(ssrc)
         if statistics is None:
             streams.clear()  # the report block of a stream that ended would overflow the report one day
-            statistics = streams[ssrc] = StreamStatistics(OPUS_CLOCK)
+            statistics = streams[ssrc] = StreamStatistics(TICKS_PER_SECOND)
         self._seen.sequence_number, self._seen.timestamp = sequence, timestamp
         statistics.add(self._seen)
         self._on_rtp(sequence, timestamp, ssrc, payload)
@@ -305,7 +306,7 @@ class RawLine:
 
 
 async def close_connection(pc: RTCPeerConnection) -> None:
-    """Close within `CLOSE_SECONDS` + `FORCED_CLOSE_SECONDS` whatever state aiortc is in; idempotent.
+    """Close within `CLOSE_SECONDS` and two `FORCED_CLOSE_SECONDS`, whatever state aiortc is in; idempotent.
 
     aiortc's close waits for events of tasks that may have died; they are set for it. If even that does not
     help, the sockets are cut and its waiting is cancelled.
