@@ -5,10 +5,11 @@ The functions under "what we say" return the bytes of one text frame each; sound
 """
 
 import json
-from binascii import Error as Base64Error
-from binascii import a2b_base64, b2a_base64
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
+
+import pybase64
+import pydantic_core
 
 from relay.gemini.events import (
     OUTPUT_RATE,
@@ -50,10 +51,7 @@ def read(message: bytes | str) -> list[Event]:
 
     Raises `BadFrame`, and nothing else, on whatever is not the wire format.
     """
-    try:
-        body = json.loads(message)
-    except (ValueError, RecursionError):
-        raise BadFrame("not JSON") from None
+    body = _parsed(message)
     if not isinstance(body, dict):
         raise BadFrame("not an object")
     events: list[Event] = []
@@ -61,6 +59,18 @@ def read(message: bytes | str) -> list[Event]:
         if key in body:
             events += reader(_table(body, key))
     return events
+
+
+def _parsed(message: bytes | str) -> Any:
+    """The quick reader takes a tenth of the time for a message of sound; the patient one takes half a surrogate pair."""
+    try:
+        return pydantic_core.from_json(message)
+    except ValueError:
+        pass
+    try:
+        return json.loads(message)
+    except (ValueError, RecursionError):
+        raise BadFrame("not JSON") from None
 
 
 def _read_setup(body: dict[str, Any]) -> list[Event]:
@@ -220,12 +230,14 @@ def _by_modality(body: dict[str, Any], key: str) -> dict[str, int]:
 
 
 def _unbase64(data: str) -> bytes:
-    """Either alphabet; the server writes the standard one."""
-    if "-" in data or "_" in data:
-        data = data.translate(_STANDARD)
+    """Either alphabet; the server writes the standard one, so that one is tried first."""
     try:
-        return a2b_base64(data)
-    except (Base64Error, ValueError):
+        return pybase64.b64decode(data, validate=True)
+    except ValueError:
+        pass
+    try:
+        return pybase64.b64decode(data.translate(_STANDARD))
+    except ValueError:
         raise BadFrame("not base64") from None
 
 
@@ -282,12 +294,12 @@ def audio_message(pcm: bytes | bytearray | memoryview) -> bytes:
     """A piece of the user's voice: PCM16 mono at 16 kHz, whole samples only."""
     if len(pcm) % 2:
         raise ValueError("half a sample")
-    return _AUDIO_HEAD + b2a_base64(pcm, newline=False) + _AUDIO_TAIL
+    return _AUDIO_HEAD + pybase64.b64encode(pcm) + _AUDIO_TAIL
 
 
 def image_message(jpeg: bytes) -> bytes:
     """One picture from camera or screen; at most one a second."""
-    data = b2a_base64(jpeg, newline=False)
+    data = pybase64.b64encode(jpeg)
     return b'{"realtimeInput":{"video":{"data":"' + data + b'","mimeType":"image/jpeg"}}}'
 
 
