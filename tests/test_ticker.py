@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from relay.ticker import PERIOD, Ticker
+from relay.ticker import PERIOD, WATCH_PERIOD, Ticker
 from tests import virtual
 
 
@@ -75,3 +75,90 @@ def test_after_a_stall_the_missed_ticks_are_not_made_up_in_a_burst() -> None:
 
     ticks = virtual.run(stall())
     assert len(ticks) <= 12
+
+
+def test_while_a_call_lives_the_loop_is_watched_whether_anybody_speaks_or_not() -> None:
+    async def watched() -> tuple[int, int, int]:
+        ticker, noted = Ticker(), list[int]()
+        ticker.watch()
+        ticker.watch()
+        await asyncio.sleep(10 + WATCH_PERIOD / 2)
+        noted.append(ticker.lateness.histogram.count)
+        ticker.unwatch()
+        await asyncio.sleep(1)
+        ticker.unwatch()
+        await asyncio.sleep(1)
+        noted.append(ticker.lateness.histogram.count)
+        await asyncio.sleep(60)
+        noted.append(ticker.lateness.histogram.count)
+        ticker.close()
+        return noted[0], noted[1], noted[2]
+
+    idle, ended, later = virtual.run(watched())
+    assert idle == round(10 / WATCH_PERIOD)
+    assert ended == later
+
+
+def test_who_begins_to_speak_waits_for_no_watch() -> None:
+    async def speaks() -> list[float]:
+        loop, ticker, ticks = asyncio.get_running_loop(), Ticker(), list[float]()
+        ticker.watch()
+        await asyncio.sleep(1.01)
+        started = loop.time()
+        ticker.join(lambda now: ticks.append(now - started))
+        await asyncio.sleep(0.1 + PERIOD / 2)
+        ticker.unwatch()
+        ticker.close()
+        return ticks
+
+    assert virtual.run(speaks()) == pytest.approx([PERIOD * (n + 1) for n in range(5)])
+
+
+def test_a_tick_that_comes_late_is_noted_as_late_as_it_came() -> None:
+    async def stall() -> float:
+        loop, ticker = asyncio.get_running_loop(), Ticker()
+        ticker.watch()
+        await asyncio.sleep(1)
+        assert isinstance(loop, virtual.VirtualLoop)
+        loop._advance(0.350)
+        await asyncio.sleep(WATCH_PERIOD)
+        worst = ticker.lateness.p99(loop.time())
+        ticker.close()
+        return worst
+
+    assert 0.249 < virtual.run(stall()) < 0.351
+
+
+def test_a_member_that_leaves_and_comes_back_within_its_tick_goes_on() -> None:
+    async def turns() -> int:
+        ticker, ticks = Ticker(), [0]
+
+        def member(now: float) -> None:
+            ticks[0] += 1
+            ticker.leave(member)
+            ticker.join(member)
+
+        ticker.join(member)
+        await asyncio.sleep(1 + PERIOD / 2)
+        ticker.close()
+        return ticks[0]
+
+    assert virtual.run(turns()) == 50
+
+
+def test_a_closed_ticker_ticks_no_more() -> None:
+    async def closed() -> int:
+        ticker, ticks = Ticker(), [0]
+
+        def member(now: float) -> None:
+            ticks[0] += 1
+            ticker.close()
+
+        ticker.join(member)
+        await asyncio.sleep(1)
+        ticker.join(member)
+        ticker.watch()
+        await asyncio.sleep(1)
+        return ticks[0]
+
+    assert virtual.run(closed()) == 1

@@ -1,0 +1,38 @@
+"""Counts of values by size: a list of whole numbers, cheap to add to, cheap to add up. Pure."""
+
+from bisect import bisect_left
+from collections.abc import Sequence
+
+
+class Histogram:
+    """`counts[i]` values were at most `edges[i]` and above the edge before; the last of `counts` is for all beyond."""
+
+    __slots__ = ("counts", "edges", "sum")
+
+    def __init__(self, edges: Sequence[float]) -> None:
+        self.edges = tuple(edges)  # rising
+        self.counts = [0] * (len(edges) + 1)
+        self.sum = 0.0
+
+    def add(self, value: float) -> None:
+        """Count one value."""
+        self.counts[bisect_left(self.edges, value)] += 1
+        self.sum += value
+
+    def include(self, other: "Histogram") -> None:
+        """Count all that `other` has counted; it must have the same edges."""
+        if self.edges != other.edges:
+            raise ValueError("histograms with different edges do not add up")
+        self.counts = [mine + theirs for mine, theirs in zip(self.counts, other.counts, strict=True)]
+        self.sum += other.sum
+
+    def copy(self) -> "Histogram":
+        """One that counts on by itself."""
+        copied = Histogram(self.edges)
+        copied.include(self)
+        return copied
+
+    @property
+    def count(self) -> int:
+        """How many values there were."""
+        return sum(self.counts)
