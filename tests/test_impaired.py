@@ -118,7 +118,7 @@ def test_under_random_loss_the_whole_sentence_arrives_in_time_and_nothing_that_c
     assert call.delays[-1] <= HOLD_SECONDS + MOMENT
     assert call.jitter.late == 0
     assert call.jitter.lost == len(call.missing) > 0
-    assert call.jitter.restored > 0.5 * call.jitter.lost
+    assert call.jitter.fec > 0.5 * call.jitter.lost
 
 
 @pytest.mark.parametrize("loss", BURSTS)

@@ -23,7 +23,7 @@ from relay.audio.jitter import (
     Step,
 )
 from relay.audio.opus import Decoder, OpusError
-from relay.audio.packet import CONCEAL_STEP_TICKS, FRAME_TICKS, MAX_PACKET_TICKS, shape
+from relay.audio.packet import CONCEAL_STEP_TICKS, FRAME_TICKS, MAX_PACKET_TICKS, MAX_PAYLOAD_BYTES, duration, fec_ticks
 
 SSRC: Final = 0x5EED
 WIDEBAND_20_MS: Final = 9 << 3
@@ -79,7 +79,7 @@ def test_rule_2_a_duplicate_is_dropped_held_or_played() -> None:
     jitter = JitterBuffer()
     assert push(jitter, 1, 1, 3, 3, 1) == play(1)
     assert push(jitter, 2) == play(2, 3)
-    assert jitter.late == 3
+    assert jitter.duplicate == 3
 
 
 def test_rule_2_a_packet_whose_place_was_filled_is_dropped() -> None:
@@ -88,6 +88,20 @@ def test_rule_2_a_packet_whose_place_was_filled_is_dropped() -> None:
     assert jitter.poll(HOLD_SECONDS) == [Conceal(FRAME_TICKS), *play(3)]
     assert push(jitter, 2, now=HOLD_SECONDS) == []
     assert (jitter.late, jitter.lost) == (1, 1)
+
+
+def test_rule_2_a_second_copy_of_a_late_packet_is_a_duplicate() -> None:
+    jitter = JitterBuffer()
+    push(jitter, 1, 3)
+    jitter.poll(HOLD_SECONDS)
+    push(jitter, 2, 2, now=HOLD_SECONDS)
+    assert (jitter.late, jitter.duplicate) == (1, 1)
+
+
+def test_rule_2_what_was_overtaken_by_the_first_of_all_is_late() -> None:
+    jitter = JitterBuffer()
+    assert push(jitter, 3, 2, 3, 4) == play(3, 4)
+    assert (jitter.late, jitter.duplicate) == (1, 1)
 
 
 def test_rule_2_a_payload_that_is_no_opus_counts_as_lost() -> None:
@@ -162,7 +176,7 @@ def test_rule_4_a_hole_of_two_is_concealed_and_its_last_frame_restored() -> None
         Recover(payload(4, fec=True), FRAME_TICKS),
         *play(4, fec=True),
     ]
-    assert (jitter.lost, jitter.restored) == (2, 1)
+    assert (jitter.lost, jitter.concealed, jitter.fec) == (2, 1, 1)
 
 
 @pytest.mark.parametrize("fec", [False, True])
@@ -192,9 +206,7 @@ def test_rule_4_fec_of_a_frame_longer_than_the_hole_is_not_used() -> None:
     jitter = JitterBuffer()
     push(jitter, 1)
     long = payload(3, fec=True, toc=11 << 3)[:1] + bytes([0x10]) + bytes(8)  # 60 ms: three voice flags, then FEC's
-    found = shape(long)
-    assert found is not None
-    assert found.fec
+    assert fec_ticks(long) == 2880
     jitter.push(3, 3 * FRAME_TICKS, long, SSRC, 0.0)
     assert jitter.poll(HOLD_SECONDS) == [Conceal(FRAME_TICKS), Play(long, 2880)]
 
@@ -262,6 +274,42 @@ def test_rule_8_another_ssrc_is_a_new_beginning() -> None:
     assert jitter.deadline is None
 
 
+def follows(jitter: JitterBuffer, number: int, content: bytes | None = None) -> bool:
+    content = payload(number) if content is None else content
+    return jitter.follows(number & 0xFFFF, number * FRAME_TICKS & 0xFFFFFFFF, SSRC, content)
+
+
+def test_what_follows_is_taken_without_a_step() -> None:
+    jitter = JitterBuffer()
+    assert not follows(jitter, 0xFFFE), "the first packet of a stream follows nothing"
+    push(jitter, 0xFFFE)
+    assert all(follows(jitter, number) for number in range(0xFFFF, 0x10010))
+    assert (jitter.deadline, jitter.poll(1.0)) == (None, [])
+    assert jitter.in_order == 0x12
+    assert push(jitter, 0x10010) == play(0x10010), "pushing it comes to the same"
+
+
+def test_what_does_not_follow_changes_nothing() -> None:
+    jitter = JitterBuffer()
+    push(jitter, 1)
+    state = dict(vars(jitter))
+    for sequence, timestamp, ssrc, content in (
+        (3, 2 * FRAME_TICKS, SSRC, payload(2)),
+        (1, 2 * FRAME_TICKS, SSRC, payload(2)),
+        (2, 2 * FRAME_TICKS + 1, SSRC, payload(2)),
+        (2, 2 * FRAME_TICKS, SSRC + 1, payload(2)),
+        (2, 2 * FRAME_TICKS, SSRC, b""),
+        (2, 2 * FRAME_TICKS, SSRC, b"\xff\xff"),
+        (2, 2 * FRAME_TICKS, SSRC, payload(2, toc=WIDEBAND_20_MS | 1)),  # two frames: to be looked at
+        (2, 2 * FRAME_TICKS, SSRC, payload(2) + bytes(MAX_PAYLOAD_BYTES)),
+    ):
+        assert not jitter.follows(sequence, timestamp, ssrc, content)
+        assert vars(jitter) == state
+    push(jitter, 3)
+    assert not follows(jitter, 2), "somebody waits for it"
+    assert push(jitter, 2) == play(2, 3)
+
+
 def test_an_idle_buffer_has_nothing_to_say() -> None:
     jitter = JitterBuffer()
     assert jitter.poll(0.0) == []
@@ -312,6 +360,8 @@ def test_the_steps_last_as_long_as_the_timestamps_that_passed(
     played = [step.payload for step in steps if isinstance(step, Play)]
     assert played == sorted(set(played), key=lambda packet: packet[2:]), "each once, in order"
     assert len(played) + jitter.lost == len(fates)
+    assert jitter.in_order == len(played)
+    assert jitter.in_order + jitter.late + jitter.duplicate == len(sent)
     assert jitter.deadline is None
 
 
@@ -348,10 +398,8 @@ def test_no_packets_break_it_and_what_it_says_can_be_done(
 def check(step: Step) -> None:
     match step:
         case Play(content, ticks) | Recover(content, ticks):
-            found = shape(content)
-            assert found is not None
             assert 0 < ticks <= MAX_PACKET_TICKS
-            assert ticks == (found.ticks if isinstance(step, Play) else found.frame_ticks)
+            assert ticks == (duration(content) if isinstance(step, Play) else fec_ticks(content))
         case Conceal(ticks):
             assert 0 < ticks <= MAX_CONCEAL_TICKS
             assert ticks % CONCEAL_STEP_TICKS == 0
@@ -362,7 +410,7 @@ def check(step: Step) -> None:
 
 
 def test_a_broken_packet_that_promises_fec_does_not_stop_the_decoder() -> None:
-    broken = bytes.fromhex("22aefd9b19dbe83c")
+    broken = bytes.fromhex("21698003c726b58f")
     with pytest.raises(OpusError):
         Decoder().decode(broken)
     jitter, decoder = JitterBuffer(), Decoder()

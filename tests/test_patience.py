@@ -129,7 +129,7 @@ def test_with_jitter_of_mean_20_ms_one_percent_is_dropped_at_most_and_the_wait_s
     packets, dropped, waited = 20_000, 0, list[float]()
     for seed in range(4):
         some, jitter = waits(Trouble(exponential=0.020), packets, seed)
-        assert jitter.restored > 0.9 * jitter.lost, "and of what is dropped FEC has a copy"
+        assert jitter.fec > 0.9 * jitter.lost, "and of what is dropped FEC has a copy"
         dropped += jitter.late
         waited += some
     waited.sort()

@@ -1,7 +1,8 @@
 """RTP packets → what to do for the decoder: play, recover, conceal, or wait. Pure; there is no playout clock.
 
 The model is not an ear: sound may reach it in bursts, so a packet in order goes on at once and only a hole waits.
-`push` each packet, then do what `poll` says; while there is a hole, `deadline` is when to poll next at the latest.
+For each packet ask `follows`: if it does, play it at once, and that is all. If not, `push` it and do what `poll` says;
+while there is a hole, `deadline` is when to poll next at the latest.
 The steps of one stream last exactly as long as its timestamps say, but for jumps, which begin with `Reset`.
 
 The rules, each with a test:
@@ -25,7 +26,15 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
-from relay.audio.packet import CONCEAL_STEP_TICKS, TICKS_PER_SECOND, Shape, shape
+from relay.audio.packet import (
+    CONCEAL_STEP_TICKS,
+    FRAME_TICKS,
+    MAX_PAYLOAD_BYTES,
+    ONE_FRAME_TICKS,
+    TICKS_PER_SECOND,
+    duration,
+    fec_ticks,
+)
 
 # A packet later than this is as good as lost: longer waits are heard as slowness, shorter ones lose Wi-Fi's stragglers.
 HOLD_SECONDS: Final = 0.040
@@ -87,59 +96,75 @@ class _Packet:
     sequence: int
     timestamp: int
     payload: bytes
-    shape: Shape
+    ticks: int
     arrived: float
 
 
 class JitterBuffer:
-    """One microphone's packets, put in order. Counters: packets `late` (or twice), `refused`, `lost`, `restored`."""
+    """One microphone's packets, put in order; its counters only rise.
+
+    Every packet that came is `in_order` once it has been played, or `late` (its place had been given up), or a
+    `duplicate`, or `refused` (no Opus, or from elsewhere). Every place that was passed is `in_order` or `lost`; of the
+    lost ones `fec` restored some, and `concealed` counts the frames of 20 ms that the decoder was left to invent.
+    """
 
     def __init__(self) -> None:
-        self._ready: list[Step] = []  # in order, to be given out by the next poll
-        self._ready_at = 0.0
         self._held: dict[int, _Packet] = {}
         self._ssrc: int | None = None
         self._sequence: int | None = None  # the next to play; None before the first packet
         self._timestamp = 0  # what the next to play should carry if the sender did not pause
-        self._stray: _Packet | None = None  # far from all others; if its neighbour comes, they are right
+        self._stray: _Packet | None = None  # far from all others; if its neighbour comes, they are right,
+        self._stray_before: int | None = None  # unless the stream has gone on from here meanwhile
         self._reset = False
-        self._given_up: deque[int] = deque(maxlen=MAX_AHEAD)  # sequence numbers that may still come, too late
+        self._began = 0  # how many places had been passed when this stream began
+        self._given_up: deque[int] = deque(maxlen=MAX_AHEAD)  # places whose packets may still come, too late
         self._patient_until = float("-inf")
-        self.late = self.refused = self.lost = self.restored = 0
+        self.in_order = self.fec = self.concealed = 0
+        self.lost = self.late = self.duplicate = self.refused = 0
+
+    def follows(self, sequence: int, timestamp: int, ssrc: int, payload: bytes) -> bool:
+        """Whether this packet is exactly the next and nobody waits. True: it is taken, decode it at once.
+
+        False: nothing has changed, and it is to be pushed. This is what a clean path asks all day.
+        """
+        if (
+            sequence != self._sequence
+            or timestamp != self._timestamp
+            or ssrc != self._ssrc
+            or self._held
+            or not 0 < len(payload) <= MAX_PAYLOAD_BYTES
+            or not (ticks := ONE_FRAME_TICKS[payload[0]])
+        ):
+            return False
+        self._sequence = sequence + 1 & 0xFFFF
+        self._timestamp = timestamp + ticks & 0xFFFFFFFF
+        self.in_order += 1
+        return True
 
     def push(self, sequence: int, timestamp: int, payload: bytes, ssrc: int, now: float) -> None:
         """Take one packet that arrived at `now`; `poll` next."""
-        found = shape(payload)
-        if found is None:
+        ticks = duration(payload)
+        if not ticks:
             self.refused += 1
             return
-        if sequence == self._sequence and timestamp == self._timestamp and ssrc == self._ssrc and not self._held:
-            # in order and nobody waits: what a clean path brings all day, and so the short way
-            self._ready.append(Play(payload, found.ticks))
-            self._ready_at = now
-            self._stray = None
-            self._follow(sequence, timestamp, found.ticks)
-            return
-        packet = _Packet(sequence, timestamp, payload, found, now)
+        packet = _Packet(sequence, timestamp, payload, ticks, now)
         if ssrc != self._ssrc:
             self._ssrc = ssrc
             self._begin(packet)
         elif abs(ahead := self._ahead(packet)) > MAX_AHEAD:
             self._suspect(packet)
-        elif ahead < 0 or sequence in self._held:
-            self.late += 1
-            if sequence in self._given_up:
-                self._given_up.remove(sequence)  # a second copy says nothing new
-                self._patient_until = now + LATE_MEMORY_SECONDS
+        elif ahead < 0:
+            self._came_after(self._passed + ahead, now)
+        elif sequence in self._held:
+            self.duplicate += 1
         else:
             if self._needed_patience(packet):
                 self._patient_until = now + LATE_MEMORY_SECONDS
             self._held[sequence] = packet
-            self._stray = None
 
     def poll(self, now: float) -> list[Step]:
         """What to do at `now`, in order; empty means wait."""
-        steps, self._ready = self._ready, []
+        steps: list[Step] = []
         if self._reset:
             self._reset = False
             steps.append(Reset())
@@ -156,33 +181,57 @@ class JitterBuffer:
 
     def restart(self) -> None:
         """The sender was not listened to for a while: what is held is forgotten, the next packet a new beginning."""
-        self._ready, self._held = [], {}
-        self._given_up.clear()
-        self._ssrc = self._sequence = self._stray = None
+        self._forget()
+        self._ssrc = self._sequence = None
 
     @property
     def deadline(self) -> float | None:
         """When `poll` has something to say even if no packet comes; None while nothing is held."""
-        if self._ready:
-            return self._ready_at
         if not self._held:
             return None
         following = self._first()
         return following.arrived if self._ahead(following) == 0 else self._give_up_at(following)
 
+    @property
+    def _passed(self) -> int:
+        """How many places there have been before the next to play."""
+        return self.in_order + self.lost
+
+    def _forget(self) -> None:
+        self.lost += len(self._held)
+        self._held = {}
+        self._given_up.clear()
+        self.refused += self._stray is not None
+        self._stray = None
+
     def _begin(self, *packets: _Packet) -> None:
         """Rules 6–8: what was before does not count any more."""
+        self._forget()
         self._reset = self._sequence is not None
         self._held = {packet.sequence: packet for packet in packets}
-        self._given_up.clear()
         self._sequence, self._timestamp = packets[0].sequence, packets[0].timestamp
-        self._stray = None
+        self._began = self._passed
 
     def _suspect(self, packet: _Packet) -> None:
         """Rule 7: one packet from elsewhere may be a stranger's; two in a row are the sender's."""
-        stray, self._stray = self._stray, packet
-        if stray is not None and packet.sequence == (stray.sequence + 1) & 0xFFFF:
+        stray, before = self._stray, self._stray_before
+        if stray is not None and before == self._sequence and packet.sequence == (stray.sequence + 1) & 0xFFFF:
+            self._stray = None
             self._begin(stray, packet)
+            return
+        self.refused += stray is not None
+        self._stray, self._stray_before = packet, self._sequence
+
+    def _came_after(self, place: int, now: float) -> None:
+        """Rules 2 and 9: a packet whose place has been passed."""
+        if place in self._given_up:
+            self._given_up.remove(place)  # a second copy says nothing new
+            self._patient_until = now + LATE_MEMORY_SECONDS
+            self.late += 1
+        elif place < self._began:
+            self.late += 1
+        else:
+            self.duplicate += 1
 
     def _play(self, packet: _Packet, steps: list[Step]) -> None:
         """Rules 1, 5 and 6."""
@@ -191,32 +240,33 @@ class JitterBuffer:
             steps.append(Reset())
         elif gap:
             steps.append(Silence(gap))
-        steps.append(Play(packet.payload, packet.shape.ticks))
-        self._follow(packet.sequence, packet.timestamp, packet.shape.ticks)
-
-    def _follow(self, sequence: int, timestamp: int, ticks: int) -> None:
-        self._sequence = (sequence + 1) & 0xFFFF
-        self._timestamp = (timestamp + ticks) & 0xFFFFFFFF
+        steps.append(Play(packet.payload, packet.ticks))
+        self.in_order += 1
+        self._sequence = (packet.sequence + 1) & 0xFFFF
+        self._timestamp = (packet.timestamp + packet.ticks) & 0xFFFFFFFF
 
     def _fill(self, following: _Packet, steps: list[Step]) -> None:
         """Rule 4: everything before `following` is given up."""
         missing = self._ahead(following)
+        self._given_up.extend(range(self._passed, self._passed + missing))
         self.lost += missing
-        self._given_up.extend((following.sequence - n) & 0xFFFF for n in range(missing, 0, -1))
         self._sequence = following.sequence
         gap = _signed(following.timestamp - self._timestamp, 32)
         if not 0 < gap <= MAX_GAP_TICKS:
             return  # `_play` decides
-        restored = following.shape.frame_ticks if following.shape.fec and following.shape.frame_ticks <= gap else 0
+        restored = fec_ticks(following.payload)
+        if restored > gap:
+            restored = 0
         concealed = min(gap - restored, MAX_CONCEAL_TICKS) // CONCEAL_STEP_TICKS * CONCEAL_STEP_TICKS
         silent = gap - restored - concealed
         if concealed:
             steps.append(Conceal(concealed))
+            self.concealed += -(-concealed // FRAME_TICKS)
         if silent:
             steps.append(Silence(silent))
         if restored:
             steps.append(Recover(following.payload, restored))
-            self.restored += 1
+            self.fec += 1
         self._timestamp = following.timestamp
 
     def _give_up_at(self, following: _Packet) -> float:
@@ -226,7 +276,7 @@ class JitterBuffer:
 
     def _usual_hold(self, following: _Packet) -> float:
         """Rule 3."""
-        single = self._ahead(following) == 1 and following.shape.fec
+        single = self._ahead(following) == 1 and fec_ticks(following.payload)
         return FEC_HOLD_SECONDS if single else HOLD_SECONDS
 
     def _needed_patience(self, packet: _Packet) -> bool:

@@ -3,7 +3,7 @@
 Durations are in ticks of Opus's RTP clock, 48 a millisecond whatever the rate (RFC 7587 §4.1).
 """
 
-from typing import Final, NamedTuple
+from typing import Final
 
 TICKS_PER_SECOND: Final = 48_000
 DECODED_RATE: Final = 16_000  # Hz, PCM16 mono: what the model hears
@@ -25,33 +25,44 @@ _FIRST_HYBRID: Final = 12
 _FIRST_CELT: Final = 16
 
 
-class Shape(NamedTuple):
-    """What a packet's first bytes say about it."""
-
-    ticks: int  # the duration of the packet
-    frame_ticks: int  # the duration of one of its frames: how much of the past in-band FEC can restore
-    fec: bool  # it carries a low-bitrate copy of the frame before it
-
-
-def shape(payload: bytes) -> Shape | None:
-    """Measure a packet; None for what is surely no Opus. What passes may still fail to decode."""
-    if not 0 < len(payload) <= MAX_PAYLOAD_BYTES:
-        return None
-    configuration, code = payload[0] >> 3, payload[0] & 3
+def _frame_ticks(toc: int) -> int:
+    """How long one frame of a packet is that begins with `toc`."""
+    configuration = toc >> 3
     if configuration >= _FIRST_CELT:
-        frame_ticks = _CELT_TICKS[configuration & 3]
-    elif configuration >= _FIRST_HYBRID:
-        frame_ticks = _HYBRID_TICKS[configuration & 1]
-    else:
-        frame_ticks = _SILK_TICKS[configuration & 3]
+        return _CELT_TICKS[configuration & 3]
+    if configuration >= _FIRST_HYBRID:
+        return _HYBRID_TICKS[configuration & 1]
+    return _SILK_TICKS[configuration & 3]
+
+
+# Ticks by a packet's first byte if it says that there is one frame, as a browser's does; else 0.
+ONE_FRAME_TICKS: Final = tuple(0 if toc & 3 else _frame_ticks(toc) for toc in range(256))
+
+
+def duration(payload: bytes) -> int:
+    """A packet's length in ticks; 0 for what is surely no Opus. What passes may still fail to decode."""
+    if not 0 < len(payload) <= MAX_PAYLOAD_BYTES:
+        return 0
+    toc = payload[0]
+    if not toc & 3:
+        return ONE_FRAME_TICKS[toc]
     try:
-        ticks = frame_ticks * (1 if code == 0 else 2 if code < 3 else payload[1] & 0x3F)
+        ticks = _frame_ticks(toc) * (2 if toc & 3 < 3 else payload[1] & 0x3F)
         if not 0 < ticks <= MAX_PACKET_TICKS:
-            return None
-        fec = configuration < _FIRST_CELT and _has_fec(payload, code, frame_ticks)
+            return 0
+        start, size = _first_frame(payload, toc & 3)
     except IndexError:
-        return None
-    return Shape(ticks, frame_ticks, fec)
+        return 0
+    return ticks if 0 <= size <= len(payload) - start else 0
+
+
+def fec_ticks(payload: bytes) -> int:
+    """How much before a packet its in-band FEC can restore: a frame or nothing. `payload` has a `duration`."""
+    toc = payload[0]
+    if toc >> 3 >= _FIRST_CELT:
+        return 0
+    frame_ticks = _frame_ticks(toc)
+    return frame_ticks if _has_fec(payload, toc & 3, frame_ticks) else 0
 
 
 def _has_fec(payload: bytes, code: int, frame_ticks: int) -> bool:
