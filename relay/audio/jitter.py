@@ -29,7 +29,6 @@ from typing import Final
 from relay.audio.packet import (
     CONCEAL_STEP_TICKS,
     FRAME_TICKS,
-    MAX_PAYLOAD_BYTES,
     ONE_FRAME_TICKS,
     TICKS_PER_SECOND,
     duration,
@@ -49,6 +48,7 @@ MAX_CONCEAL_TICKS: Final = TICKS_PER_SECOND // 10
 # 3 s: after a longer hole nobody waits for the rest of the sentence.
 MAX_GAP_TICKS: Final = 3 * TICKS_PER_SECOND
 MAX_AHEAD: Final = 150  # packets: 3 s of 20 ms
+NOWHERE: Final = -1  # the sequence number of no packet
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,34 +111,35 @@ class JitterBuffer:
     def __init__(self) -> None:
         self._held: dict[int, _Packet] = {}
         self._ssrc: int | None = None
-        self._sequence: int | None = None  # the next to play; None before the first packet
-        self._timestamp = 0  # what the next to play should carry if the sender did not pause
+        # The next to play: its sequence number, and its timestamp if the sender did not pause. `follows` lets both run
+        # past their wrap; the packet beyond it does not follow then, and whoever plays it winds them back.
+        self._sequence = NOWHERE
+        self._timestamp = 0
+        self._before = -NOWHERE  # how many places were passed before the one with sequence number 0
+        self._began = 0  # how many before the stream's first
         self._stray: _Packet | None = None  # far from all others; if its neighbour comes, they are right,
-        self._stray_before: int | None = None  # unless the stream has gone on from here meanwhile
+        self._stray_before = NOWHERE  # unless the stream has gone on from here meanwhile
         self._reset = False
-        self._began = 0  # how many places had been passed when this stream began
         self._given_up: deque[int] = deque(maxlen=MAX_AHEAD)  # places whose packets may still come, too late
         self._patient_until = float("-inf")
-        self.in_order = self.fec = self.concealed = 0
-        self.lost = self.late = self.duplicate = self.refused = 0
+        self.fec = self.concealed = self.lost = self.late = self.duplicate = self.refused = 0
 
     def follows(self, sequence: int, timestamp: int, ssrc: int, payload: bytes) -> bool:
         """Whether this packet is exactly the next and nobody waits. True: it is taken, decode it at once.
 
-        False: nothing has changed, and it is to be pushed. This is what a clean path asks all day.
+        False: nothing has changed, and it is to be pushed. This is what a clean path asks all day, and so it does as
+        little as it can: how long the payload may be is the gate's business, and libopus's.
         """
-        if (
-            sequence != self._sequence
-            or timestamp != self._timestamp
-            or ssrc != self._ssrc
-            or self._held
-            or not 0 < len(payload) <= MAX_PAYLOAD_BYTES
-            or not (ticks := ONE_FRAME_TICKS[payload[0]])
-        ):
+        if sequence != self._sequence or timestamp != self._timestamp or ssrc != self._ssrc or self._held:
             return False
-        self._sequence = sequence + 1 & 0xFFFF
-        self._timestamp = timestamp + ticks & 0xFFFFFFFF
-        self.in_order += 1
+        try:
+            ticks = ONE_FRAME_TICKS[payload[0]]
+        except IndexError:
+            return False
+        if not ticks:
+            return False
+        self._sequence = sequence + 1
+        self._timestamp = timestamp + ticks
         return True
 
     def push(self, sequence: int, timestamp: int, payload: bytes, ssrc: int, now: float) -> None:
@@ -168,8 +169,8 @@ class JitterBuffer:
         if self._reset:
             self._reset = False
             steps.append(Reset())
-        while self._held and self._sequence is not None:
-            packet = self._held.pop(self._sequence, None)
+        while self._held:
+            packet = self._held.pop(self._sequence & 0xFFFF, None)
             if packet is not None:
                 self._play(packet, steps)
                 continue
@@ -182,7 +183,8 @@ class JitterBuffer:
     def restart(self) -> None:
         """The sender was not listened to for a while: what is held is forgotten, the next packet a new beginning."""
         self._forget()
-        self._ssrc = self._sequence = None
+        self._ssrc = None
+        self._go_to(NOWHERE)
 
     @property
     def deadline(self) -> float | None:
@@ -193,11 +195,22 @@ class JitterBuffer:
         return following.arrived if self._ahead(following) == 0 else self._give_up_at(following)
 
     @property
+    def in_order(self) -> int:
+        """How many packets have been played."""
+        return self._passed - self.lost
+
+    @property
     def _passed(self) -> int:
-        """How many places there have been before the next to play."""
-        return self.in_order + self.lost
+        """How many places come before the next to play, since the first of all."""
+        return self._before + self._sequence
+
+    def _go_to(self, sequence: int) -> None:
+        """The next to play has this number; that passes no place."""
+        self._before += self._sequence - sequence
+        self._sequence = sequence
 
     def _forget(self) -> None:
+        self._before += len(self._held)
         self.lost += len(self._held)
         self._held = {}
         self._given_up.clear()
@@ -207,9 +220,10 @@ class JitterBuffer:
     def _begin(self, *packets: _Packet) -> None:
         """Rules 6–8: what was before does not count any more."""
         self._forget()
-        self._reset = self._sequence is not None
+        self._reset = self._sequence != NOWHERE
         self._held = {packet.sequence: packet for packet in packets}
-        self._sequence, self._timestamp = packets[0].sequence, packets[0].timestamp
+        self._go_to(packets[0].sequence)
+        self._timestamp = packets[0].timestamp
         self._began = self._passed
 
     def _suspect(self, packet: _Packet) -> None:
@@ -241,8 +255,8 @@ class JitterBuffer:
         elif gap:
             steps.append(Silence(gap))
         steps.append(Play(packet.payload, packet.ticks))
-        self.in_order += 1
-        self._sequence = (packet.sequence + 1) & 0xFFFF
+        self._sequence += 1
+        self._go_to(self._sequence & 0xFFFF)
         self._timestamp = (packet.timestamp + packet.ticks) & 0xFFFFFFFF
 
     def _fill(self, following: _Packet, steps: list[Step]) -> None:
@@ -250,7 +264,7 @@ class JitterBuffer:
         missing = self._ahead(following)
         self._given_up.extend(range(self._passed, self._passed + missing))
         self.lost += missing
-        self._sequence = following.sequence
+        self._sequence += missing
         gap = _signed(following.timestamp - self._timestamp, 32)
         if not 0 < gap <= MAX_GAP_TICKS:
             return  # `_play` decides
@@ -295,7 +309,7 @@ class JitterBuffer:
 
     def _ahead(self, packet: _Packet) -> int:
         """How many packets come before this one; negative if its time is over."""
-        return _signed(packet.sequence - (self._sequence or 0), 16)
+        return _signed(packet.sequence - self._sequence, 16)
 
 
 def _signed(difference: int, bits: int) -> int:
