@@ -18,6 +18,9 @@ from relay.values import Secret as Secret
 
 KEY_VARIABLES: Final = ("GEMINI_API_KEY", "GOOGLE_API_KEY")  # the first that is set wins
 WILDCARDS: Final = frozenset({"0.0.0.0", "::"})
+# A little more than the 100 two-way calls that one core keeps up with; a slower one is found out by its lateness.
+MAX_CALLS: Final = 128
+MOST_CALLS: Final = 10_000  # each holds sockets: beyond this the machine's own limits come first
 GEMINI_URL: Final = "wss://generativelanguage.googleapis.com"
 ModelKind = Literal["gemini", "local"]
 
@@ -46,6 +49,9 @@ class Config:
     access_token: Secret | None = field(default=None)
     public_url: str = ""  # origin form, no trailing slash
     trusted_proxies: tuple[Network, ...] = ()
+    max_calls: int = MAX_CALLS  # promised and live together
+    metrics_host: str = "127.0.0.1"  # name or address to bind
+    metrics_port: int | None = None  # TCP port; 0 takes a free one; None: no metrics
     state_dir: Path = Path()
     log_level: str = "info"
     api_key: Secret | None = field(default=None)
@@ -124,6 +130,12 @@ FLAGS: Final = (
          "https://talk.example.org", values.origin, "none"),
     Flag("trusted-proxy", "trusted_proxies", "CIDR", "network of proxies whose X-Forwarded-For or Forwarded is "
          "believed", values.network, "none", repeatable=True),
+    Flag("max-calls", "max_calls", "N", "calls at once, promised ones included; fewer are taken in when sound would be "
+         "late for all", values.whole(1, MOST_CALLS), str(MAX_CALLS)),
+    Flag("metrics-port", "metrics_port", "PORT", "TCP port for Prometheus to read GET /metrics from; 0 takes a free "
+         "one", values.port, "no metrics"),
+    Flag("metrics-host", "metrics_host", "ADDRESS", "name or IP address that the metrics are read at", values.host,
+         "127.0.0.1"),
     Flag("state-dir", "state_dir", "DIR", "where the relay may keep files; none so far", values.directory,
          "$XDG_STATE_HOME/gemini-relay or ~/.local/state/gemini-relay"),
     Flag("log-level", "log_level", "LEVEL", "debug, info, warning or error",

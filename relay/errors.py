@@ -41,6 +41,7 @@ FAULTS: Final[dict[str, Fault]] = {
     "setting-refused": Fault(400, "The request asks for a setting that only the relay's owner may choose."),
     "too-many-starts": Fault(429, "Too many calls were started from this address. Wait a minute and try again."),
     "too-many-calls": Fault(503, "All lines are busy. Try again in a moment.", logging.WARNING),
+    "busy": Fault(503, "The relay has its hands full with other calls. Try again in half a minute.", logging.WARNING),
     "too-many-messages": Fault(429, "The call was ended because it sent too many messages. Start a new call."),
     "connect-timeout": Fault(504, "The call did not connect in 15 seconds. A firewall or VPN may block UDP."),
     "peer-lost": Fault(410, "The connection to the browser was lost."),

@@ -49,6 +49,15 @@ def port(text: str) -> int:
     return int(text)
 
 
+def whole(low: int, high: int) -> Callable[[str], int]:
+    def check(text: str) -> int:
+        if not (text.isascii() and text.isdigit() and len(text) <= len(str(high)) and low <= int(text) <= high):
+            raise ValueError(f"must be a whole number from {low} to {high}")
+        return int(text)
+
+    return check
+
+
 def host(text: str) -> str:
     text = text.removeprefix("[").removesuffix("]").lower()
     try:

@@ -70,8 +70,7 @@ class Offers:
         self._admission.token(request.headers.get("Authorization"))
         body = await read_json(request, empty=True)
         check_start(body)
-        self._admission.start(request[CLIENT_ADDRESS], _now())
-        return web.json_response({"sessionId": self._registry.reserve(_now()).id})
+        return web.json_response({"sessionId": self._promise(request).id})
 
     async def session_offer(self, request: web.Request) -> web.Response:
         """An offer for a promised or live session."""
@@ -90,8 +89,7 @@ class Offers:
             return await self._answer(self._registry.find_pc(offer.pc_id), offer)
         if refusal is not None:
             raise refusal
-        self._admission.start(request[CLIENT_ADDRESS], _now())
-        entry = self._registry.reserve(_now())
+        entry = self._promise(request)
         try:
             return await self._answer(entry, offer)
         except BaseException:
@@ -129,6 +127,12 @@ class Offers:
             await self._end(entry)
         return _success()
 
+    def _promise(self, request: web.Request) -> Entry:
+        if refusal := self._registry.refusal(_now()):
+            raise refusal  # for our sake: it uses up none of the caller's starts
+        self._admission.start(request[CLIENT_ADDRESS], _now())
+        return self._registry.reserve(_now())
+
     def _token_refusal(self, request: web.Request) -> BrowserFault | None:
         try:
             self._admission.token(request.headers.get("Authorization"))
@@ -140,7 +144,7 @@ class Offers:
         async with entry.turn:
             if offer.pc_id is not None and offer.pc_id != entry.pc_id:
                 raise BrowserFault("unknown-peer")
-            call = self._registry.open(entry, await self._maker())
+            call = self._registry.open(entry, await self._maker(), _now())
             try:
                 async with asyncio.timeout(ANSWER_SECONDS):
                     answer = await call.answer(offer.sdp, pc_id=offer.pc_id, restart=offer.restart)

@@ -10,13 +10,14 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Final, Protocol
 
+from relay.config import MAX_CALLS
 from relay.errors import BrowserFault, RelayError
 
 RESERVED_SECONDS: Final = 60.0  # from `/start` to the first offer; the official clients take under a second
 MAX_RESERVED: Final = 64  # promised sessions cost 300 bytes each, but each may become a call
-MAX_LIVE: Final = 128  # a little more than the 100 two-way calls that one core keeps up with
 MAX_ENDED: Final = 256  # remembered, so that a late offer is told "ended" and not "unknown"
-BUSY_RETRY_SECONDS: Final = 5  # what a caller is told to wait when all lines are busy
+FULL_RETRY_SECONDS: Final = 5  # what a caller is told to wait when all lines are busy: somebody may hang up
+BUSY_RETRY_SECONDS: Final = 30  # when the machine is: it needs seven seconds to recover, and calls that end first
 ID_BYTES: Final = 16
 
 
@@ -40,6 +41,9 @@ class Call(Protocol):
 MakeCall = Callable[[str, Callable[[object], None]], Call]
 """(session id, what to call once when the session is closed) -> the session."""
 
+Overloaded = Callable[[float, int], bool]
+"""(now, live calls) -> would one call more be heard in all of them?"""
+
 
 class State(Enum):
     """A session's life, one way."""
@@ -62,23 +66,30 @@ class Entry:
 
 
 class Registry:
-    """Finds sessions by their id or pc_id; raises `BrowserFault` in the words the caller is told."""
+    """Finds sessions by their id or pc_id; raises `BrowserFault` in the words the caller is told.
 
-    def __init__(self) -> None:
+    At most `max_calls` are promised and live together, and none is added while `overloaded` says so.
+    """
+
+    def __init__(self, max_calls: int = MAX_CALLS, overloaded: Overloaded = lambda now, calls: False) -> None:
+        self._max_calls = max_calls
+        self._overloaded = overloaded
         self._entries: dict[State, dict[str, Entry]] = {state: {} for state in State}
         self._by_pc_id: dict[str, Entry] = {}
         self._closing = False
 
+    def refusal(self, now: float) -> BrowserFault | None:
+        """Why nobody can be promised a session now; None while somebody can."""
+        self._sweep(now)
+        reserved = self.count(State.RESERVED)
+        return self._refusal(now, reserved, full=reserved >= MAX_RESERVED)
+
     def reserve(self, now: float) -> Entry:
         """Promise a session; it is kept `RESERVED_SECONDS` for its first offer."""
-        self._sweep(now)
-        if self._closing:
-            raise BrowserFault("closing")
-        reserved, live = self._entries[State.RESERVED], self._entries[State.LIVE]
-        if len(reserved) >= MAX_RESERVED or len(live) >= MAX_LIVE:
-            raise BrowserFault("too-many-calls", retry_after=BUSY_RETRY_SECONDS)
+        if refusal := self.refusal(now):
+            raise refusal
         entry = Entry(secrets.token_hex(ID_BYTES), now)
-        reserved[entry.id] = entry
+        self._entries[State.RESERVED][entry.id] = entry
         return entry
 
     def find(self, id: str, now: float) -> Entry:
@@ -95,16 +106,17 @@ class Registry:
             return entry
         raise BrowserFault("unknown-peer")
 
-    def open(self, entry: Entry, make: MakeCall) -> Call:
-        """The session's call, made on its first offer. The caller owes it an offer, or `end`."""
+    def open(self, entry: Entry, make: MakeCall, now: float) -> Call:
+        """The session's call, made on its first offer. The caller owes it an offer, or `end`.
+
+        A promise is one of the calls already, but it is not kept on a machine that has become too busy meanwhile.
+        """
         if entry.call is not None:
             return entry.call
         if entry.state is State.ENDED:
             raise BrowserFault("unknown-peer")
-        if self._closing:
-            raise BrowserFault("closing")
-        if len(self._entries[State.LIVE]) >= MAX_LIVE:
-            raise BrowserFault("too-many-calls", retry_after=BUSY_RETRY_SECONDS)
+        if refusal := self._refusal(now, promised=0):
+            raise refusal
         entry.call = make(entry.id, lambda _: self.end(entry))
         self._move(entry, State.LIVE)
         return entry.call
@@ -136,6 +148,16 @@ class Registry:
     def count(self, state: State) -> int:
         """How many sessions are in that state."""
         return len(self._entries[state])
+
+    def _refusal(self, now: float, promised: int, *, full: bool = False) -> BrowserFault | None:
+        live = self.count(State.LIVE)
+        if self._closing:
+            return BrowserFault("closing")
+        if full or promised + live >= self._max_calls:
+            return BrowserFault("too-many-calls", retry_after=FULL_RETRY_SECONDS)
+        if self._overloaded(now, live):
+            return BrowserFault("busy", retry_after=BUSY_RETRY_SECONDS)
+        return None
 
     def _move(self, entry: Entry, state: State) -> None:
         self._entries[entry.state].pop(entry.id, None)

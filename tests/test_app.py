@@ -134,7 +134,7 @@ async def test_stopping_closes_every_call_within_its_second(monkeypatch: pytest.
     def stuck(id: str, on_closed: object) -> FakeCall:
         return FakeCall(id, on_closed, stuck=True)  # type: ignore[arg-type]
 
-    calls = [registry.open(registry.reserve(0.0), stuck) for _ in range(3)]
+    calls = [registry.open(registry.reserve(0.0), stuck, 0.0) for _ in range(3)]
     async with asyncio.timeout(1):
         await close_calls(registry)
     assert all(call.closed for call in calls)  # type: ignore[attr-defined]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.config import FLAGS, GEMINI_URL, Config, ConfigError, Flag, Secret, load
+from relay.config import FLAGS, GEMINI_URL, MAX_CALLS, Config, ConfigError, Flag, Secret, load
 from relay.values import MAX_GREETING_CHARS, MAX_TEXT_CHARS, MIN_TOKEN_CHARS, origin
 
 KEY = "AIzaSyCANARYcanaryCANARYcanary"
@@ -122,6 +122,8 @@ WRONG = [
     ("allow-origin", "https://*.example"), ("access-token", "short"), ("access-token", "with space" * 3),
     ("access-token", "ä" * 20), ("public-url", "talk.example"), ("public-url", "https://a/sub"),
     ("trusted-proxy", "10.0.0.1/8"), ("trusted-proxy", "proxy"), ("log-level", "loud"), ("state-dir", "/etc/passwd"),
+    ("max-calls", "0"), ("max-calls", "10001"), ("max-calls", "-3"), ("max-calls", "many"), ("max-calls", "1e3"),
+    ("metrics-port", "65536"), ("metrics-port", "off"), ("metrics-host", "a b"),
     ("state-dir", "~nobody-of-that-name/x"),
     ("instructions", "x" * (MAX_TEXT_CHARS + 1)), ("greeting", "x" * (MAX_GREETING_CHARS + 1)),
 ]  # fmt: skip
@@ -192,6 +194,13 @@ def test_origins_are_written_as_browsers_write_them() -> None:
     assert origin("http://talk.example:80") == "http://talk.example"
     assert origin("http://[::1]:8080") == "http://[::1]:8080"
     assert origin("https://talk.example:80") == "https://talk.example:80"
+
+
+def test_calls_are_bounded_and_metrics_are_off_unless_asked_for() -> None:
+    config = load([], {})
+    assert (config.max_calls, config.metrics_port, config.metrics_host) == (MAX_CALLS, None, "127.0.0.1")
+    config = load(["--max-calls", "7", "--metrics-port", "0"], {"RELAY_METRICS_HOST": "::1"})
+    assert (config.max_calls, config.metrics_port, config.metrics_host) == (7, 0, "::1")
 
 
 def test_the_state_directory_follows_xdg() -> None:

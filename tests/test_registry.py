@@ -4,8 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
+from relay.config import MAX_CALLS
 from relay.errors import BrowserFault
-from signaling.registry import MAX_ENDED, MAX_LIVE, MAX_RESERVED, RESERVED_SECONDS, Call, Registry, State
+from signaling.registry import MAX_ENDED, MAX_RESERVED, RESERVED_SECONDS, Call, Registry, State
 from tests.house import FakeCall
 
 
@@ -45,30 +46,68 @@ async def test_promises_are_bounded_and_the_refusal_says_when_to_come_back() -> 
     registry.reserve(RESERVED_SECONDS + 1)
 
 
-async def test_live_calls_are_bounded() -> None:
+async def test_promised_and_live_calls_are_bounded_together() -> None:
+    registry = Registry(max_calls=3)
+    live = registry.open(registry.reserve(0.0), make, 0.0)
+    registry.open(registry.reserve(0.0), make, 0.0)
+    promised = registry.reserve(0.0)
+    with pytest.raises(BrowserFault) as caught:
+        registry.reserve(0.0)
+    assert code(caught) == "too-many-calls"
+    assert caught.value.retry_after > 0
+    registry.open(promised, make, 0.0)  # a promise is kept
+    await live.close()
+    registry.reserve(0.0)
+
+
+async def test_unless_it_is_told_otherwise_it_takes_as_many_calls_as_one_core_can() -> None:
     registry = Registry()
-    for _ in range(MAX_LIVE):
-        registry.open(registry.reserve(0.0), make)
+    for _ in range(MAX_CALLS):
+        registry.open(registry.reserve(0.0), make, 0.0)
     with pytest.raises(BrowserFault) as caught:
         registry.reserve(0.0)
     assert code(caught) == "too-many-calls"
 
 
-async def test_a_promise_made_before_all_lines_were_busy_is_not_kept_beyond_the_limit() -> None:
-    registry = Registry()
-    early = registry.reserve(0.0)
-    for _ in range(MAX_LIVE):
-        registry.open(registry.reserve(0.0), make)
+async def test_a_promise_that_ran_out_in_mid_offer_is_not_kept_beyond_the_limit() -> None:
+    registry = Registry(max_calls=1)
+    slow = registry.reserve(0.0)
+    later = RESERVED_SECONDS + 1
+    registry.open(registry.reserve(later), make, later)
     with pytest.raises(BrowserFault) as caught:
-        registry.open(early, make)
+        registry.open(slow, make, later)
     assert code(caught) == "too-many-calls"
+
+
+async def test_while_sound_is_late_nobody_is_taken_in_and_the_refusal_says_when_to_come_back() -> None:
+    asked, late = list[tuple[float, int]](), False
+
+    def overloaded(now: float, calls: int) -> bool:
+        asked.append((now, calls))
+        return late
+
+    registry = Registry(overloaded=overloaded)
+    live = registry.reserve(0.0)
+    call = registry.open(live, make, 1.0)
+    promised = registry.reserve(2.0)
+    late = True
+    for attempt in (lambda: registry.reserve(3.0), lambda: registry.open(promised, make, 3.0)):
+        with pytest.raises(BrowserFault) as caught:
+            attempt()
+        assert code(caught) == "busy"
+        assert caught.value.retry_after > 0
+    assert asked[-1] == (3.0, 1)
+    assert registry.open(live, make, 3.0) is call  # who is here stays
+    late = False
+    registry.open(promised, make, 4.0)
+    assert registry.refusal(4.0) is None
 
 
 async def test_a_live_session_is_found_by_both_its_ids_until_it_ends() -> None:
     registry = Registry()
     entry = registry.reserve(0.0)
-    call = registry.open(entry, make)
-    assert registry.open(entry, make) is call
+    call = registry.open(entry, make, 0.0)
+    assert registry.open(entry, make, 0.0) is call
     registry.name(entry, "pc")
     assert registry.find(entry.id, 1000.0) is entry
     assert registry.find_pc("pc") is entry
@@ -85,7 +124,7 @@ async def test_a_live_session_is_found_by_both_its_ids_until_it_ends() -> None:
 async def test_a_new_pc_id_replaces_the_old_one() -> None:
     registry = Registry()
     entry = registry.reserve(0.0)
-    registry.open(entry, make)
+    registry.open(entry, make, 0.0)
     registry.name(entry, "old")
     registry.name(entry, "new")
     assert registry.find_pc("new") is entry
@@ -99,7 +138,7 @@ async def test_an_ended_session_gets_no_call_and_no_name() -> None:
     registry.end(entry)
     registry.end(entry)
     with pytest.raises(BrowserFault):
-        registry.open(entry, make)
+        registry.open(entry, make, 0.0)
     registry.name(entry, "pc")
     with pytest.raises(BrowserFault):
         registry.find_pc("pc")
@@ -120,11 +159,11 @@ async def test_the_oldest_ended_sessions_are_forgotten() -> None:
 async def test_a_closing_registry_gives_back_its_calls_and_takes_nobody_in() -> None:
     registry = Registry()
     promised = registry.reserve(0.0)
-    call = registry.open(registry.reserve(0.0), make)
+    call = registry.open(registry.reserve(0.0), make, 0.0)
     assert registry.close() == [call]
     with pytest.raises(BrowserFault) as caught:
         registry.reserve(0.0)
     assert code(caught) == "closing"
     with pytest.raises(BrowserFault) as caught:
-        registry.open(promised, make)
+        registry.open(promised, make, 0.0)
     assert code(caught) == "closing"

@@ -24,6 +24,8 @@ for (const [name, code] of [
 test('the relay’s own sentence wins, and its second one is the next step', () => {
   const busy = httpProblem(503, { code: 'too-many-calls', info: 'All lines are busy. Try again in a moment.' });
   assert.deepEqual(explain(busy), { what: 'All lines are busy. Try again in a moment.', next: '' });
+  const info = 'The relay has its hands full with other calls. Try again in half a minute.';
+  assert.deepEqual(explain(httpProblem(503, { code: 'busy', info, detail: info })), { what: info, next: '' });
 });
 
 test('a sentence without a next step gets ours', () => {
