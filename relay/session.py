@@ -24,6 +24,7 @@ from relay.errors import BrowserFault, OurBug, RelayError
 from relay.gemini.client import LiveClient
 from relay.ticker import Ticker
 from relay.webrtc.peer import Media, Peer
+from relay.webrtc.rtcp import Report
 
 # aiortc never gives up on a half-open call; a browser on a working path needs a tenth of a second.
 CONNECT_SECONDS: Final = 15.0
@@ -257,6 +258,9 @@ class Session:
     def on_connected(self, peer: Peer) -> None:
         """ICE and DTLS are up."""
         self._connected.set()
+
+    def on_report(self, report: Report) -> None:
+        """What the browser says of the packets that we sent."""
 
     def on_lost(self, peer: Peer, *, hung_up: bool = False) -> None:
         """The peer connection ended, by the browser's goodbye or otherwise; one that was replaced may."""

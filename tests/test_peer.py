@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 from aiortc import RTCPeerConnection, RTCSessionDescription
-from aiortc.rtcrtpreceiver import StreamStatistics
 from aiortc.rtcsctptransport import WEBRTC_DCEP, WEBRTC_STRING
 
 from relay.errors import BrowserFault
-from relay.webrtc import tap
+from relay.webrtc import tame, tap
 from relay.webrtc.gate import BURST_PACKETS, PACKETS_PER_SECOND
 from relay.webrtc.peer import MAX_CHANNELS, Media, Peer, prepare
+from relay.webrtc.rtcp import Report
 from tests.caller import FRAME, SPOKEN_RATE, Decoder, Encoder, Microphone
 from tests.sound import Sound, tone
 
@@ -29,12 +29,16 @@ class Owner:
         self.connected, self.open, self.lost, self.heard = (asyncio.Event() for _ in range(4))
         self.rtp: list[tuple[int, int, int, bytes]] = []
         self.pcm: list[bytes] = []
+        self.reports: list[Report] = []
         self.messages: list[str | bytes] = []
         self.hung_up = False
 
     def on_rtp(self, sequence: int, timestamp: int, ssrc: int, payload: bytes) -> None:
         self.rtp.append((sequence, timestamp, ssrc, payload))
         self.heard.set()
+
+    def on_report(self, report: Report) -> None:
+        self.reports.append(report)
 
     def on_pcm(self, pcm: bytes) -> None:
         self.pcm.append(pcm)
@@ -80,7 +84,7 @@ class Call:
 
 @asynccontextmanager
 async def call(tier: str = "raw") -> AsyncIterator[Call]:
-    media = prepare(["127.0.0.1"], allow_raw=tier == "raw")
+    media = prepare(["127.0.0.1"], tiers=[tier])
     assert media.tier == tier
     call = Call(media)
     try:
@@ -92,18 +96,34 @@ async def call(tier: str = "raw") -> AsyncIterator[Call]:
 
 
 async def test_the_installed_libraries_have_every_private_part_that_the_fast_path_touches() -> None:
-    assert tap.check() == []
+    assert tap.check() == {"raw": [], "middle": []}
 
 
-async def test_a_library_that_changed_is_named_and_the_public_path_taken(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+class ChangedLibrary:
+    """Stands where a newer release has put something else."""
+
+
+@pytest.mark.parametrize(
+    ("changed", "tier"),
+    [
+        (["aioice.ice.StunProtocol.datagram_received"], "middle"),
+        (["pylibsrtp.Session._Session__process", "relay.webrtc.tap._Srtp._lib"], "middle"),
+        (["aiortc.rtcrtpsender.RTCRtpSender._handle_rtcp_packet"], "public"),
+        (["aioice.ice.StunProtocol.datagram_received", "aiortc.rtcdtlstransport.RTCDtlsTransport._send_rtp"], "public"),
+    ],
+)
+async def test_a_library_that_changed_is_named_and_the_next_path_taken(
+    changed: list[str], tier: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.delattr(StreamStatistics, "add")
-    assert prepare(["127.0.0.1"]) == Media("public", ("StreamStatistics.add",))
-    assert "StreamStatistics.add" in caplog.text
+    for name in changed:
+        monkeypatch.setattr(name, lambda: ChangedLibrary(), raising=False)
+    media = prepare(["127.0.0.1"])
+    assert media.tier == tier
+    assert media.missing
+    assert all(name in caplog.text for name in media.missing)
 
 
-@pytest.mark.parametrize("tier", ["raw", "public"])
+@pytest.mark.parametrize("tier", ["raw", "middle", "public"])
 async def test_sound_goes_both_ways(tier: str) -> None:
     async with call(tier) as line:
         await line.connect()
@@ -147,7 +167,7 @@ async def test_the_microphone_arrives_packet_for_packet_and_decodes() -> None:
 
 async def test_sound_that_comes_by_aiortcs_own_path_is_taken_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """As with a TURN relay, whose socket is not ours."""
-    monkeypatch.setattr(tap.RawLine, "srtp", None)
+    monkeypatch.setattr(tap.RawLine, "take", lambda line, datagram: False)
     async with call() as line:
         await line.connect()
         async with asyncio.timeout(5):
@@ -387,7 +407,7 @@ async def test_a_dead_report_task_cannot_hang_the_close() -> None:
         assert task.done()
         started = time.monotonic()
         await line.peer.close()
-        assert time.monotonic() - started < tap.CLOSE_SECONDS + tap.FORCED_CLOSE_SECONDS + 0.3
+        assert time.monotonic() - started < tame.CLOSE_SECONDS + tame.FORCED_CLOSE_SECONDS + 0.3
 
 
 async def test_a_half_open_call_closes_at_once_and_again() -> None:

@@ -62,7 +62,7 @@ def read(message: bytes | str) -> list[Event]:
 
 
 def _parsed(message: bytes | str) -> Any:
-    """The quick reader takes a tenth of the time for a message of sound; the patient one takes half a surrogate pair."""
+    """The quick reader takes a tenth of the time for a message of sound; the patient one takes half a surrogate."""
     try:
         return pydantic_core.from_json(message)
     except ValueError:

@@ -6,7 +6,7 @@ knows our ICE password is ever sent anything. Video sections and a second audio 
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Final, Protocol, cast
 
@@ -21,8 +21,9 @@ from aiortc.exceptions import InvalidStateError
 from aiortc.rtcrtpreceiver import RTCRtpReceiver
 
 from relay.errors import BrowserFault
-from relay.webrtc import sdp, tap
+from relay.webrtc import sdp, tame, tap
 from relay.webrtc.public import PublicLine
+from relay.webrtc.rtcp import Report
 
 # An honest offer is answered in under 50 ms; gathering on a strange interface may take longer.
 ANSWER_SECONDS: Final = 5.0
@@ -31,6 +32,9 @@ BACKLOG_BYTES: Final = 256 * 1024
 DEAD_BACKLOG_BYTES: Final = 1024 * 1024
 # The clients open one data channel; more than a few are an attack.
 MAX_CHANNELS: Final = 8
+
+# From the quickest to the one that cannot break.
+LINES: Final = {line.tier: line for line in (tap.RawLine, tap.MiddleLine)}
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +47,7 @@ class PeerEvents(Protocol):
 
     def on_rtp(self, sequence: int, timestamp: int, ssrc: int, payload: bytes) -> None: ...
     def on_pcm(self, pcm: bytes) -> None: ...
+    def on_report(self, report: Report) -> None: ...
     def on_open(self, peer: "Peer") -> None: ...
     def on_message(self, peer: "Peer", frame: str | bytes) -> None: ...
     def on_connected(self, peer: "Peer") -> None: ...
@@ -57,17 +62,26 @@ class Media:
     missing: tuple[str, ...] = ()
 
 
-def prepare(addresses: Iterable[str] = (), *, loopback: bool = False, allow_raw: bool = True) -> Media:
+def prepare(
+    addresses: Iterable[str] = (), *, loopback: bool = False, tiers: Collection[str] = (*LINES, PublicLine.tier)
+) -> Media:
     """Set what is process-wide and choose the tier; call it once inside the running loop, before the first call.
 
-    `addresses` are the local addresses for ICE; empty means all of the machine's, with 127.0.0.1 if `loopback`.
+    `addresses` are the local addresses for ICE; empty means all of the machine's, with 127.0.0.1 if `loopback`. Of
+    `tiers` the quickest that the installed libraries allow is taken.
     """
-    tap.choose_addresses(list(addresses) or tap.local_addresses(loopback=loopback))
-    tap.limit_sctp_fragments()
-    missing = tuple(tap.check())
+    tame.choose_addresses(list(addresses) or tame.local_addresses(loopback=loopback))
+    tame.limit_sctp_fragments()
+    missing: list[str] = []
+    for tier, lacks in tap.check().items():
+        if tier in tiers and not lacks:
+            break
+        missing += [name for name in lacks if name not in missing]
+    else:
+        tier = PublicLine.tier
     if missing:
-        log.warning("the fast media path is off, these have changed: %s", ", ".join(missing))
-    return Media("raw" if allow_raw and not missing else "public", missing)
+        log.warning("the media path is slower than it could be, these have changed: %s", ", ".join(missing))
+    return Media(tier, tuple(missing))
 
 
 class Peer:
@@ -84,8 +98,9 @@ class Peer:
         capabilities = RTCRtpReceiver.getCapabilities("audio")
         assert capabilities is not None, "aiortc knows audio"
         audio.setCodecPreferences([c for c in capabilities.codecs if c.mimeType.lower() == "audio/opus"])
-        self.line: tap.RawLine | PublicLine = (
-            tap.RawLine(audio, events.on_rtp) if media.tier == "raw" else PublicLine(audio, events.on_pcm)
+        line = LINES.get(media.tier)
+        self.line: tap.MiddleLine | PublicLine = (
+            line(audio, events.on_rtp, events.on_report) if line is not None else PublicLine(audio, events.on_pcm)
         )
         self._pc.on("connectionstatechange", self._state_changed)
         self._pc.on("datachannel", self._channel_offered)
@@ -107,7 +122,7 @@ class Peer:
             raise BrowserFault("bad-sdp", f"{type(error).__name__} in negotiation") from error
         self.line.attach()
         if self._pc.sctp is not None:
-            tap.bear_junk(self._pc.sctp)
+            tame.bear_junk(self._pc.sctp)
         return sdp.finish(self._pc.localDescription.sdp)
 
     @property
@@ -168,7 +183,7 @@ class Peer:
     async def _close(self) -> None:
         self._pc.remove_all_listeners()
         await self.line.close()
-        await tap.close_connection(self._pc)
+        await tame.close_connection(self._pc)
 
     def _state_changed(self) -> None:
         if self._pc.connectionState == "connected":

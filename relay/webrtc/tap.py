@@ -1,149 +1,163 @@
-"""Raw RTP in and out of an aiortc connection: the only file that touches private parts of its libraries.
+"""Raw RTP in and out of an aiortc connection, past its media path: private parts of its libraries are touched here.
 
-aiortc's own audio path costs five times the CPU and its jitter buffer never recovers from a lost packet, so
-`RawLine` takes each datagram as it comes from the socket, and hands SRTP to libsrtp and the RTP packet to us;
-on the way out it protects our packets and sends them on the nominated pair. Everything else (ICE, DTLS,
-RTCP, SCTP) stays with aiortc and aioice, and the receiver and sender reports that they send stay true.
+aiortc's own audio path costs five times the CPU and its jitter buffer never recovers from a lost packet. Two lines
+go past it, and everything else (ICE, DTLS, RTCP, SCTP) stays with aiortc and aioice; the sender and receiver reports
+that they send stay true:
 
-What is touched, why, and what happens if a new release has changed it:
+- `RawLine` takes each datagram as it comes from the socket and hands it to libsrtp in place; on the way out it
+  protects our packets and sends them on the nominated pair.
+- `MiddleLine` takes RTP where aiortc hands it to its receiver and gives it back where aiortc sends: two touches, and
+  a third more CPU.
 
-| touch | for |
-|---|---|
-| `RTCIceTransport._connection`, `Connection._protocols`, `StunProtocol.transport` | put `Wire` before aioice |
-| `Connection._nominated` | where to send; tell the browser's own packets from a stranger's |
-| `RTCDtlsTransport._rx_srtp`, `_tx_srtp` | unprotect, protect |
-| `RTCRtpReceiver._handle_rtp_packet` | RTP that reaches aiortc all the same (a TURN relay's) |
-| `RTCRtpReceiver.__remote_streams`, `StreamStatistics.add` | receiver reports |
-| `RTCRtpReceiver.__stop_decoder` | no idle decoder thread |
-| `RTCRtpSender._ssrc`, `__packet_count`, `__octet_count`, `__rtp_timestamp`, `__ntp_timestamp` | sender reports |
-| `RTCRtpTransceiver._codecs` | our payload type |
-
-`check()` looks at all of these once at start; if one is gone, every call takes the public path (`public.PublicLine`),
-which uses documented API alone. Four more have a fallback of their own:
-
-| touch | for | when it is gone |
+| touch | for | line |
 |---|---|---|
-| `RTCRtpReceiver`, `RTCRtpSender`: `__rtcp_exited`, `__rtp_exited`, … | unhang `close()` | the sockets are cut |
-| `aioice.ice.get_host_addresses` | bind only the addresses the operator chose | all but loopback are bound |
-| `aiortc.rtcsctptransport.USERDATA_MAX_LENGTH` | 1280-byte paths | aiortc's own 1160 bytes |
-| `RTCSctpTransport._handle_data`, `_receive` | junk ends no call | it does, as aiortc has it |
+| `RTCRtpReceiver._handle_rtp_packet` | RTP in, before the jitter buffer; a TURN relay's on the raw line too | both |
+| `RTCRtpReceiver.__remote_streams` | receiver reports | both |
+| `RTCRtpReceiver.__stop_decoder` | no idle decoder thread | both |
+| `RTCDtlsTransport._send_rtp` | RTP out | middle |
+| `RTCRtpSender._handle_rtcp_packet` | what the browser reports of our packets | both |
+| `RTCRtpSender._ssrc`, `__packet_count`, `__octet_count`, `__rtp_timestamp`, `__ntp_timestamp` | our reports | both |
+| `RTCRtpTransceiver._codecs` | our payload type | both |
+| `RTCIceTransport._connection`, `Connection._protocols`, `StunProtocol.transport` | put `Wire` before aioice | raw |
+| `Connection._nominated` | where to send; tell the browser's own packets from a stranger's | both |
+| `RTCDtlsTransport._rx_srtp`, `_tx_srtp` | the SRTP sessions | raw |
+| `pylibsrtp._binding.lib`, `ffi`, `Session._srtp` | libsrtp without three copies a packet | raw |
+
+`check` looks at all of these once at start, and sends a packet through libsrtp both ways; what is missing decides the
+tier for every call. Documented API alone is what `public.PublicLine` uses. `tame.py` has the other private parts.
 """
 
 import asyncio
 import inspect
-import logging
 import random
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, Final, cast
 
 import aioice.ice
-import aiortc.rtcsctptransport
 import pylibsrtp
-from aiortc import MediaStreamTrack, RTCPeerConnection, RTCRtpReceiver, RTCRtpTransceiver, clock
-from aiortc.rtcrtpreceiver import StreamStatistics
-from aiortc.rtp import RtpPacket
+from aiortc import MediaStreamTrack, RTCPeerConnection, RTCRtpReceiver, RTCRtpSender, RTCRtpTransceiver, clock
+from aiortc.rtcdtlstransport import RTCDtlsTransport
+from aiortc.rtp import RtcpRrPacket, RtcpSrPacket, RtpPacket
 
-from relay.audio.packet import TICKS_PER_SECOND
 from relay.webrtc.gate import Gate
+from relay.webrtc.reception import Reception
+from relay.webrtc.rtcp import Report
 
-# A 1280-byte path (VPN, Tailscale, the least IPv6) carries this much user data after IP, UDP, DTLS and SCTP.
-SCTP_USER_DATA_BYTES: Final = 1100
 # The largest datagram a browser sends is under 1500 bytes; asyncio would allocate 256 KiB for each.
 DATAGRAM_BYTES: Final = 2048
+# libsrtp appends at most this much to a packet (srtp.h: SRTP_MAX_TRAILER_LEN).
+SRTP_TRAILER_BYTES: Final = 144
 # A sender report says at what wall clock an RTP timestamp was sent (RFC 3550 §6.4.1); any recent pair is as true.
 PACKETS_PER_CLOCK_PAIR: Final = 25
-# How long aiortc may take for its own close before its events are set for it, then before sockets are cut.
-CLOSE_SECONDS: Final = 0.6
-FORCED_CLOSE_SECONDS: Final = 0.2
 
+_HEADER_BYTES: Final = 12
 _RTP_HEADER: Final = struct.Struct("!BBHII")
 
 OnRtp = Callable[[int, int, int, bytes], None]
 """sequence, timestamp (48 kHz), SSRC, Opus payload"""
 
-log = logging.getLogger(__name__)
+OnReport = Callable[[Report], None]
+"""what the browser says of the packets that we sent"""
 
 
-def choose_addresses(addresses: Iterable[str]) -> None:
-    """Let ICE bind and offer these local addresses only (process-wide)."""
-    chosen = list(addresses)
-
-    def host_addresses(use_ipv4: bool, use_ipv6: bool) -> list[str]:
-        return [a for a in chosen if (use_ipv6 if ":" in a else use_ipv4)]
-
-    aioice.ice.get_host_addresses = host_addresses
-
-
-def local_addresses(*, loopback: bool) -> list[str]:
-    """The addresses of this machine's interfaces, the loopback's first if asked for."""
-    found: list[str] = aioice.ice.get_host_addresses(use_ipv4=True, use_ipv6=True)
-    return (["127.0.0.1"] if loopback else []) + found
-
-
-def limit_sctp_fragments() -> None:
-    """Keep data-channel packets small enough for 1280-byte paths (process-wide)."""
-    aiortc.rtcsctptransport.USERDATA_MAX_LENGTH = min(SCTP_USER_DATA_BYTES, aiortc.rtcsctptransport.USERDATA_MAX_LENGTH)
-
-
-def check() -> list[str]:
-    """Which of the touches above are missing in the installed libraries; empty means that `RawLine` works."""
+def check() -> dict[str, list[str]]:
+    """For each line the touches that are missing in the installed libraries; an empty list means that it works."""
     pc = RTCPeerConnection()
     transceiver = pc.addTransceiver("audio")
     receiver, sender, dtls = transceiver.receiver, transceiver.sender, transceiver.receiver.transport
     connection = getattr(dtls.transport, "_connection", None)
-    wanted: list[tuple[object, str]] = [
-        (connection, "_protocols"),
+    both = _absent(
         (connection, "_nominated"),
-        (dtls, "_rx_srtp"),
-        (dtls, "_tx_srtp"),
         (receiver, "_RTCRtpReceiver__remote_streams"),
         (receiver, "_RTCRtpReceiver__stop_decoder"),
-        (receiver, "_RTCRtpReceiver__rtcp_exited"),
         (sender, "_ssrc"),
         (sender, "_RTCRtpSender__packet_count"),
         (sender, "_RTCRtpSender__octet_count"),
         (sender, "_RTCRtpSender__rtp_timestamp"),
         (sender, "_RTCRtpSender__ntp_timestamp"),
         (transceiver, "_codecs"),
-    ]
-    missing = [f"{type(owner).__name__}.{name}" for owner, name in wanted if not hasattr(owner, name)]
-    signatures = [
+    ) + _changed(
         (RTCRtpReceiver, "_handle_rtp_packet", ["self", "packet", "arrival_time_ms"]),
-        (StreamStatistics, "__init__", ["self", "clockrate"]),
-        (StreamStatistics, "add", ["self", "packet"]),
+        (RTCRtpSender, "_handle_rtcp_packet", ["self", "packet"]),
+    )
+    raw = _absent((connection, "_protocols"), (dtls, "_rx_srtp"), (dtls, "_tx_srtp")) + _changed(
         (aioice.ice.StunProtocol, "datagram_received", ["self", "data", "addr"]),
+    )
+    return {
+        RawLine.tier: both + raw + ([] if _srtp_works() else ["pylibsrtp.Session"]),
+        MiddleLine.tier: both + _changed((RTCDtlsTransport, "_send_rtp", ["self", "data"])),
+    }
+
+
+def _absent(*wanted: tuple[object, str]) -> list[str]:
+    return [f"{type(owner).__name__}.{name}" for owner, name in wanted if not hasattr(owner, name)]
+
+
+def _changed(*wanted: tuple[type, str, list[str]]) -> list[str]:
+    methods = ((owner, name, getattr(owner, name, None), parameters) for owner, name, parameters in wanted)
+    return [
+        f"{owner.__name__}.{name}"
+        for owner, name, method, parameters in methods
+        if method is None or list(inspect.signature(method).parameters) != parameters
     ]
-    for owner, name, parameters in signatures:
-        method = getattr(owner, name, None)
-        if method is None or list(inspect.signature(method).parameters) != parameters:
-            missing.append(f"{owner.__name__}.{name}")
-    return missing
 
 
-def bear_junk(sctp: Any) -> None:
-    """Let no message of the browser end its own call: aiortc's DTLS task dies of an exception in its SCTP.
+def _srtp_works() -> bool:
+    """A packet that we protect is one that the library's documented way opens, and the other way round."""
+    try:
+        key, packet = bytes(range(30)), bytes([0x80, 111, 0, 1, *bytes(8), *b"payload"])
+        ways = (pylibsrtp.Policy.SSRC_ANY_OUTBOUND, pylibsrtp.Policy.SSRC_ANY_INBOUND)
+        ours, theirs = ([pylibsrtp.Session(pylibsrtp.Policy(key=key, ssrc_type=way)) for way in ways] for _ in "ab")
+        sealed = _Srtp(ours[0]).protect(packet[:_HEADER_BYTES], packet[_HEADER_BYTES:])
+        opened = _Srtp(ours[1]).unprotect(theirs[0].protect(packet))
+        return sealed is not None and theirs[1].unprotect(sealed) == packet and opened == packet
+    except Exception:  # whatever a changed library raises
+        return False
 
-    Text that is no UTF-8 arrives with its bad bytes replaced; anything else that aiortc trips over is dropped.
+
+class _Srtp:
+    """One direction of a call's SRTP (RFC 3711), in place: one copy in, one copy out, nothing else.
+
+    All sessions share one buffer, because a packet is done with before the next is touched.
     """
-    if not hasattr(sctp, "_handle_data") or not hasattr(sctp, "_receive") or hasattr(sctp, "bears_junk"):
-        return
-    handle, receive = sctp._handle_data, sctp._receive
 
-    async def handle_or_drop(data: bytes) -> None:
-        try:
-            await handle(data)
-        except ConnectionError:
-            raise
-        except Exception as error:
-            log.debug("dropped what aiortc cannot read: %s", type(error).__name__)
+    _ffi: Any = getattr(getattr(pylibsrtp, "_binding", None), "ffi", None)
+    _lib: Any = getattr(getattr(pylibsrtp, "_binding", None), "lib", None)
+    if _ffi is not None:
+        _bytes = _ffi.new("char[]", DATAGRAM_BYTES + SRTP_TRAILER_BYTES)
+        _view = _ffi.buffer(_bytes)
+        _length = _ffi.new("int *")
 
-    async def receive_text(stream_id: int, pp_id: int, data: bytes) -> None:
-        if pp_id == aiortc.rtcsctptransport.WEBRTC_STRING:
-            data = data.decode(errors="replace").encode()
-        await receive(stream_id, pp_id, data)
+    def __init__(self, session: pylibsrtp.Session) -> None:
+        self.session = session  # owns the context
+        self._context = cast(Any, session)._srtp[0]
+        self._protect, self._unprotect = self._lib.srtp_protect, self._lib.srtp_unprotect
 
-    sctp._handle_data, sctp._receive, sctp.bears_junk = handle_or_drop, receive_text, True
+    def unprotect(self, datagram: bytes) -> bytes | None:
+        """The RTP packet; None for one that is not this call's, or came before."""
+        size = len(datagram)
+        if size > DATAGRAM_BYTES:
+            return None
+        self._length[0] = size
+        self._view[0:size] = datagram
+        if self._unprotect(self._context, self._bytes, self._length):
+            return None
+        packet: bytes = self._view[0 : self._length[0]]
+        return packet
+
+    def protect(self, header: bytes, payload: bytes) -> bytes | None:
+        """The datagram for a packet of a 12-byte header and its payload; None if libsrtp refuses."""
+        size = _HEADER_BYTES + len(payload)
+        if size > DATAGRAM_BYTES:
+            return None
+        self._length[0] = size
+        self._view[0:_HEADER_BYTES] = header
+        self._view[_HEADER_BYTES:size] = payload
+        if self._protect(self._context, self._bytes, self._length):
+            return None
+        datagram: bytes = self._view[0 : self._length[0]]
+        return datagram
 
 
 class Wire(asyncio.DatagramProtocol):
@@ -155,11 +169,8 @@ class Wire(asyncio.DatagramProtocol):
 
     def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
         # RFC 7983 §7: 128..191 is RTP or RTCP; RFC 5761 §4: RTCP's packet types are 192..223.
-        if len(data) > 12 and 127 < data[0] < 192 and not 191 < data[1] < 224:
-            srtp = self._line.srtp
-            if srtp is not None:
-                self._line.unprotect(srtp, data)
-                return
+        if len(data) > _HEADER_BYTES and 127 < data[0] < 192 and not 191 < data[1] < 224 and self._line.take(data):
+            return
         self._line.overheard(addr)
         self._stun.datagram_received(data, addr)
 
@@ -179,27 +190,18 @@ class _Quiet(MediaStreamTrack):
         await asyncio.get_running_loop().create_future()
 
 
-class _Seen:
-    """What `StreamStatistics.add` reads of a packet."""
+class MiddleLine:
+    """Sound in and out of one connection's audio section, where aiortc hands RTP from one class to another."""
 
-    __slots__ = ("sequence_number", "timestamp")
+    tier: str = "middle"
 
-    def __init__(self) -> None:
-        self.sequence_number = 0
-        self.timestamp = 0
-
-
-class RawLine:
-    """Sound in and out of one connection's audio section, past aiortc's media path."""
-
-    tier: Final = "raw"
-
-    def __init__(self, transceiver: RTCRtpTransceiver, on_rtp: OnRtp) -> None:
+    def __init__(self, transceiver: RTCRtpTransceiver, on_rtp: OnRtp, on_report: OnReport) -> None:
         self._transceiver: Any = transceiver
         self._receiver = cast(Any, transceiver.receiver)
         self._sender = cast(Any, transceiver.sender)
         self._on_rtp = on_rtp
-        self._seen = _Seen()
+        self._on_report = on_report
+        self._reception: Reception | None = None
         self._sequence = random.getrandbits(15)  # the upper half is left free: a wrap in the first second breaks SRTP
         self._timestamp_origin = random.getrandbits(32)
         self._time = asyncio.get_running_loop().time
@@ -209,6 +211,8 @@ class RawLine:
         self.rejected = 0  # datagrams whose SRTP tag was wrong, or whose RTP header was cut
         self._sender.replaceTrack(_Quiet())
         self._receiver._handle_rtp_packet = self._from_aiortc
+        self._rtcp_to_aiortc = self._sender._handle_rtcp_packet
+        self._sender._handle_rtcp_packet = self._reported
         start = self._receiver.receive
 
         async def receive_without_decoder(parameters: Any) -> None:
@@ -218,22 +222,101 @@ class RawLine:
         self._receiver.receive = receive_without_decoder
 
     @property
-    def _dtls(self) -> Any:
-        # bundling may swap the transport, so it is looked up, not kept
-        return self._receiver.transport
-
-    @property
-    def srtp(self) -> pylibsrtp.Session | None:
-        """The inbound SRTP session, once DTLS is done."""
-        session: pylibsrtp.Session | None = self._receiver.transport._rx_srtp
-        return session
+    def reception(self) -> Reception | None:
+        """What came from the browser, as our reports tell it; None before the first packet."""
+        return self._reception
 
     def attach(self) -> None:
-        """Put a `Wire` before each of the connection's sockets; call it when candidates are gathered."""
+        """Learn what was negotiated; call it after each answer."""
         payload_type: int = self._transceiver._codecs[0].payloadType
         self.gate = self.gate or Gate(payload_type)
         self.gate.payload_type = payload_type
-        for protocol in self._dtls.transport._connection._protocols:
+
+    def send(self, payload: bytes, timestamp: int, marker: bool, red: bool = False) -> bool:
+        """Send one packet; `timestamp` counts 48 kHz samples from any origin. False when not connected."""
+        gate, sender = self.gate, self._sender
+        if gate is None:
+            return False
+        rtp_timestamp = timestamp + self._timestamp_origin & 0xFFFFFFFF
+        sequence = self._sequence
+        header = _RTP_HEADER.pack(0x80, marker << 7 | gate.payload_type, sequence, rtp_timestamp, sender._ssrc)
+        if not self._put(header, payload):
+            return False
+        self._sequence = sequence + 1 & 0xFFFF
+        sender._RTCRtpSender__packet_count += 1
+        sender._RTCRtpSender__octet_count += len(payload)
+        if marker or not sequence % PACKETS_PER_CLOCK_PAIR:
+            sender._RTCRtpSender__rtp_timestamp = rtp_timestamp
+            sender._RTCRtpSender__ntp_timestamp = clock.current_ntp_time()
+        return True
+
+    async def close(self) -> None:
+        """Nothing of its own to free: the sockets are the connection's."""
+
+    def _put(self, header: bytes, payload: bytes) -> bool:
+        try:
+            # it is a coroutine that never waits, so it is done when it is first asked to go on
+            self._receiver.transport._send_rtp(header + payload).send(None)
+        except StopIteration:
+            return True
+        except (ConnectionError, OSError, pylibsrtp.Error):
+            pass
+        return False
+
+    async def _from_aiortc(self, packet: RtpPacket, arrival_time_ms: int) -> None:
+        self.detoured += 1
+        self._admit(packet.payload_type, packet.sequence_number, packet.timestamp, packet.ssrc, packet.payload)
+
+    def _admit(self, payload_type: int, sequence: int, timestamp: int, ssrc: int, payload: bytes) -> None:
+        self.last_heard = now = self._time()
+        gate = self.gate
+        if gate is None or not gate.admit(payload_type, ssrc, len(payload), now):
+            return
+        reception = self._receiver._RTCRtpReceiver__remote_streams.get(ssrc)
+        if reception is None:
+            self._meet(ssrc, Reception(sequence, timestamp, now))
+        else:
+            reception.add(sequence, timestamp, now)
+        self._on_rtp(sequence, timestamp, ssrc, payload)
+
+    def _meet(self, ssrc: int, reception: Reception) -> None:
+        """Report on this stream from now on."""
+        streams = self._receiver._RTCRtpReceiver__remote_streams
+        streams.clear()  # the report block of a stream that ended would overflow the report one day
+        self._reception = streams[ssrc] = reception
+
+    async def _reported(self, packet: Any) -> None:
+        """A sender's or receiver's report of the browser's: aiortc reads it, and so do we (RFC 3550 §6.4)."""
+        if isinstance(packet, RtcpRrPacket | RtcpSrPacket):
+            for report in packet.reports:
+                if report.ssrc == self._sender._ssrc:
+                    self._on_report(
+                        Report(
+                            fraction_lost=report.fraction_lost / 256,
+                            lost=report.packets_lost,
+                            highest=report.highest_sequence,
+                            jitter=report.jitter,
+                            lsr=report.lsr,
+                            dlsr=report.dlsr,
+                        )
+                    )
+        await self._rtcp_to_aiortc(packet)
+
+
+class RawLine(MiddleLine):
+    """The same from the socket itself: the shortest way that there is."""
+
+    tier = "raw"
+
+    def __init__(self, transceiver: RTCRtpTransceiver, on_rtp: OnRtp, on_report: OnReport) -> None:
+        super().__init__(transceiver, on_rtp, on_report)
+        self._inbound: _Srtp | None = None
+        self._outbound: _Srtp | None = None
+
+    def attach(self) -> None:
+        """Put a `Wire` before each of the connection's sockets, too."""
+        super().attach()
+        for protocol in self._receiver.transport.transport._connection._protocols:
             # a TURN relay's transport is aioice's own and takes no other protocol: its RTP comes by `_from_aiortc`
             transport: Any = getattr(protocol, "transport", None)
             if hasattr(transport, "set_protocol") and not isinstance(transport.get_protocol(), Wire):
@@ -243,89 +326,47 @@ class RawLine:
 
     def overheard(self, addr: tuple[Any, ...]) -> None:
         """A datagram that is no sound came from `addr`: the browser lives if it is the nominated one."""
-        pair = self._dtls.transport._connection._nominated.get(1)
+        pair = self._receiver.transport.transport._connection._nominated.get(1)
         if pair is not None and addr[:2] == pair.remote_addr:
             self.last_heard = self._time()
 
-    def unprotect(self, srtp: pylibsrtp.Session, datagram: bytes) -> None:
-        """One SRTP datagram from the wire (RFC 3711), up to the Opus payload."""
+    def take(self, datagram: bytes) -> bool:
+        """One SRTP datagram from the wire, up to the Opus payload; False before DTLS is done."""
+        inbound = self._inbound
+        # bundling may swap the transport, so it is looked up, not kept
+        session = self._receiver.transport._rx_srtp
+        if inbound is None or inbound.session is not session:
+            if session is None:
+                return False
+            inbound = self._inbound = _Srtp(session)
+        packet = inbound.unprotect(datagram)
         try:
-            packet = srtp.unprotect(datagram)
+            if packet is None:
+                raise ValueError
             first, second, sequence, timestamp, ssrc = _RTP_HEADER.unpack_from(packet)
-            start = 12 + 4 * (first & 0x0F)
+            start = _HEADER_BYTES + 4 * (first & 0x0F)
             if first & 0x10:  # RFC 3550 §5.3.1: one header extension, its length in words
-                start += 4 + 4 * int.from_bytes(packet[start + 2 : start + 4], "big")
+                start += 4 + 4 * (packet[start + 2] << 8 | packet[start + 3])
             end = len(packet) - (packet[-1] if first & 0x20 else 0)
-        except (pylibsrtp.Error, struct.error):
+        except (ValueError, struct.error, IndexError):
             self.rejected += 1
-            return
-        self.last_heard = self._time()
+            return True
         self._admit(second & 0x7F, sequence, timestamp, ssrc, packet[start:end])
-
-    async def _from_aiortc(self, packet: RtpPacket, arrival_time_ms: int) -> None:
-        self.last_heard = self._time()
-        self.detoured += 1
-        self._admit(packet.payload_type, packet.sequence_number, packet.timestamp, packet.ssrc, packet.payload)
-
-    def _admit(self, payload_type: int, sequence: int, timestamp: int, ssrc: int, payload: bytes) -> None:
-        if self.gate is None or not self.gate.admit(payload_type, ssrc, len(payload), self.last_heard):
-            return
-        streams = self._receiver._RTCRtpReceiver__remote_streams
-        statistics = streams.get(ssrc)
-        if statistics is None:
-            streams.clear()  # the report block of a stream that ended would overflow the report one day
-            statistics = streams[ssrc] = StreamStatistics(TICKS_PER_SECOND)
-        self._seen.sequence_number, self._seen.timestamp = sequence, timestamp
-        statistics.add(self._seen)
-        self._on_rtp(sequence, timestamp, ssrc, payload)
-
-    def send(self, payload: bytes, timestamp: int, marker: bool) -> bool:
-        """Send one Opus packet; `timestamp` counts 48 kHz samples from any origin. False when not connected."""
-        dtls, sender = self._receiver.transport, self._sender
-        pair = dtls.transport._connection._nominated.get(1)
-        if self.gate is None or pair is None or dtls._tx_srtp is None:
-            return False
-        rtp_timestamp = (timestamp + self._timestamp_origin) & 0xFFFFFFFF
-        header = _RTP_HEADER.pack(
-            0x80, (marker << 7) | self.gate.payload_type, self._sequence, rtp_timestamp, sender._ssrc
-        )
-        try:
-            pair.protocol.transport.sendto(dtls._tx_srtp.protect(header + payload), pair.remote_addr)
-        except (OSError, pylibsrtp.Error):
-            return False
-        self._sequence = (self._sequence + 1) & 0xFFFF
-        sender._RTCRtpSender__packet_count += 1
-        sender._RTCRtpSender__octet_count += len(payload)
-        if self._sequence % PACKETS_PER_CLOCK_PAIR == 0 or marker:
-            sender._RTCRtpSender__rtp_timestamp = rtp_timestamp
-            sender._RTCRtpSender__ntp_timestamp = clock.current_ntp_time()
         return True
 
-    async def close(self) -> None:
-        """Nothing of its own to free: the sockets are the connection's."""
-
-
-async def close_connection(pc: RTCPeerConnection) -> None:
-    """Close within `CLOSE_SECONDS` and two `FORCED_CLOSE_SECONDS`, whatever state aiortc is in; idempotent.
-
-    aiortc's close waits for events of tasks that may have died; they are set for it. If even that does not
-    help, the sockets are cut and its waiting is cancelled.
-    """
-    closing = asyncio.ensure_future(pc.close())
-    await asyncio.wait([closing], timeout=CLOSE_SECONDS)
-    if not closing.done():
-        for part in (part for t in pc.getTransceivers() for part in (t.receiver, t.sender)):
-            for name in ("rtcp_started", "rtcp_exited", "rtp_started", "rtp_exited"):
-                event = getattr(part, f"_{type(part).__name__}__{name}", None)
-                if event is not None:
-                    event.set()
-        await asyncio.wait([closing], timeout=FORCED_CLOSE_SECONDS)
-    if not closing.done():
-        closing.cancel()
-        await asyncio.wait([closing], timeout=FORCED_CLOSE_SECONDS)
-        for transceiver in pc.getTransceivers():
-            connection: Any = getattr(transceiver.receiver.transport.transport, "_connection", None)
-            for protocol in getattr(connection, "_protocols", ()):
-                protocol.transport.abort()
-    if closing.done() and not closing.cancelled():
-        closing.exception()  # seen, so that it is not reported as lost
+    def _put(self, header: bytes, payload: bytes) -> bool:
+        dtls, outbound = self._receiver.transport, self._outbound
+        pair = dtls.transport._connection._nominated.get(1)
+        session = dtls._tx_srtp
+        if pair is None or session is None:
+            return False
+        if outbound is None or outbound.session is not session:
+            outbound = self._outbound = _Srtp(session)
+        datagram = outbound.protect(header, payload)
+        if datagram is None:
+            return False
+        try:
+            pair.protocol.transport.sendto(datagram, pair.remote_addr)
+        except OSError:
+            return False
+        return True

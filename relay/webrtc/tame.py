@@ -1,0 +1,101 @@
+"""What aiortc would do to us if we let it: the parts of a connection that must not hang, leak or grow.
+
+These are private parts of aiortc and aioice, like those in `tap.py`; each has a fallback of its own when a release
+has changed it:
+
+| touch | for | when it is gone |
+|---|---|---|
+| `RTCRtpReceiver`, `RTCRtpSender`: `__rtcp_exited`, `__rtp_exited`, … | unhang `close()` | the sockets are cut |
+| `aioice.ice.get_host_addresses` | bind only the addresses the operator chose | all but loopback are bound |
+| `aiortc.rtcsctptransport.USERDATA_MAX_LENGTH` | 1280-byte paths | aiortc's own 1160 bytes |
+| `RTCSctpTransport._handle_data`, `_receive` | junk ends no call | it does, as aiortc has it |
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from typing import Any, Final
+
+import aioice.ice
+import aiortc.rtcsctptransport
+from aiortc import RTCPeerConnection
+
+# A 1280-byte path (VPN, Tailscale, the least IPv6) carries this much user data after IP, UDP, DTLS and SCTP.
+SCTP_USER_DATA_BYTES: Final = 1100
+# How long aiortc may take for its own close before its events are set for it, then before sockets are cut.
+CLOSE_SECONDS: Final = 0.6
+FORCED_CLOSE_SECONDS: Final = 0.2
+
+log = logging.getLogger(__name__)
+
+
+def choose_addresses(addresses: Iterable[str]) -> None:
+    """Let ICE bind and offer these local addresses only (process-wide)."""
+    chosen = list(addresses)
+
+    def host_addresses(use_ipv4: bool, use_ipv6: bool) -> list[str]:
+        return [a for a in chosen if (use_ipv6 if ":" in a else use_ipv4)]
+
+    aioice.ice.get_host_addresses = host_addresses
+
+
+def local_addresses(*, loopback: bool) -> list[str]:
+    """The addresses of this machine's interfaces, the loopback's first if asked for."""
+    found: list[str] = aioice.ice.get_host_addresses(use_ipv4=True, use_ipv6=True)
+    return (["127.0.0.1"] if loopback else []) + found
+
+
+def limit_sctp_fragments() -> None:
+    """Keep data-channel packets small enough for 1280-byte paths (process-wide)."""
+    aiortc.rtcsctptransport.USERDATA_MAX_LENGTH = min(SCTP_USER_DATA_BYTES, aiortc.rtcsctptransport.USERDATA_MAX_LENGTH)
+
+
+def bear_junk(sctp: Any) -> None:
+    """Let no message of the browser end its own call: aiortc's DTLS task dies of an exception in its SCTP.
+
+    Text that is no UTF-8 arrives with its bad bytes replaced; anything else that aiortc trips over is dropped.
+    """
+    if not hasattr(sctp, "_handle_data") or not hasattr(sctp, "_receive") or hasattr(sctp, "bears_junk"):
+        return
+    handle, receive = sctp._handle_data, sctp._receive
+
+    async def handle_or_drop(data: bytes) -> None:
+        try:
+            await handle(data)
+        except ConnectionError:
+            raise
+        except Exception as error:
+            log.debug("dropped what aiortc cannot read: %s", type(error).__name__)
+
+    async def receive_text(stream_id: int, pp_id: int, data: bytes) -> None:
+        if pp_id == aiortc.rtcsctptransport.WEBRTC_STRING:
+            data = data.decode(errors="replace").encode()
+        await receive(stream_id, pp_id, data)
+
+    sctp._handle_data, sctp._receive, sctp.bears_junk = handle_or_drop, receive_text, True
+
+
+async def close_connection(pc: RTCPeerConnection) -> None:
+    """Close within `CLOSE_SECONDS` and two `FORCED_CLOSE_SECONDS`, whatever state aiortc is in; idempotent.
+
+    aiortc's close waits for events of tasks that may have died; they are set for it. If even that does not
+    help, the sockets are cut and its waiting is cancelled.
+    """
+    closing = asyncio.ensure_future(pc.close())
+    await asyncio.wait([closing], timeout=CLOSE_SECONDS)
+    if not closing.done():
+        for part in (part for t in pc.getTransceivers() for part in (t.receiver, t.sender)):
+            for name in ("rtcp_started", "rtcp_exited", "rtp_started", "rtp_exited"):
+                event = getattr(part, f"_{type(part).__name__}__{name}", None)
+                if event is not None:
+                    event.set()
+        await asyncio.wait([closing], timeout=FORCED_CLOSE_SECONDS)
+    if not closing.done():
+        closing.cancel()
+        await asyncio.wait([closing], timeout=FORCED_CLOSE_SECONDS)
+        for transceiver in pc.getTransceivers():
+            connection: Any = getattr(transceiver.receiver.transport.transport, "_connection", None)
+            for protocol in getattr(connection, "_protocols", ()):
+                protocol.transport.abort()
+    if closing.done() and not closing.cancelled():
+        closing.exception()  # seen, so that it is not reported as lost
