@@ -35,21 +35,19 @@ class Red(NamedTuple):
 
 def read(payload: bytes, payload_type: int) -> Red | None:
     """Take a packet apart whose blocks are all of `payload_type`; None if it is cut, lies or says too much."""
-    headers: list[tuple[int, int]] = []  # ticks before, length
-    at = 0
-    more = _MORE | payload_type
-    while payload[at : at + 1] == bytes((more,)) and at + 4 < len(payload) and len(headers) < MAX_BLOCKS:
-        field = int.from_bytes(payload[at + 1 : at + 4], "big")
-        headers.append((field >> 10, field & MAX_BLOCK_BYTES))
+    headers: list[int] = []  # ticks before, and length in the lower 10 bits
+    at, size, more = 0, len(payload), _MORE | payload_type
+    while at + 4 < size and payload[at] == more and len(headers) < MAX_BLOCKS:
+        headers.append(int.from_bytes(payload[at + 1 : at + 4], "big"))
         at += 4
-    if payload[at : at + 1] != bytes((payload_type,)):
+    if at >= size or payload[at] != payload_type:
         return None
     at += 1
     redundant: list[Block] = []
-    for ticks_before, length in headers:
-        redundant.append(Block(ticks_before, payload[at : at + length]))
-        at += length
-    return Red(payload[at:], tuple(redundant)) if at < len(payload) else None
+    for header in headers:
+        start, at = at, at + (header & MAX_BLOCK_BYTES)
+        redundant.append(Block(header >> 10, payload[start:at]))
+    return Red(payload[at:], tuple(redundant)) if at < size else None
 
 
 def primary(payload: bytes, payload_type: int) -> bytes:
@@ -63,12 +61,12 @@ def primary(payload: bytes, payload_type: int) -> bytes:
 def write(primary: bytes, redundant: Sequence[tuple[int, bytes]], payload_type: int) -> bytes:
     """One packet of `primary`, which is not empty, and copies: ticks before it and payload, oldest first.
 
-    A copy that is too old or too long to be expressed is left out; of more than `MAX_BLOCKS` the newest are kept.
+    A copy that is too old or too long to be expressed is left out; of more than `MAX_BLOCKS` the newest are taken.
     """
-    fitting = [block for block in redundant if block[0] <= MAX_TICKS_BEFORE and len(block[1]) <= MAX_BLOCK_BYTES]
-    fitting = fitting[-MAX_BLOCKS:]
-    headers = b"".join(
-        (((_MORE | payload_type) << 24) | ticks_before << 10 | len(copy)).to_bytes(4, "big")
-        for ticks_before, copy in fitting
-    )
-    return b"".join((headers, bytes((payload_type,)), *(copy for _, copy in fitting), primary))
+    headers = copies = b""
+    more = (_MORE | payload_type) << 24
+    for ticks_before, copy in redundant[-MAX_BLOCKS:]:
+        if ticks_before <= MAX_TICKS_BEFORE and len(copy) <= MAX_BLOCK_BYTES:
+            headers += (more | ticks_before << 10 | len(copy)).to_bytes(4, "big")
+            copies += copy
+    return headers + payload_type.to_bytes(1, "big") + copies + primary
