@@ -37,6 +37,8 @@ MAX_BROKEN: Final = 3  # broken frames skipped within BROKEN_WINDOW; one more an
 BROKEN_WINDOW: Final = 10.0  # seconds
 KEY_HEADER: Final = "x-goog-api-key"  # the one place where the key goes; a URL would end up in logs
 
+_LIVE: Final = (State.LIVE, State.GOING_AWAY)
+
 log = logging.getLogger(__name__)
 
 # The socket library writes request headers into its debug log, and the key is one of them: it logs nowhere.
@@ -90,6 +92,7 @@ class LiveClient:
         self._timeout: asyncio.Timeout | None = None
         self._socket: socket.socket | None = None
         self._transport: WSTransport | None = None
+        self._buffered: Callable[[], int] = int  # asked of the socket's transport once there is one
         self._ready: asyncio.Future[ModelFault | None] | None = None
         self._connected = False
         self._broken: deque[float] = deque(maxlen=MAX_BROKEN + 1)
@@ -105,12 +108,12 @@ class LiveClient:
     @property
     def live(self) -> bool:
         """Whether the model can be spoken to."""
-        return self._state in (State.LIVE, State.GOING_AWAY)
+        return self._state in _LIVE
 
     @property
     def unsent(self) -> int:
         """Bytes that wait in this process for the network."""
-        return self._transport.underlying_transport.get_write_buffer_size() if self._transport is not None else 0
+        return self._buffered()
 
     # -- opening and closing
 
@@ -217,7 +220,7 @@ class LiveClient:
     def send_audio(self, pcm: bytes | bytearray | memoryview) -> bool:
         """Send PCM16 mono at 16 kHz. Never waits: with too much unsent, or no model, it is dropped and counted."""
         transport = self._transport
-        if transport is None or not self.live or self.unsent > MAX_UNSENT_AUDIO:
+        if transport is None or self._state not in _LIVE or self._buffered() > MAX_UNSENT_AUDIO:
             self.traffic.audio_dropped += 1
             return False
         transport.send(WSMsgType.TEXT, protocol.audio_message(pcm))
@@ -281,6 +284,7 @@ class LiveClient:
         """The upgrade is done; the key has served, and the library's copy of it goes."""
         transport.request.headers.popall(KEY_HEADER, None)
         self._transport = transport
+        self._buffered = transport.underlying_transport.get_write_buffer_size
         if self._state is State.CONNECTING:
             self._move(State.SETUP)
 
