@@ -444,6 +444,21 @@ def test_a_broken_packet_that_promises_fec_does_not_stop_the_decoder() -> None:
     assert (concealed, played) == (Conceal(FRAME_TICKS - recovered.ticks), Play(broken, FRAME_TICKS))
 
 
+def test_a_gap_is_measured_from_the_end_of_what_was_played_across_the_wrap_and_within_one_stream() -> None:
+    wrap = 1 << 32
+    jitter = JitterBuffer()
+    assert jitter.gap(0, SSRC) is None
+    jitter.push(1, wrap - 10, payload(1), SSRC, 0.0)
+    jitter.poll(0.0)
+    end = FRAME_TICKS - 10
+    assert jitter.gap(end, SSRC) == 0
+    assert jitter.gap(end + 48_000, SSRC) == 48_000
+    assert jitter.gap(wrap - 10, SSRC) == -FRAME_TICKS
+    assert jitter.gap(end, SSRC + 1) is None
+    jitter.restart()
+    assert jitter.gap(end, SSRC) is None
+
+
 def test_what_is_held_is_bounded_even_if_nobody_polls() -> None:
     jitter = JitterBuffer()
     rng = random.Random(8)

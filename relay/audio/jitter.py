@@ -8,7 +8,8 @@ The steps of one stream last exactly as long as its timestamps say, but for jump
 The rules, each with a test:
 
 1. A packet in order is played at once; its duration is what it says of itself, never a guess.
-2. A packet that was played or given up, or is already held, is dropped; so is a payload that is no Opus.
+2. A packet that was played or is already held is dropped as a duplicate, one that was given up as late; a payload that
+   is no Opus is refused.
 3. A hole waits `HOLD_SECONDS` from the arrival of the first packet after it; only `FEC_HOLD_SECONDS` if a single
    packet is missing and the next can restore it. What is missing may still come, and everything drains.
 4. A hole given up is filled: concealed for up to `MAX_CONCEAL_TICKS`, then silent, its last frame from FEC.
@@ -18,12 +19,16 @@ The rules, each with a test:
 8. Another SSRC is a new beginning.
 9. After a packet that rule 3 would not have waited for, every hole waits `LATE_HOLD_SECONDS`, until there has been
    no such packet for `LATE_MEMORY_SECONDS`. What comes twice, and what never comes, changes nothing.
+10. A copy (RFC 2198) of a packet that is missing is held as if the packet had come, for it is the same bit by bit: a
+    hole that copies cover waits for nothing, and of a longer one the FEC in the oldest copy restores one more frame. If
+    the packet still comes, it takes its copy's place, or is a duplicate. A copy of any other packet is nothing.
 
 `MAX_AHEAD` bounds what is held: there is one place for each sequence number within it.
 """
 
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 from relay.audio.packet import (
@@ -34,6 +39,7 @@ from relay.audio.packet import (
     duration,
     fec_ticks,
 )
+from relay.audio.red import Block
 
 # A packet later than this is as good as lost: longer waits are heard as slowness, shorter ones lose Wi-Fi's stragglers.
 HOLD_SECONDS: Final = 0.040
@@ -98,14 +104,16 @@ class _Packet:
     payload: bytes
     ticks: int
     arrived: float
+    copied: bool = False  # from a later packet
 
 
 class JitterBuffer:
     """One microphone's packets, put in order; its counters only rise.
 
     Every packet that came is `in_order` once it has been played, or `late` (its place had been given up), or a
-    `duplicate`, or `refused` (no Opus, or from elsewhere). Every place that was passed is `in_order` or `lost`; of the
-    lost ones `fec` restored some, and `concealed` counts the frames of 20 ms that the decoder was left to invent.
+    `duplicate`, or `refused` (no Opus, or from elsewhere). Every place that was passed is `in_order`, or `red` (a copy
+    was played), or `lost`; of the lost ones `fec` restored some, and `concealed` counts the frames of 20 ms that the
+    decoder was left to invent.
     """
 
     def __init__(self) -> None:
@@ -122,7 +130,7 @@ class JitterBuffer:
         self._reset = False
         self._given_up: deque[int] = deque(maxlen=MAX_AHEAD)  # places whose packets may still come, too late
         self._patient_until = float("-inf")
-        self.fec = self.concealed = self.lost = self.late = self.duplicate = self.refused = 0
+        self.red = self.fec = self.concealed = self.lost = self.late = self.duplicate = self.refused = 0
 
     def follows(self, sequence: int, timestamp: int, ssrc: int, payload: bytes) -> bool:
         """Whether this packet is exactly the next and nobody waits. True: it is taken, decode it at once.
@@ -142,8 +150,10 @@ class JitterBuffer:
         self._timestamp = timestamp + ticks
         return True
 
-    def push(self, sequence: int, timestamp: int, payload: bytes, ssrc: int, now: float) -> None:
-        """Take one packet that arrived at `now`; `poll` next."""
+    def push(
+        self, sequence: int, timestamp: int, payload: bytes, ssrc: int, now: float, redundant: Sequence[Block] = ()
+    ) -> None:
+        """Take one packet that arrived at `now`, with copies of earlier ones; `poll` next."""
         ticks = duration(payload)
         if not ticks:
             self.refused += 1
@@ -156,12 +166,9 @@ class JitterBuffer:
             self._suspect(packet)
         elif ahead < 0:
             self._came_after(self._passed + ahead, now)
-        elif sequence in self._held:
-            self.duplicate += 1
         else:
-            if self._needed_patience(packet):
-                self._patient_until = now + LATE_MEMORY_SECONDS
-            self._held[sequence] = packet
+            self._hold(packet)
+            self._hold_copies(packet, redundant)
 
     def poll(self, now: float) -> list[Step]:
         """What to do at `now`, in order; empty means wait."""
@@ -180,6 +187,13 @@ class JitterBuffer:
             self._fill(following, steps)
         return steps
 
+    def gap(self, timestamp: int, ssrc: int) -> int | None:
+        """Ticks from the end of what was given out to `timestamp`, below 0 if that is before it.
+
+        None: that is another stream's, and there is no telling.
+        """
+        return None if ssrc != self._ssrc else _signed(timestamp - self._timestamp, 32)
+
     def restart(self) -> None:
         """The sender was not listened to for a while: what is held is forgotten, the next packet a new beginning."""
         self._forget()
@@ -197,7 +211,7 @@ class JitterBuffer:
     @property
     def in_order(self) -> int:
         """How many packets have been played."""
-        return self._passed - self.lost
+        return self._passed - self.red - self.lost
 
     @property
     def _passed(self) -> int:
@@ -236,6 +250,29 @@ class JitterBuffer:
         self.refused += stray is not None
         self._stray, self._stray_before = packet, self._sequence
 
+    def _hold(self, packet: _Packet) -> None:
+        copy = self._held.get(packet.sequence)
+        if copy is None:
+            if self._needed_patience(packet):
+                self._patient_until = packet.arrived + LATE_MEMORY_SECONDS
+            self._held[packet.sequence] = packet
+        elif copy.copied:
+            self._held[packet.sequence] = replace(packet, arrived=copy.arrived)
+        else:
+            self.duplicate += 1
+
+    def _hold_copies(self, packet: _Packet, redundant: Sequence[Block]) -> None:
+        """Rule 10: whose copy it is, its distance tells, as long as the sender did not pause; what is missing bounds it."""
+        for ticks_before, payload in redundant:
+            ticks = duration(payload)
+            timestamp = packet.timestamp - ticks_before & 0xFFFFFFFF
+            if not ticks or _signed(timestamp - self._timestamp, 32) < 0:
+                continue
+            back = min(ticks_before // ticks, self._ahead(packet))
+            sequence = packet.sequence - back & 0xFFFF
+            if back > 0 and sequence not in self._held:
+                self._held[sequence] = _Packet(sequence, timestamp, payload, ticks, packet.arrived, copied=True)
+
     def _came_after(self, place: int, now: float) -> None:
         """Rules 2 and 9: a packet whose place has been passed."""
         if place in self._given_up:
@@ -255,6 +292,7 @@ class JitterBuffer:
         elif gap:
             steps.append(Silence(gap))
         steps.append(Play(packet.payload, packet.ticks))
+        self.red += packet.copied
         self._sequence += 1
         self._go_to(self._sequence & 0xFFFF)
         self._timestamp = (packet.timestamp + packet.ticks) & 0xFFFFFFFF
