@@ -262,7 +262,7 @@ class JitterBuffer:
             self.duplicate += 1
 
     def _hold_copies(self, packet: _Packet, redundant: Sequence[Block]) -> None:
-        """Rule 10: whose copy it is, its distance tells, as long as the sender did not pause; what is missing bounds it."""
+        """Rule 10. A copy's distance tells whose it is; if the sender paused it is nearer, but not before the hole."""
         for ticks_before, payload in redundant:
             ticks = duration(payload)
             timestamp = packet.timestamp - ticks_before & 0xFFFFFFFF
