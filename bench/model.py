@@ -12,14 +12,17 @@ from collections.abc import Iterator
 from itertools import cycle
 from typing import Any, Final
 
+import uvloop
 from picows import WSFrame, WSListener, WSMsgType, WSTransport, WSUpgradeRequest, ws_create_server
 
 from bench import speech
 from bench.part import serve
 from tests.sound import Sound
 
-LEAD: Final = 3  # chunks sent at once when a turn begins; then real time, or `TURN_SPEED` times it
-TURN_SPEED: Final = 4.0  # as Gemini delivers
+LEAD: Final = 3  # chunks sent at once when talk without end begins; then real time
+TURN_SPEED: Final = 4.0  # times real time, as Gemini delivers a turn
+TURN, PAUSE = 2.0, 3.0  # seconds; the model talks 40 % of the time, as in a conversation
+FRAME_CHARS: Final = 853  # of base64 in 20 ms; the rest of a message is less than another frame
 AUDIO: Final = re.compile(rb'"data"\s*:\s*"([^"]*)"')
 STANDARD: Final = bytes.maketrans(b"-_", b"+/")  # either base64 alphabet is legal
 TEXT: Final = ("I am ", "reading the ", "weather report ", "aloud to ", "you. ")
@@ -35,7 +38,7 @@ class Line(WSListener):
         self.model = model
         self.transport: WSTransport | None = None
         self.frames: list[tuple[Stamp, bytes]] = []
-        self.received = 0
+        self.received = 0  # frames of 20 ms
         self.speaking: asyncio.Task[Any] | None = None
 
     def on_ws_connected(self, transport: WSTransport) -> None:
@@ -49,7 +52,7 @@ class Line(WSListener):
         now = time.monotonic_ns()
         payload = frame.get_payload_as_bytes()
         if b"audio/pcm" in payload:
-            self.received += 1
+            self.received += len(payload) // FRAME_CHARS
             if self.model.recording:
                 self.frames.append((now, payload))
         elif b'"setup"' in payload[:20]:
@@ -92,10 +95,11 @@ class Model:
         return len(self.lines)
 
     async def record(self, on: bool) -> None:
+        """Begin to count, and keep what comes if `on`."""
         self.recording = on
-        if on:
-            for line in self.lines:
-                line.frames.clear()
+        for line in self.lines:
+            line.received = 0
+            line.frames.clear()
 
     async def heard(self, step: float) -> list[dict[str, Any]]:
         """What each connection received while recording: arrival and length of each frame, and its levels."""
@@ -119,38 +123,35 @@ class Model:
         stamps, self.datagrams[:] = list(self.datagrams), []
         return stamps
 
-    async def speak(self, chunk_ms: int = 200, captions: bool = False) -> None:
-        """Talk on every connection without end."""
+    async def speak(self, turns: bool, chunk_ms: int = 200, captions: bool = False) -> None:
+        """Talk on every connection from now on: without end, or in turns with pauses."""
         chunks = self.built(chunk_ms, captions)
         for number, line in enumerate(self.lines):
-            phase = number * chunk_ms / 1000 / len(self.lines)
-            line.speaking = asyncio.ensure_future(stream(line, chunks, chunk_ms / 1000, phase))
+            share = number / len(self.lines)
+            if turns:
+                said = chunks[: round(TURN * 1000 / chunk_ms)]
+                line.speaking = asyncio.ensure_future(take_turns(line, said, TURN, PAUSE, share * (TURN + PAUSE)))
+            else:
+                line.speaking = asyncio.ensure_future(stream(line, chunks, chunk_ms / 1000, share * chunk_ms / 1000))
 
-    async def quiet(self) -> None:
+    async def hush(self) -> None:
+        """Stop, as if interrupted: the relay drops what it has not yet said."""
         for line in self.lines:
             if line.speaking is not None:
                 line.speaking.cancel()
                 line.speaking = None
+                line.send(b'{\n  "serverContent": {\n    "interrupted": true\n  }\n}\n')
                 finish(line)
 
     async def turns(self, count: int, seconds: float, pause: float, chunk_ms: int = 200) -> list[list[Stamp]]:
-        """Talk in turns on every connection, and say when each turn's first audio was sent."""
+        """Talk in so many turns on every connection, and say when each turn's first audio was sent."""
         chunks = self.built(chunk_ms, False)[: round(seconds * 1000 / chunk_ms)]
-
-        async def talk(line: Line, phase: float) -> list[Stamp]:
-            starts = []
-            await asyncio.sleep(phase)
-            for _ in range(count):
-                starts.append(time.monotonic_ns())
-                for chunk in chunks:
-                    line.send(chunk)
-                    await asyncio.sleep(chunk_ms / 1000 / TURN_SPEED)
-                finish(line)
-                await asyncio.sleep(seconds + pause - len(chunks) * chunk_ms / 1000 / TURN_SPEED)
-            return starts
-
         spread = (seconds + pause) / max(1, len(self.lines)) + 0.0013  # no two in the same millisecond of 20
-        return list(await asyncio.gather(*(talk(line, n * spread) for n, line in enumerate(self.lines))))
+        return list(
+            await asyncio.gather(
+                *(take_turns(line, chunks, seconds, pause, n * spread, count) for n, line in enumerate(self.lines))
+            )
+        )
 
     def built(self, chunk_ms: int, captions: bool) -> list[bytes]:
         key = (chunk_ms, captions)
@@ -188,6 +189,22 @@ async def stream(line: Line, chunks: list[bytes], seconds: float, phase: float) 
         line.send(chunk)
 
 
+async def take_turns(
+    line: Line, chunks: list[bytes], seconds: float, pause: float, phase: float, count: int = 1 << 62
+) -> list[Stamp]:
+    """Talk for `seconds` and pause, over and over, beginning after `phase`; when each turn began."""
+    starts, start = [], time.monotonic() + phase
+    for number in range(count):
+        await asyncio.sleep(start + number * (seconds + pause) - time.monotonic())
+        starts.append(time.monotonic_ns())
+        for chunk in chunks:
+            line.send(chunk)
+            await asyncio.sleep(seconds / len(chunks) / TURN_SPEED)
+        finish(line)
+    await asyncio.sleep(seconds + pause - seconds / TURN_SPEED)
+    return starts
+
+
 def finish(line: Line) -> None:
     line.send(b'{\n  "serverContent": {\n    "generationComplete": true\n  }\n}\n')
     line.send(json.dumps({"serverContent": {"turnComplete": True}, "usageMetadata": USAGE}, indent=2).encode())
@@ -195,9 +212,10 @@ def finish(line: Line) -> None:
 
 async def main() -> None:
     model = Model()
-    names = ("listen", "connections", "record", "heard", "counts", "probed", "speak", "quiet", "turns")
+    names = ("listen", "connections", "record", "heard", "counts", "probed", "speak", "hush", "turns")
     await serve({name: getattr(model, name) for name in names})
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main())

@@ -21,6 +21,7 @@ from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 PATH: Final = "/ws/google.ai.generativelanguage.v1.GenerativeService.BidiGenerateContent"
 RATE: Final = 24000
 FRAME: Final = RATE // 50
+FORGOTTEN: Final = 1.0  # seconds; a stall longer than this is not made up for
 
 
 class Speaker(MediaStreamTrack):
@@ -31,12 +32,14 @@ class Speaker(MediaStreamTrack):
     def __init__(self) -> None:
         super().__init__()
         self.pcm = bytearray()
-        self._start = 0.0
+        self._start = time.monotonic()
         self._count = 0
 
     async def recv(self) -> av.AudioFrame:
-        self._start = self._start or time.monotonic()
-        await asyncio.sleep(self._start + self._count * 0.02 - time.monotonic())
+        behind = time.monotonic() - self._start - self._count * 0.02
+        if behind > FORGOTTEN:
+            self._start += behind
+        await asyncio.sleep(-behind)
         data = bytes(self.pcm[: 2 * FRAME]).ljust(2 * FRAME, b"\0")
         del self.pcm[: 2 * FRAME]
         frame = av.AudioFrame(format="s16", layout="mono", samples=FRAME)

@@ -1,0 +1,314 @@
+"""The runs: what is loaded how, and which figures come of it."""
+
+import asyncio
+import itertools
+import statistics
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from bench import stamps
+from bench.fate import BUMPS_SECONDS, HOLE, HOLE_AT, SECOND, STALL, STALL_AT
+from bench.match import Match
+from bench.report import percentile
+from bench.side import WARM_UP, Load, Side, Window
+
+FEW: Final = 10  # calls in the runs that measure delays, and on the stock path in all: it drowns at twice as many
+LOSS: Final = 0.05
+FRAME_COST: Final = 50 / 1e4  # µs per 20 ms → % of a core
+TURN, PAUSE = 1.0, 1.0  # seconds, where onsets are measured
+
+# What the relay must reach.
+OFFER_P50: Final = 60.0  # ms
+MEMORY: Final = 0.5  # MB per call
+CPU_FEW, CPU_MANY = 1.3, 0.90  # % of a core per call, both sides talking all the time
+CPU_TURNS: Final = 0.6  # the model talking 40 % of the time
+CPU_MUTED, CPU_QUIET = 0.3, 0.15  # 50 silent packets a second; none
+UPLINK_P50, UPLINK_P99 = 0.5, 3.0  # ms, packet → WebSocket write, without batching
+UPLINK_LOSSY_P95: Final = 25.0  # ms, at 5 % loss
+BATCHING: Final = 20.0  # ms that batching may add
+ONSET_P50, ONSET_P99 = 0.4, 3.0  # ms, first model byte → first RTP
+BEHIND: Final = 0.5  # packets a second fewer than 50: it does not keep up, and its processor figure is void
+CALLS: Final = 100  # on one core
+
+BACK_AFTER: Final = round(0.1 * SECOND)  # packets; from here on a bump must be forgotten
+LOOKED_AT: Final = round(1.0 * SECOND)  # packets
+BOTTLENECK: Final = 80.0  # % of its processor that the bench may use before its own figures are in doubt
+
+TALK: Final = Load()
+UP: Final = {"recvfrom": 1.0, "unprotect": 1.0, "decode": 1.0, "ws_send": 1.0}  # a packet's way to the model
+DOWN: Final = {"ws_recv": 0.1, "encode": 1.0, "protect": 1.0, "sendto": 1.0}  # a frame's; ten come in one message
+ONSET: Final = DOWN | {"ws_recv": 1.0}
+
+
+async def talk(match: Match, calls: int, rounds: int, seconds: float) -> None:
+    """Both sides talk all the time; the calls are there."""
+    ours, stock = await match.windows(TALK, rounds, seconds)
+    target = {FEW: CPU_FEW}.get(calls, CPU_MANY if calls > FEW else None)
+    load(match, f"N={calls} both talking", ours, stock, target, UP | DOWN)
+    keeping_up(match, f"N={calls} both talking", ours, stock)
+
+
+def load(
+    match: Match,
+    name: str,
+    ours: list[Window],
+    stock: list[Window],
+    target: float | None,
+    steps: dict[str, float] | None = None,
+) -> None:
+    """The processor's row, and what the bench itself took."""
+    floor = None if steps is None else match.floor(steps)
+    match.say(
+        f"{name}: processor per call",
+        [window.cpu for window in ours],
+        "%",
+        target,
+        f"stock at N={stock[0].calls}" if stock else "",
+        stock=[window.cpu for window in stock],
+        floor=None if floor is None else floor * FRAME_COST,
+    )
+    own = [sum(window.own.values()) for window in ours]
+    parts = ", ".join(f"{part} {statistics.median(w.own[part] for w in ours):.1f}" for part in ours[0].own)
+    doubt = "; the bench is the bottleneck" if statistics.median(own) > BOTTLENECK else ""
+    match.say(
+        f"({name}: the bench's own processor)",
+        own,
+        "%",
+        None,
+        parts + doubt,
+        stock=[sum(w.own.values()) for w in stock],
+    )
+
+
+def keeping_up(match: Match, name: str, ours: list[Window], stock: list[Window]) -> None:
+    def say(what: str, figure: Any, unit: str, target: float | None = None, note: str = "") -> None:
+        figures = [[figure(window) for window in windows] for windows in (ours, stock)]
+        match.say(f"{name}: {what}", figures[0], unit, target, note, stock=figures[1])
+
+    red = all(call["red"] for window in ours for call in window.taken)
+    say("RTP gap p99 at the client", lambda window: window.gap, "ms", None, f"RED {'up' if red else 'not negotiated'}")
+    say("packets a second short of 50, worst call", lambda window: 50 - window.slowest, "", BEHIND)
+    say("RTP packets lost", lambda window: float(window.lost), "", 0.0)
+    say("share not heard by the model, worst call", lambda window: 100 * window.unheard, "%", 1.0)
+    say("working threads besides the loop", lambda window: float(len(window.busy)), "", 0.0)
+
+
+async def crowd(match: Match, calls: int, rounds: int, seconds: float, wanted: set[str]) -> None:
+    """Many calls at once: quiet, talking, in conversation. It comes first, for memory that was freed is reused."""
+    ours: dict[str, list[float]] = {}
+    theirs: dict[str, list[float]] = {}
+    for side in match.sides:
+        await match.only(side)
+        await side.dial(1)  # whatever is loaded or cached for the first call is not a call's share
+        await side.hang_up()
+        await asyncio.sleep(1)
+        memory, threads, count = side.relay.memory(), len(side.relay.threads()), calls if side is match.ours else FEW
+        offers = await side.dial(count)
+        await side.rest()
+        await asyncio.sleep(WARM_UP)
+        (ours if side is match.ours else theirs).update(
+            offers=offers,
+            memory=[(side.relay.memory() - memory) / count / 1e6],
+            threads=[(len(side.relay.threads()) - threads) / count],
+        )
+    match.say(
+        "offer → answer",
+        [statistics.median(ours["offers"])],
+        "ms",
+        OFFER_P50,
+        f"max {max(ours['offers']):.0f}",
+        stock=[statistics.median(theirs["offers"])] if theirs else (),
+    )
+    match.say("memory per quiet call", ours["memory"], "MB", MEMORY, stock=theirs.get("memory", ()))
+    match.say("threads per call", ours["threads"], "", stock=theirs.get("threads", ()))
+    if "quiet" in wanted:
+        for what, name, target, steps in (
+            ("nothing", "no packets", CPU_QUIET, None),
+            ("silence", "silent packets", CPU_MUTED, {"recvfrom": 1.0, "unprotect": 1.0}),
+        ):
+            seen = await match.windows(Load(up=what, down="none"), rounds, seconds)
+            load(match, f"N={calls} muted, {name}", *seen, target, steps)
+    if "talk" in wanted:
+        await talk(match, calls, rounds, seconds)
+    if "turns" in wanted:
+        seen = await match.windows(Load(down="turns"), rounds, max(seconds, 5.0))
+        steps = UP | {step: 0.4 * count for step, count in DOWN.items()}
+        load(match, f"N={calls} model talking 40 %", *seen, CPU_TURNS if calls > FEW else None, steps)
+    await match.hang_up()
+    await match.only(match.ours)
+    before = match.ours.relay.cpu()
+    await asyncio.sleep(2)
+    match.say("processor of the relay without calls", [100 * (match.ours.relay.cpu() - before) / 2], "%")
+
+
+async def few(match: Match, rounds: int, seconds: float, wanted: set[str], quick: bool) -> None:
+    """Ten calls on either side: how late is what they say, on good links and bad, and the model's first word?"""
+    await match.dial(FEW, FEW)
+    if "talk" in wanted:
+        ours, stock = await match.windows(Load(delays=True), rounds, seconds)
+        load(match, f"N={FEW} both talking", ours, stock, CPU_FEW, UP | DOWN)
+        keeping_up(match, f"N={FEW} both talking", ours, stock)
+        delays(match, ours, stock)
+    if "loss" in wanted:
+        lossy(match, *await match.windows(Load(delays=True, loss=LOSS), rounds, seconds))
+        if not quick:
+            bumps = Load(delays=True, bumps=True)
+            bumpy(match, *await match.windows(bumps, rounds, max(seconds, BUMPS_SECONDS - WARM_UP)))
+    if "onsets" in wanted:
+        await onsets(match, rounds, 1 if quick else 3)
+    await match.hang_up()
+
+
+def delays(match: Match, ours: list[Window], stock: list[Window]) -> None:
+    def say(name: str, figure: Any, target: float, note: str = "", floor: bool = False) -> None:
+        values = [[figure(window) for window in windows] for windows in (ours, stock)]
+        least = match.floor(UP) if floor else None
+        name = f"N={FEW}: packet → WebSocket frame {name}"
+        match.say(name, values[0], "ms", target, note, stock=values[1], floor=None if least is None else least / 1e3)
+
+    count = sum(len(up.frames) for window in ours for up in window.ups)
+    say("p50", lambda window: statistics.median(frames(window)), UPLINK_P50, floor=True)
+    say("p99", lambda window: percentile(frames(window), 0.99), UPLINK_P99, f"{count} frames")
+    say("with batching p50", lambda window: statistics.median(packets(window)), UPLINK_P50 + BATCHING)
+    say("with batching p99", lambda window: percentile(packets(window), 0.99), UPLINK_P99 + BATCHING)
+    ups = [[up for window in windows for up in window.ups] for windows in (ours, stock)]
+    missing, drift = ([float(up.missing) for up in side] for side in ups), [sum(abs(up.drift) for up in s) for s in ups]
+    first, second = missing
+    match.say("20 ms frames per call missing at the start", first, "", 0.0, f"max {max(first):.0f}", stock=second)
+    match.say("20 ms frames lost or added later, all calls", drift[:1], "", 0.0, stock=drift[1:] if stock else ())
+    probed = [[statistics.median(window.probed) for window in windows] for windows in (ours, stock)]
+    own_p99 = percentile([delay for window in ours for delay in window.probed], 0.99)
+    match.say("(the bench's own part of each delay, p50)", probed[0], "ms", None, f"p99 {own_p99:.2f}", stock=probed[1])
+
+
+def frames(window: Window) -> list[float]:
+    return [delay for up in window.ups for delay in up.frames]
+
+
+def packets(window: Window) -> list[float]:
+    return [delay for up in window.ups for _, delay in up.packets]
+
+
+def lossy(match: Match, ours: list[Window], stock: list[Window]) -> None:
+    """Stock loses sound for good, so its delay is known to a frame only, from what can be recognised."""
+    name, theirs = f"N={FEW}, {LOSS:.0%} lost: packet → WebSocket frame", [_late(window.lags) for window in stock]
+    values = [packets(window) for window in ours]
+    note = f"{sum(map(len, values))} packets"
+    for title, share, target in (("p50", 0.5, None), ("p95", 0.95, UPLINK_LOSSY_P95), ("p99", 0.99, None)):
+        known = [percentile(window, share) for window in theirs if window]
+        match.say(f"{name} {title}", [percentile(each, share) for each in values], "ms", target, note, stock=known)
+    heard = [[100 * window.unheard for window in windows] for windows in (ours, stock)]
+    match.say(f"N={FEW}, {LOSS:.0%} lost: sound not given to the model, worst call", heard[0], "%", 2.0, stock=heard[1])
+
+
+def bumpy(match: Match, ours: list[Window], stock: list[Window]) -> None:
+    """Is the delay back where it was as soon as a stall or a hole is over?"""
+    for name, over in (
+        (f"a stall of {STALL * 20} ms", STALL_AT + STALL),
+        (f"a hole of {HOLE * 20} ms", HOLE_AT + HOLE),
+    ):
+        within = range(over + BACK_AFTER, over + LOOKED_AT)
+        figures = [
+            [delay for window in ours for up in window.ups for packet, delay in up.packets if packet in within],
+            [delay for window in stock for packet, delay in window.lags if packet in within],
+        ]
+        for share, target in ((0.5, UPLINK_P50), (0.99, UPLINK_P99)):
+            values = [[percentile(delays, share)] if delays else [] for delays in figures]
+            title = f"N={FEW}: packet → frame p{100 * share:.0f} just after {name}"
+            match.say(title, values[0], "ms", target, stock=values[1])
+
+
+def _late(lags: Sequence[tuple[int, float]]) -> list[float]:
+    return [delay for _, delay in lags]
+
+
+async def onsets(match: Match, rounds: int, turns: int) -> None:
+    """The model talks in turns while the callers talk: how soon is a turn's first packet out?"""
+    seen: dict[str, list[list[float]]] = {"relay": [], "stock": []}
+    for _ in range(rounds):
+        for side in match.sides:
+            await match.only(side)
+            seen[side.kind].append(await first_packets(side, turns))
+    floor, name = match.floor(ONSET), f"N={FEW}: first model byte → first RTP"
+    for title, share, target in (("p50", 0.5, ONSET_P50), ("p99", 0.99, ONSET_P99)):
+        ours, stock = ([percentile(each, share) for each in seen[kind]] for kind in ("relay", "stock"))
+        count = f"{sum(map(len, seen['relay']))} turns"
+        least = floor / 1e3 if floor is not None and share == 0.5 else None
+        match.say(f"{name} {title}", ours, "ms", target, count, stock=stock, floor=least)
+
+
+async def first_packets(side: Side, turns: int) -> list[float]:
+    await side.load(Load(down="none"))
+    await asyncio.sleep(1)
+    await side.client.ask("take")
+    starts = await side.model.ask("turns", count=turns, seconds=TURN, pause=PAUSE)
+    taken = await side.client.ask("take")
+    await side.rest()
+    lines = zip(starts, taken, strict=True)
+    return [
+        delay for line, call in lines for delay in stamps.onset_delays(line, [stamps.Got(*got) for got in call["got"]])
+    ]
+
+
+async def alone(match: Match, load_: Load, calls: int, name: str, seconds: float) -> None:
+    """A run of ours only, for information."""
+    await match.only(match.ours)
+    await match.ours.dial(calls)
+    window = await match.ours.window(load_, seconds)
+    load(match, name, [window], [], None)
+    keeping_up(match, name, [window], [])
+    await match.ours.hang_up()
+
+
+async def capacity(match: Match, seconds: float) -> None:
+    """How many calls that talk both ways does one core carry?"""
+    best: dict[str, list[float]] = {"relay": [], "stock": []}
+    notes = []
+    for side, steps in ((match.ours, ours_steps()), (match.stock, stock_steps())):
+        if side is None:
+            continue
+        await match.only(side)
+        for calls in steps:
+            window = await tried(match, side, calls, seconds)
+            if window is None or not window.keeps_up:
+                break
+            best[side.kind] = [float(calls)]
+            if side is match.ours:
+                notes = [f"the bench took {sum(window.own.values()):.0f} % of its own"]
+        await side.hang_up()
+    floor = match.floor(UP | DOWN)
+    match.say(
+        "calls on one core, both talking, that keep up",
+        best["relay"],
+        "",
+        CALLS,
+        "".join(notes),
+        stock=best["stock"],
+        floor=None if floor is None else 100 / (floor * FRAME_COST),
+        least=True,
+    )
+
+
+def ours_steps() -> Iterator[int]:
+    return itertools.chain((40, 60, 80), itertools.count(90, 10))
+
+
+def stock_steps() -> Iterator[int]:
+    return itertools.count(4, 2)
+
+
+async def tried(match: Match, side: Side, calls: int, seconds: float) -> Window | None:
+    """So many calls at once, twice if they do not keep up at first: the machine has its moods."""
+    try:
+        await side.dial(calls)
+    except RuntimeError as error:
+        match.say(f"({side.kind}, {calls} calls: {error})", [], "")
+        return None
+    window = await side.window(TALK, seconds)
+    if not window.keeps_up:
+        window = await side.window(TALK, seconds)
+    took = window.cpu * window.calls
+    note = f"processor {took:.0f} %, bench {sum(window.own.values()):.0f} %, lost {window.lost}"
+    note += f", {50 - window.slowest:.1f} short of 50 a second, unheard {window.unheard:.1%}"
+    match.say(f"({side.kind}, {calls} calls: RTP gap p99)", [window.gap], "ms", None, note)
+    return window
