@@ -19,6 +19,7 @@ from relay.downlink import Downlink
 from relay.errors import BrowserFault, ModelFault, RelayError
 from relay.gemini import events, protocol
 from relay.gemini.client import LiveClient
+from relay.metrics import Promptness
 from relay.ticker import Ticker
 from relay.turns import Turns
 from relay.uplink import Uplink
@@ -61,6 +62,7 @@ class Dialogue:
         self.client: LiveClient | None = None
         self.uplink = Uplink(self._send_audio, self._on_edge)
         self.downlink = Downlink(send_rtp, ticker, self)
+        self.promptness = Promptness()
         self._turns = Turns(epoch=time.time() - self._loop.time(), model=call.target.model)
         self._flood = said.FloodGate()
         self._tools: dict[str, asyncio.Task[None]] = {}  # running calls of functions by their id
@@ -210,6 +212,7 @@ class Dialogue:
                 self._generating = True
                 if self._skipping:
                     return
+                self.promptness.model_spoke(now)
             case events.Interrupted():
                 self._generating = self._skipping = False
                 self._cut(now)
@@ -268,7 +271,9 @@ class Dialogue:
 
     def on_sound_started(self) -> None:
         """The first frame of a turn left."""
-        self._say(self._turns.sound_started(self._loop.time()))
+        now = self._loop.time()
+        self.promptness.sound_started(now)
+        self._say(self._turns.sound_started(now))
 
     def on_played(self, position: int) -> None:
         """A frame left; the listener is at `position`."""
@@ -277,10 +282,15 @@ class Dialogue:
 
     def on_sound_stopped(self) -> None:
         """The last frame of a turn left."""
+        self.promptness.sound_stopped()
         self._say(self._turns.sound_stopped(self._loop.time()))
 
     def _on_edge(self, edge: Edge) -> None:
         now = self._loop.time()
+        if edge.speaking:
+            self.promptness.user_started()
+        else:
+            self.promptness.user_stopped(edge.at)
         self._say(self._turns.user_started(now) if edge.speaking else self._turns.user_stopped(now))
 
     # ---- out ----

@@ -22,6 +22,7 @@ from relay.call import CallSettings
 from relay.dialogue import Dialogue
 from relay.errors import BrowserFault, OurBug, RelayError
 from relay.gemini.client import LiveClient
+from relay.metrics import CallFigures, Quality
 from relay.ticker import Ticker
 from relay.webrtc.peer import Media, Peer
 from relay.webrtc.rtcp import Report
@@ -86,6 +87,7 @@ class Session:
         self._life: asyncio.Task[None] | None = None
         self._group: asyncio.TaskGroup | None = None
         self._opened_at = self._loop.time()
+        self._replaced = CallFigures()  # of peer connections that another has taken the place of
 
     # ---- signalling ----
 
@@ -109,6 +111,8 @@ class Session:
             await peer.close()
             raise BrowserFault("unknown-peer")
         old, self._peer = self._peer, peer
+        if old is not None:
+            self._replaced.add_line(old.line.gate, old.line.rejected)
         if self._life is None:
             self._life = asyncio.create_task(self._live(), name=f"session {self.id[:8]}")
         elif old is not None and self._group is not None:
@@ -131,6 +135,28 @@ class Session:
                 self._on_closed(self)
         elif self._life is not asyncio.current_task():
             await asyncio.wait([self._life], timeout=CLOSE_SECONDS)
+
+    # ---- figures ----
+
+    @property
+    def reason(self) -> str:
+        """How the call ended or, while it lives, would be said to have: a code of `FAULTS`, or hung-up, unanswered."""
+        if self._fault is not None:
+            return self._fault.code
+        return "hung-up" if self._life is not None else "unanswered"
+
+    def figures(self) -> CallFigures:
+        """What the call's rooms have counted so far; no figure ever falls."""
+        figures = CallFigures()
+        figures.include(self._replaced)
+        figures.add_sound(self._dialogue.uplink, self._dialogue.downlink, self._dialogue.promptness)
+        if self._peer is not None:
+            figures.add_line(self._peer.line.gate, self._peer.line.rejected)
+        return figures
+
+    async def quality(self) -> Quality:
+        """How its path is now."""
+        return await self._peer.quality() if self._peer is not None else Quality()
 
     # ---- the call's life ----
 
@@ -240,7 +266,7 @@ class Session:
         gate = self._peer.line.gate if self._peer is not None else None
         uplink, downlink = self._dialogue.uplink, self._dialogue.downlink
         summary = {
-            "reason": self._fault.code if self._fault is not None else "hung-up",
+            "reason": self.reason,
             "seconds": round(self._loop.time() - self._opened_at, 1),
             "packets_in": uplink.packets,
             "dropped": dict(gate.dropped) if gate is not None else {},

@@ -5,6 +5,7 @@ import contextlib
 import json
 import sys
 from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
@@ -17,8 +18,10 @@ from relay.dialogue import EARLY_MESSAGES
 from relay.errors import BrowserFault, ModelFault, OurBug
 from relay.gemini import events, protocol
 from relay.gemini.client import Target
+from relay.metrics import Quality
 from relay.session import CLOSE_SECONDS, CONNECT_SECONDS, LOST_SECONDS, READY_SECONDS, Session
 from relay.ticker import Ticker
+from relay.webrtc.gate import Gate
 from relay.webrtc.peer import Media
 from tests import virtual
 
@@ -35,7 +38,7 @@ class FakePeer:
         self.quiet = 0.0
         self.sent: list[str] = []
         self.rtp = 0
-        self.line = type("Line", (), {"gate": None})()
+        self.line = SimpleNamespace(gate=None, rejected=0)
         self.close_takes = 0.0
         FakePeer.made.append(self)
 
@@ -43,6 +46,9 @@ class FakePeer:
         if offer == "bad":
             raise BrowserFault("bad-sdp")
         return "answer"
+
+    async def quality(self) -> Quality:
+        return Quality(jitter=0.001)
 
     async def quiet_seconds(self, now: float) -> float:
         return self.quiet
@@ -330,6 +336,43 @@ def test_a_restart_puts_a_new_connection_into_the_same_call(play: Play) -> None:
         assert not FakePeer.made[1].closed
         assert len(FakeModel.made) == 1
         assert not call.closed
+
+    play(main)
+
+
+def test_what_a_replaced_connection_has_counted_is_not_forgotten(play: Play) -> None:
+    async def main(call: Call) -> None:
+        pc_id = await call.offer()
+        call.peer.line = SimpleNamespace(gate=Gate(111, dropped={"rate": 3}), rejected=4)
+        counted = [call.session.figures()]
+        await call.session.answer("offer", pc_id=pc_id, restart=True)
+        call.peer.line = SimpleNamespace(gate=Gate(111, dropped={"rate": 1, "type": 1}), rejected=0)
+        counted.append(call.session.figures())
+        assert [figures.dropped["rate"] for figures in counted] == [3, 4]
+        assert (counted[1].dropped["type"], counted[1].dropped["srtp"]) == (1, 4)
+        assert await call.session.quality() == Quality(jitter=0.001)
+
+    play(main)
+
+
+def test_a_call_ends_for_a_reason_and_one_that_never_began_for_none(play: Play) -> None:
+    async def main(call: Call) -> None:
+        assert call.session.reason == "unanswered"
+        assert await call.session.quality() == Quality()
+        await call.begin(1.0)
+        assert call.session.reason == "hung-up"
+        call.session.end(BrowserFault("peer-lost"))
+        assert call.session.reason == "peer-lost"
+
+    play(main)
+
+
+def test_answers_are_timed(play: Play) -> None:
+    async def main(call: Call) -> None:
+        await call.begin(2.0)
+        call.model.on_event(events.Audio(b"\1\0" * 24_000))
+        figures = call.session.figures()
+        assert (figures.first_packet.count, figures.answer.count) == (1, 0)  # nobody had asked
 
     play(main)
 

@@ -13,14 +13,18 @@ from typing import Final, Protocol, cast
 from aiortc import (
     RTCConfiguration,
     RTCDataChannel,
+    RTCInboundRtpStreamStats,
     RTCPeerConnection,
+    RTCRemoteInboundRtpStreamStats,
     RTCSessionDescription,
     RTCTransportStats,
 )
 from aiortc.exceptions import InvalidStateError
 from aiortc.rtcrtpreceiver import RTCRtpReceiver
 
+from relay.audio.packet import TICKS_PER_SECOND
 from relay.errors import BrowserFault
+from relay.metrics import Quality
 from relay.webrtc import sdp, tame, tap
 from relay.webrtc.public import PublicLine
 from relay.webrtc.rtcp import Report
@@ -152,6 +156,19 @@ class Peer:
         if received != self._heard[0]:
             self._heard = (received, now)
         return now - self._heard[1]
+
+    async def quality(self) -> Quality:
+        """How the path is, by the reports of both sides."""
+        jitter = loss_up = loss_down = round_trip = None
+        for end in (self._audio.receiver, self._audio.sender):
+            for report in (await end.getStats()).values():
+                if isinstance(report, RTCInboundRtpStreamStats):
+                    jitter = report.jitter / TICKS_PER_SECOND
+                    expected = report.packetsReceived + report.packetsLost
+                    loss_up = max(0, report.packetsLost) / expected if expected > 0 else None
+                elif isinstance(report, RTCRemoteInboundRtpStreamStats):
+                    loss_down, round_trip = report.fractionLost / 256, report.roundTripTime
+        return Quality(jitter, loss_up, loss_down, round_trip)
 
     def send_rtp(self, payload: bytes, timestamp: int, marker: bool) -> bool:
         """Send one Opus packet; `timestamp` in 48 kHz samples. False when it could not leave."""
