@@ -1,0 +1,176 @@
+"""A street with the browser at one end and the relay at the other: three processes in two namespaces, and the wire.
+
+    async with street() as here, here.relay(script) as relay, here.call() as page:
+        here.line.down.trouble = Trouble(loss=0.10)
+
+The stand-in that speaks is a process in the relay's namespace; the page is the relay's own, in a Chromium.
+"""
+
+import asyncio
+import contextlib
+import os
+import re
+import shlex
+import sys
+import tempfile
+import wave
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from playwright.async_api import Browser, Page, async_playwright
+
+from tests import chromium
+from tests.network.wire import FAR, Line, wire
+
+PORT: Final = 7860  # the namespace is ours alone
+TOKEN: Final = "a-token-for-the-network-tests"
+START_SECONDS: Final = 20.0
+STOP_SECONDS: Final = 5.0
+BASE: Final = f"http://{FAR}:{PORT}"
+ROOT: Final = Path(__file__).parent.parent.parent
+WORDS: Final = (1.0, 2.9)  # seconds of the sentence between which somebody speaks
+SPEECH_SECONDS: Final = 58.0  # of a model that does not stop; the stand-in says 60 at most
+
+# Keeps the page's peer connections, and with ?quiet gives it a microphone in a silent room.
+WATCH: Final = """
+window.peers = [];
+const Original = window.RTCPeerConnection;
+window.RTCPeerConnection = class extends Original {
+  constructor(...args) { super(...args); window.peers.push(this); }
+};
+if (location.search.includes('quiet')) navigator.mediaDevices.getUserMedia = async () => {
+  const context = new AudioContext();
+  const room = context.createMediaStreamDestination();
+  new ConstantSourceNode(context, {offset: 0}).connect(room);
+  await context.resume();
+  return room.stream;
+};
+"""
+
+STATS: Final = """async () => {
+  const stats = await window.peers.at(-1).getStats();
+  const of = (type) => [...stats.values()].find((one) => one.type === type && one.kind === 'audio') ?? {};
+  const [heard, sent] = [of('inbound-rtp'), of('outbound-rtp')];
+  return {heard, sent, codec: stats.get(sent.codecId)?.mimeType ?? '', peers: window.peers.length};
+}"""
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """What Chromium says of its newest peer connection: `inbound-rtp`, `outbound-rtp`, and the codec it sends."""
+
+    heard: dict[str, Any]
+    sent: dict[str, Any]
+    codec: str
+    peers: int
+
+    @classmethod
+    async def of(cls, page: Page) -> "Stats":
+        return cls(**await page.evaluate(STATS))
+
+    def concealed_since(self, before: "Stats") -> float:
+        """The share of samples that were made up."""
+        concealed, total = (
+            self.heard[name] - before.heard[name] for name in ("concealedSamples", "totalSamplesReceived")
+        )
+        return float(concealed / total)
+
+
+@dataclass(frozen=True, slots=True)
+class Street:
+    """The wire, a Chromium in its `near` namespace, and a folder for files."""
+
+    line: Line
+    browser: Browser
+    folder: Path
+
+    @contextlib.asynccontextmanager
+    async def relay(self, *flags: str, script: str = "{}") -> AsyncIterator[asyncio.subprocess.Process]:
+        """The relay in `far`, serving at `BASE`, and a stand-in with this script (JSON) for a model."""
+        path = self.folder / "script.json"
+        path.write_text(script)
+        async with self._process("relay.standin", "--script", str(path)) as (_, words):
+            model = re.search(r"ws://\S+", words)
+            assert model, words
+            flags = ("--host", FAR, "--port", str(PORT), "--gemini-url", model.group(), *flags)
+            async with self._process("signaling", *flags) as (process, words):
+                assert BASE in words, words
+                yield process
+
+    @contextlib.asynccontextmanager
+    async def call(self, query: str = "") -> AsyncIterator[Page]:
+        """A page of its own that has opened the relay's address and pressed the button."""
+        profile = await self.browser.new_context(permissions=["microphone"])
+        profile.set_default_timeout(15_000)
+        try:
+            page = await profile.new_page()
+            await page.add_init_script(WATCH)
+            await page.goto(f"{BASE}/{query}#token={TOKEN}")
+            await page.get_by_role("button", name="Start talking").click()
+            yield page
+        finally:
+            await profile.close()
+
+    @contextlib.asynccontextmanager
+    async def _process(self, module: str, *flags: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
+        """A Python module run in `far`, with the first line it said."""
+        ours = {
+            name: text for name, text in os.environ.items() if not name.startswith(("RELAY_", "GEMINI_", "GOOGLE_"))
+        }
+        process = await asyncio.create_subprocess_exec(
+            *self.line.far.command(sys.executable, "-m", module, *flags),
+            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, cwd=ROOT,
+            env={**ours, "GEMINI_API_KEY": "AIzaNetworkTests", "RELAY_ACCESS_TOKEN": TOKEN},
+        )  # fmt: skip
+        try:
+            assert process.stdout is not None
+            yield process, (await asyncio.wait_for(process.stdout.readline(), START_SECONDS)).decode()
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                process.terminate()
+            try:
+                await asyncio.wait_for(process.communicate(), STOP_SECONDS)
+            except TimeoutError:
+                process.kill()
+                await process.communicate()
+
+
+@contextlib.asynccontextmanager
+async def street(seed: int = 1) -> AsyncIterator[Street]:
+    """Everything but the relay; raises `OSError` where no namespaces can be made."""
+    with tempfile.TemporaryDirectory(prefix="street-") as name:
+        folder = Path(name)
+        microphone = folder / "microphone.wav"
+        chromium.record_microphone(microphone)
+        write_speech(folder / "speech.wav")
+        async with wire(seed) as line, async_playwright() as playwright:
+            browser = await playwright.chromium.launch(
+                executable_path=_program(folder, line),
+                # a microphone is for secure places only, and this address is none
+                args=[*chromium.flags(microphone), f"--unsafely-treat-insecure-origin-as-secure={BASE}"],
+                ignore_default_args=list(chromium.UNWANTED),
+            )
+            try:
+                yield Street(line, browser, folder)
+            finally:
+                await browser.close()
+
+
+def _program(folder: Path, line: Line) -> Path:
+    """Something to start that starts Chromium in `near`."""
+    path = folder / "chromium"
+    path.write_text(f'#!/bin/sh\nexec {shlex.join(line.near.command(chromium.executable()))} "$@"\n')
+    path.chmod(0o700)
+    return path
+
+
+def write_speech(path: Path) -> None:
+    """The words of the sentence without a pause, over and over for `SPEECH_SECONDS`."""
+    with wave.open(str(chromium.SENTENCE)) as sentence, wave.open(str(path), "wb") as speech:
+        rate = sentence.getframerate()
+        sentence.setpos(round(WORDS[0] * rate))
+        words = sentence.readframes(round((WORDS[1] - WORDS[0]) * rate))
+        speech.setparams(sentence.getparams())
+        speech.writeframes((words * round(SPEECH_SECONDS))[: 2 * round(SPEECH_SECONDS * rate)])

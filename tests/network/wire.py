@@ -1,0 +1,57 @@
+"""The wire between two namespaces: every IP packet passes a `Path` of its direction.
+
+async with wire() as line:
+    …                               # processes start in line.near and line.far
+    line.down.trouble = Trouble(loss=0.10)
+    line.up.trouble = line.down.trouble = DARK
+"""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Final
+
+from tests.network.namespace import MTU, Namespace
+from tests.network.path import Path
+
+NEAR, FAR = "10.99.0.1", "10.99.0.2"
+AT_ONCE: Final = 64  # packets taken at one wake-up, so that a flood leaves the loop some air
+_IPV4: Final = 4  # the version of what is carried; for IPv6 there is no address to go to here
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Two namespaces and the wire between them: `near` is the browser's, `far` the relay's, `up` leads to `far`."""
+
+    near: Namespace
+    far: Namespace
+    up: Path
+    down: Path
+
+
+@contextlib.asynccontextmanager
+async def wire(seed: int = 1) -> AsyncIterator[Line]:
+    """Two new namespaces and a clean wire between them; raises `OSError` where none can be made."""
+    with contextlib.ExitStack() as stack:
+        near, far = (stack.enter_context(contextlib.closing(Namespace(address))) for address in (NEAR, FAR))
+        up, down = (stack.enter_context(contextlib.closing(Path(dice))) for dice in (seed, seed + 1))
+        loop = asyncio.get_running_loop()
+        for source, path, sink in ((near.tun, up, far.tun), (far.tun, down, near.tun)):
+            loop.add_reader(source, _carry, source, path, sink)
+            stack.callback(loop.remove_reader, source)
+        yield Line(near, far, up, down)
+
+
+def _carry(source: int, path: Path, sink: int) -> None:
+    with contextlib.suppress(BlockingIOError):
+        for _ in range(AT_ONCE):
+            packet = os.read(source, MTU)
+            if packet[0] >> 4 == _IPV4:
+                path.carry(len(packet), _give, sink, packet)
+
+
+def _give(sink: int, packet: bytes) -> None:
+    with contextlib.suppress(BlockingIOError):  # its queue is full, as a network card's may be
+        os.write(sink, packet)
