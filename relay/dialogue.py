@@ -60,7 +60,7 @@ class Dialogue:
         self._loop = asyncio.get_running_loop()
         self.tasks: asyncio.TaskGroup | None = None
         self.client: LiveClient | None = None
-        self.uplink = Uplink(self._send_audio, self._on_edge)
+        self.uplink = Uplink(self._send_audio, self._on_edge, self._end_stream)
         self.downlink = Downlink(send_rtp, ticker, self)
         self.promptness = Promptness()
         self._turns = Turns(epoch=time.time() - self._loop.time(), model=call.target.model)
@@ -88,7 +88,7 @@ class Dialogue:
         self.uplink.model_ready()
         early, self._early = self._early, None
         if self.uplink.seconds_sent and not self._microphone:
-            self._send(protocol.audio_end_message())
+            self._end_stream()
         for message in early or ():
             self._send(message)
         greeting = self._call.greeting if self._call.greeting is not None else self._call.agent.greeting
@@ -162,9 +162,10 @@ class Dialogue:
         if enabled:
             self.uplink.open()
         else:
+            told = self.uplink.stall.ended
             self.uplink.shut()
-            if self._early is None:
-                self._send(protocol.audio_end_message())
+            if self._early is None and not told:
+                self._end_stream()
 
     def _await_answer(self, text: str, now: float) -> None:
         """The model was asked in writing: what is still being said gives way."""
@@ -307,6 +308,9 @@ class Dialogue:
     def _send_audio(self, pcm: bytes) -> None:
         if self.client is not None:
             self.client.send_audio(pcm)
+
+    def _end_stream(self) -> None:
+        self._send(protocol.audio_end_message())
 
     def _say(self, messages: Sequence[rtvi.Message]) -> None:
         """Send RTVI messages in order, and call the turns again when they want to be called."""

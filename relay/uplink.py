@@ -1,8 +1,10 @@
 """Microphone to model: RTP in, 16 kHz PCM out, in the order and at the time it was spoken.
 
-    on_rtp ─▶ JitterBuffer ─▶ Decoder (libopus, 16 kHz mono) ─▶ Activity ─▶ message of 20 ms ─▶ send_audio
+    on_rtp ─▶ JitterBuffer ─▶ Decoder (libopus, 16 kHz mono) ─▶ Stall ─▶ Activity ─▶ message of 20 ms ─▶ send_audio
 
 All of it runs in the event loop in one go: a packet in order is in the model's socket when `on_rtp` returns.
+One timer looks after what does not come: at a hole that has waited long enough, at silence that is due. While packets
+come in order nobody moves it; when it fires it sees that they came, and waits for the rest.
 """
 
 import asyncio
@@ -14,6 +16,7 @@ from relay.audio.activity import Activity, Edge
 from relay.audio.jitter import MAX_GAP_TICKS, Conceal, JitterBuffer, Play, Recover, Silence, Step
 from relay.audio.opus import Decoder, OpusError
 from relay.audio.packet import DECODED_RATE, ONE_FRAME_TICKS, TICKS_PER_SECOND
+from relay.audio.stall import Stall
 
 _TICKS_PER_SAMPLE: Final = TICKS_PER_SECOND // DECODED_RATE
 _BYTES_PER_SECOND: Final = 2 * DECODED_RATE
@@ -25,21 +28,34 @@ WAITING_MS: Final = 3000
 
 
 class Uplink:
-    """One call's way up. Closed at first: packets are counted, not decoded, until `open()`."""
+    """One call's way up. Closed at first: packets are counted, not decoded, until `open()`.
 
-    def __init__(self, send_audio: Callable[[bytes], None], on_edge: Callable[[Edge], None]) -> None:
+    `end_stream` is called when no packets have come for so long that the model is not to wait for more; the next
+    packet begins the stream anew.
+    """
+
+    def __init__(
+        self,
+        send_audio: Callable[[bytes], None],
+        on_edge: Callable[[Edge], None],
+        end_stream: Callable[[], None],
+    ) -> None:
         self._send_audio = send_audio
         self._on_edge = on_edge
+        self._end_stream = end_stream
         self._loop = asyncio.get_running_loop()
         self.jitter = JitterBuffer()
         self._decoder = Decoder()
+        self.stall = Stall()
         self._activity = Activity()
         self._pending = bytearray()
         self._waiting: deque[bytes] | None = deque(maxlen=WAITING_MS // MESSAGE_MS)
         self._timer: asyncio.TimerHandle | None = None
+        self._hole = False  # the timer is set for one
         self._open = False
         self._pause = float(MAX_GAP_TICKS)  # how long a silence is believed, at
         self._paused_at = self._loop.time()
+        self._odd_ticks = 0  # of silence: less than a sample
         self.packets = 0
         self.undecodable = 0
         self.seconds_sent = 0.0
@@ -54,6 +70,7 @@ class Uplink:
         self._pending.clear()
         self.jitter.restart()
         self._decoder.reset()
+        self.stall.restart()
         if self._activity.speaking:
             self._on_edge(Edge(False, self._loop.time()))
         self._activity = Activity()
@@ -63,12 +80,16 @@ class Uplink:
         waiting, self._waiting = self._waiting, None
         for message in waiting or ():
             self._forward(message)
+        if waiting and self.stall.ended:
+            self._end_stream()
 
     def on_rtp(self, sequence: int, timestamp: int, ssrc: int, payload: bytes) -> None:
         """One Opus packet from the browser, as it came."""
         self.packets += 1
         if not self._open:
             return
+        if self.stall.ended:
+            self._begin_anew(timestamp, ssrc)
         if self.jitter.follows(sequence, timestamp, ssrc, payload):
             # the straight way, which a clean path takes all day: nothing waits, nothing is missing
             try:
@@ -80,7 +101,7 @@ class Uplink:
         self.jitter.push(sequence, timestamp, payload, ssrc, now)
         for step in self.jitter.poll(now):
             self._play(step, now)
-        if self.jitter.deadline is not None or self._timer is not None:
+        if self._hole or self._timer is None or self.jitter.deadline is not None:
             self._arm()
 
     def on_pcm(self, pcm: bytes) -> None:
@@ -88,6 +109,8 @@ class Uplink:
         self.packets += 1
         if self._open:
             self._hear(pcm, self._loop.time())
+            if self._timer is None:
+                self._arm()
 
     def close(self) -> None:
         """Free the timer; idempotent."""
@@ -96,20 +119,45 @@ class Uplink:
             self._timer.cancel()
             self._timer = None
 
-    def _hole_waited(self) -> None:
+    def _look(self) -> None:
+        """What waited long enough, or has not come."""
         self._timer = None
         now = self._loop.time()
         for step in self.jitter.poll(now):
             self._play(step, now)
-        self._arm()
+        if self.jitter.deadline is None and (silence := self.stall.poll(now)):
+            self._pass_on(bytes(2 * silence), now)
+            if self.stall.ended:
+                self._end()
+        if self._open:
+            self._arm()
 
     def _arm(self) -> None:
-        """A hole is given up by the clock if no packet comes; a hole that was filled waits for nothing."""
+        """A hole first: what is held may be what silence would stand in for."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self.jitter.deadline is not None:
-            self._timer = self._loop.call_at(self.jitter.deadline, self._hole_waited)
+        deadline = self.jitter.deadline
+        self._hole = deadline is not None
+        if deadline is None:
+            deadline = self.stall.deadline
+        if deadline is not None:
+            self._timer = self._loop.call_at(deadline, self._look)
+
+    def _end(self) -> None:
+        """Nothing has come for long: the model need not wait, and what comes next continues nothing."""
+        if self._pending:
+            self._forward(bytes(self._pending))
+            self._pending.clear()
+        if self._waiting is None:
+            self._end_stream()
+
+    def _begin_anew(self, timestamp: int, ssrc: int) -> None:
+        now = self._loop.time()
+        if self.stall.absent(now):
+            self.stall.begin(self.jitter.gap(timestamp, ssrc), now)
+            self.jitter.restart()
+            self._decoder.reset()
 
     def _play(self, step: Step, now: float) -> None:
         match step:
@@ -126,6 +174,7 @@ class Uplink:
                 self._be_silent(ticks, now)
             case _:
                 self._decoder.reset()
+                self.stall.reset()
 
     def _undecodable(self, ticks: int, now: float) -> None:
         self.undecodable += 1
@@ -138,9 +187,18 @@ class Uplink:
         believed = min(ticks, int(self._pause))
         self._pause -= believed
         # Whole samples of nothing: half a sample would turn every later one into noise.
-        self._hear(bytes(2 * (believed // _TICKS_PER_SAMPLE)), now)
+        samples, self._odd_ticks = divmod(self._odd_ticks + believed, _TICKS_PER_SAMPLE)
+        self._hear(bytes(2 * samples), now)
 
     def _hear(self, pcm: bytes, now: float) -> None:
+        if self.stall.even:
+            self.stall.heard_at = now
+        else:
+            pcm = self.stall.hear(pcm, now)
+        if pcm:
+            self._pass_on(pcm, now)
+
+    def _pass_on(self, pcm: bytes, now: float) -> None:
         edge = self._activity.feed(pcm, now)
         if edge is not None:
             self._on_edge(edge)

@@ -25,7 +25,12 @@ class Line:
         self.messages: list[tuple[float, bytes]] = []
         self.edges: list[Edge] = []
         self.loop = asyncio.get_running_loop()
-        self.uplink = Uplink(lambda pcm: self.messages.append((self.loop.time(), pcm)), self.edges.append)
+        self.ends: list[float] = []  # when the model was told that nothing more comes
+        self.uplink = Uplink(
+            lambda pcm: self.messages.append((self.loop.time(), pcm)),
+            self.edges.append,
+            lambda: self.ends.append(self.loop.time()),
+        )
         if ready:
             self.uplink.open()
             self.uplink.model_ready()
