@@ -24,6 +24,7 @@ OFFER = "\r\n".join(
         "a=rtpmap:111 opus/48000/2",
         "a=fmtp:111 minptime=10;useinbandfec=1",
         "a=rtpmap:63 red/48000/2",
+        "a=fmtp:63 111/111",
         "a=candidate:1 1 udp 2122194687 192.0.2.7 53169 typ host",
         "a=end-of-candidates",
         "m=application 9 UDP/DTLS/SCTP webrtc-datachannel",
@@ -102,6 +103,121 @@ def test_the_answer_names_the_longest_message_that_is_read() -> None:
 def test_finishing_twice_changes_nothing() -> None:
     answer = sdp.finish("v=0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 109\r\na=rtpmap:109 opus/48000/2\r\n")
     assert sdp.finish(answer) == answer
+
+
+# What aiortc answers to `OFFER`.
+ANSWER = "\r\n".join(
+    [
+        "v=0",
+        "a=group:BUNDLE 0 1",
+        "m=audio 9 UDP/TLS/RTP/SAVPF 111",
+        "a=sendrecv",
+        "a=extmap:1 urn:ietf:params:rtp-hdrext:ssrc-audio-level",
+        "a=mid:0",
+        "a=rtpmap:111 opus/48000/2",
+        "a=rtcp-fb:111 transport-cc",
+        "m=application 9 UDP/DTLS/SCTP webrtc-datachannel",
+        "a=mid:1",
+        "",
+    ]
+)
+
+
+def test_redundancy_over_opus_is_answered_and_preferred_and_the_rest_untouched() -> None:
+    plain, redundant = sdp.finish(ANSWER).splitlines(), sdp.finish(ANSWER, OFFER).splitlines()
+    assert redundant[2] == "m=audio 9 UDP/TLS/RTP/SAVPF 63 111"
+    added = ["a=rtpmap:63 red/48000/2", "a=fmtp:63 111/111"]
+    assert [line for line in redundant if line not in added and line != redundant[2]] == (
+        [line for line in plain if line != plain[2]]
+    )
+    assert [line for line in redundant if line in added] == added
+
+
+def test_redundancy_is_found_in_an_offer_and_in_what_we_answered() -> None:
+    assert sdp.red_payload_type(OFFER) == sdp.red_payload_type(sdp.finish(ANSWER, OFFER)) == 63
+    assert sdp.red_payload_type(ANSWER) is sdp.red_payload_type(sdp.finish(ANSWER)) is None
+    assert sdp.red_payload_type("") is None
+
+
+def test_finishing_twice_with_redundancy_changes_nothing() -> None:
+    answer = sdp.finish(ANSWER, OFFER)
+    assert sdp.finish(answer, OFFER) == answer
+
+
+@pytest.mark.parametrize("fmtp", ["a=fmtp:63 111/111/111", "a=fmtp:63 111/111 ", "a=fmtp:63  111/111"])
+def test_redundancy_of_any_depth_is_answered_with_one_copy(fmtp: str) -> None:
+    assert sdp.finish(ANSWER, OFFER.replace("a=fmtp:63 111/111", fmtp)) == sdp.finish(ANSWER, OFFER)
+
+
+@pytest.mark.parametrize(
+    ("line", "instead"),
+    [
+        ("a=rtpmap:63 red/48000/2", "a=x:63"),
+        ("a=rtpmap:63 red/48000/2", "a=rtpmap:63 red/8000"),
+        ("a=rtpmap:63 red/48000/2", "a=rtpmap:63 red/90000"),
+        ("a=rtpmap:63 red/48000/2", "a=rtpmap:63 red/48000/2\r\na=rtpmap:63 PCMU/8000"),
+        ("a=fmtp:63 111/111", "a=x:63"),
+        ("a=fmtp:63 111/111", "a=fmtp:63 111"),
+        ("a=fmtp:63 111/111", "a=fmtp:63 9/9"),
+        ("a=fmtp:63 111/111", "a=fmtp:63 111/9"),
+        ("a=fmtp:63 111/111", "a=fmtp:63 111/111/"),
+        ("a=fmtp:63 111/111", "a=fmtp:63 "),
+        ("a=fmtp:63 111/111", "a=fmtp:63 111/111\r\na=fmtp:63 9/9"),
+        ("SAVPF 111 63 9", "SAVPF 111 9"),
+    ],
+)
+def test_redundancy_that_is_not_surely_opus_is_not_answered(line: str, instead: str) -> None:
+    offer = OFFER.replace(line, instead)
+    assert offer != OFFER
+    assert sdp.red_payload_type(offer) is None
+    assert sdp.finish(ANSWER, offer) == sdp.finish(ANSWER)
+
+
+@pytest.mark.parametrize("payload_type", ["64", "95", "128", "063", "6x", "٦٣", "111", "-1"])
+def test_redundancy_with_a_payload_type_that_cannot_be_told_on_the_wire_is_not_answered(payload_type: str) -> None:
+    offer = OFFER.replace(" 63 9", f" {payload_type} 9").replace(":63 ", f":{payload_type} ")
+    assert sdp.finish(ANSWER, offer) == sdp.finish(ANSWER)
+
+
+def test_redundancy_over_another_opus_than_ours_is_not_answered() -> None:
+    answer = ANSWER.replace("111", "109")
+    assert sdp.finish(answer, OFFER) == sdp.finish(answer)
+
+
+def test_a_payload_type_that_the_answer_uses_otherwise_is_not_given_away() -> None:
+    answer = ANSWER.replace("SAVPF 111", "SAVPF 111 63").replace("a=mid:0", "a=mid:0\r\na=rtpmap:63 PCMU/8000")
+    assert sdp.finish(answer, OFFER) == sdp.finish(answer)
+
+
+def test_of_two_audio_sections_only_the_first_is_finished() -> None:
+    second = "\r\n".join(OFFER.splitlines()[6:12]) + "\r\n"
+    answered = "m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=inactive\r\na=rtpmap:111 opus/48000/2\r\na=fmtp:111 x=1\r\n"
+    assert sdp.finish(ANSWER + answered, OFFER + second) == sdp.finish(ANSWER, OFFER) + answered
+    without = OFFER.replace("a=fmtp:63 111/111\r\n", "")
+    assert sdp.finish(ANSWER + answered, without + second) == sdp.finish(ANSWER) + answered
+
+
+def test_a_description_of_another_section_with_opus_number_is_left_alone() -> None:
+    video = "m=video 9 UDP/TLS/RTP/SAVPF 111\r\na=rtpmap:111 VP8/90000\r\na=fmtp:111 x=1\r\n"
+    assert sdp.finish(ANSWER + video, OFFER).endswith(video)
+
+
+@settings(max_examples=60)
+@given(st.text(), st.lists(st.sampled_from(OFFER.splitlines()), max_size=30).map("\r\n".join))
+def test_no_offer_breaks_the_answer(text: str, shuffled: str) -> None:
+    for offer in (text, "v=0\r\n" + text, OFFER + text, shuffled, OFFER + shuffled):
+        finished = sdp.finish(ANSWER, offer)
+        assert finished in (sdp.finish(ANSWER), sdp.finish(ANSWER, OFFER))
+
+
+@pytest.mark.parametrize("numbers", [128, 1])
+def test_a_thousand_descriptions_of_redundancy_are_read_in_a_moment(numbers: int) -> None:
+    formats = " ".join(str(n % numbers) for n in range(500))
+    lines = [f"a={kind}:{n % numbers} {'111/' * 20}" for n in range(sdp.MAX_LINES) for kind in ("rtpmap", "fmtp")]
+    bomb = "\r\n".join(["v=0", f"m=audio 9 x {formats}", "a=rtpmap:111 opus/48000/2", *lines])
+    started = time.process_time()
+    assert sdp.red_payload_type(bomb) is None
+    assert time.process_time() - started < 0.05
 
 
 def test_the_largest_body_that_is_let_in_is_screened_in_a_moment() -> None:

@@ -5,6 +5,8 @@ could aim our packets at a third party is taken out, and an offer that cannot be
 """
 
 import re
+from collections import defaultdict
+from itertools import pairwise
 from typing import Final
 
 from relay.errors import BrowserFault
@@ -22,7 +24,9 @@ MAX_LINE_BYTES: Final = 2048
 OPUS_FMTP: Final = "minptime=10;useinbandfec=1;maxplaybackrate=16000;maxaveragebitrate=28000;stereo=0"
 
 _CANDIDATE: Final = ("a=candidate:", "a=end-of-candidates", "a=remote-candidates:")
-_OPUS: Final = re.compile(r"a=rtpmap:(\d{1,3}) opus/48000(?:/2)?\s*$", re.IGNORECASE)
+_OPUS: Final = re.compile(r"a=rtpmap:(\d{1,3}) opus/48000(?:/2)?\s*$", re.IGNORECASE | re.ASCII)
+# RFC 5761 §4: a payload type from 64 to 95 looks like RTCP on the wire.
+_USABLE_PAYLOAD_TYPES: Final = frozenset(map(str, (*range(64), *range(96, 128))))
 
 
 def screen(text: str) -> str:
@@ -52,30 +56,79 @@ def screen(text: str) -> str:
 
 def opus_payload_type(text: str) -> int | None:
     """The payload type of Opus in the first audio section, or None."""
-    in_audio = False
-    for line in text.splitlines():
-        if line.startswith("m="):
-            if in_audio:
-                return None
-            in_audio = line.startswith("m=audio ")
-        elif in_audio and (match := _OPUS.match(line)):
-            return int(match.group(1))
+    return _opus_in(_first_audio(text.splitlines())[1])
+
+
+def red_payload_type(text: str) -> int | None:
+    """The payload type of redundancy (RFC 2198) in the first audio section, or None.
+
+    It counts if it is listed and described once, at Opus's clock, and all its blocks are that section's Opus.
+    """
+    section = _first_audio(text.splitlines())[1]
+    opus = str(_opus_in(section))
+    said: defaultdict[str, list[str]] = defaultdict(list)
+    for line in section:
+        attribute, _, value = line.partition(" ")
+        said[attribute].append(value.strip().lower())
+    for payload_type in dict.fromkeys(_formats(section)):
+        blocks = "/".join(said[f"a=fmtp:{payload_type}"]).split("/")
+        once = len(said[f"a=fmtp:{payload_type}"]) == 1 and len(blocks) > 1
+        is_red = said[f"a=rtpmap:{payload_type}"] == ["red/48000/2"] and once and set(blocks) == {opus}
+        if is_red and payload_type in _USABLE_PAYLOAD_TYPES:
+            return int(payload_type)
     return None
 
 
-def finish(answer: str) -> str:
+def finish(answer: str, offer: str = "") -> str:
     """Say in the answer what aiortc does not know: how we want Opus (RFC 7587 §6.1), and how long a message may be.
 
-    A client that knows the limit (RFC 8841 §6) refuses a longer message itself, instead of waiting for an answer.
+    If the `offer` has redundancy over the same Opus, it is answered and preferred: a browser then sends each packet
+    twice. Whoever cannot read that passes no offer. A client that knows the longest message (RFC 8841 §6) refuses a
+    longer one itself, instead of waiting for an answer.
     """
-    payload_type = opus_payload_type(answer)
+    lines = [
+        f"a=max-message-size:{MAX_MESSAGE}" if line.startswith("a=max-message-size:") else line
+        for line in answer.splitlines()
+    ]
+    start, audio = _first_audio(lines)
+    opus, red = _opus_in(audio), red_payload_type(offer)
+    taken = str(red) in _formats(audio) and red_payload_type(answer) != red
+    if opus != opus_payload_type(offer) or taken:
+        red = None
+    if opus is not None:
+        lines[start : start + len(audio)] = _finished_audio(audio, opus, red)
+    return "\r\n".join(lines) + "\r\n"
+
+
+def _finished_audio(section: list[str], opus: int, red: int | None) -> list[str]:
+    described = (f"a=fmtp:{opus} ", f"a=rtpmap:{red} ", f"a=fmtp:{red} ")
     finished: list[str] = []
-    for line in answer.splitlines():
-        if line.startswith(f"a=fmtp:{payload_type} "):
+    for line in section:
+        if line.startswith(described):
             continue
-        if line.startswith("a=max-message-size:"):
-            line = f"a=max-message-size:{MAX_MESSAGE}"
         finished.append(line)
-        if (match := _OPUS.match(line)) and int(match.group(1)) == payload_type:
-            finished.append(f"a=fmtp:{payload_type} {OPUS_FMTP}")
-    return "\r\n".join(finished) + "\r\n"
+        if (match := _OPUS.match(line)) and int(match.group(1)) == opus:
+            finished.append(f"a=fmtp:{opus} {OPUS_FMTP}")
+            if red is not None:
+                finished += [f"a=rtpmap:{red} red/48000/2", f"a=fmtp:{red} {opus}/{opus}"]
+    if red is not None:
+        others = [name for name in _formats(section) if name != str(red)]
+        finished[0] = " ".join((*section[0].split()[:3], str(red), *others))
+    return finished
+
+
+def _first_audio(lines: list[str]) -> tuple[int, list[str]]:
+    """Where the first audio section begins, and its lines; none if there is no such section."""
+    starts = [at for at, line in enumerate(lines) if line.startswith("m=")] + [len(lines)]
+    for start, end in pairwise(starts):
+        if lines[start].startswith("m=audio "):
+            return start, lines[start:end]
+    return len(lines), []
+
+
+def _formats(section: list[str]) -> list[str]:
+    return section[0].split()[3:] if section else []
+
+
+def _opus_in(section: list[str]) -> int | None:
+    return next((int(match.group(1)) for line in section if (match := _OPUS.match(line))), None)
