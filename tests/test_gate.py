@@ -1,6 +1,13 @@
 """One stream of Opus at the pace of speech passes; the rest is dropped and counted."""
 
-from relay.webrtc.gate import BURST_PACKETS, MAX_PAYLOAD_BYTES, PACKETS_PER_SECOND, SSRC_CHANGE_SECONDS, Gate
+from relay.webrtc.gate import (
+    BURST_PACKETS,
+    MAX_PAYLOAD_BYTES,
+    MAX_RED_BYTES,
+    PACKETS_PER_SECOND,
+    SSRC_CHANGE_SECONDS,
+    Gate,
+)
 
 
 def test_speech_passes_for_an_hour() -> None:
@@ -21,6 +28,37 @@ def test_empty_and_oversized_packets_are_dropped_and_counted() -> None:
     assert gate.admit(111, 7, MAX_PAYLOAD_BYTES, 1.0)
     assert not gate.admit(111, 7, MAX_PAYLOAD_BYTES + 1, 1.0)
     assert gate.dropped == {"size": 2}
+
+
+def test_sound_with_copies_passes_if_it_was_negotiated_as_large_as_a_datagram() -> None:
+    gate = Gate(111, red_type=63)
+    assert gate.admit(63, 7, MAX_RED_BYTES, 10.0)
+    assert gate.admit(111, 7, 60, 10.02)
+    assert gate.admit(63, 7, 120, 10.04)
+    assert not gate.admit(63, 7, MAX_RED_BYTES + 1, 10.06)
+    assert not gate.admit(63, 7, 0, 10.06)
+    assert not gate.admit(111, 7, MAX_PAYLOAD_BYTES + 1, 10.06)
+    assert gate.dropped == {"size": 3}
+
+
+def test_sound_with_copies_is_dropped_if_it_was_not_negotiated() -> None:
+    gate = Gate(111)
+    assert not gate.admit(63, 7, 120, 10.0)
+    assert gate.dropped == {"type": 1}
+
+
+def test_both_kinds_share_one_pace_and_one_stream() -> None:
+    gate = Gate(111, red_type=63)
+    assert sum(gate.admit(63 if n % 2 else 111, 7, 60, 100.0) for n in range(1000)) == BURST_PACKETS
+    assert not gate.admit(63, 8, 60, 100.0)
+    assert gate.dropped == {"rate": 1000 - BURST_PACKETS, "ssrc": 1}
+
+
+def test_after_a_flood_speech_passes_again_at_once() -> None:
+    gate = Gate(111)
+    for n in range(20_000):
+        gate.admit(111, 7, 60, 100.0 + n / 20_000)
+    assert all(gate.admit(111, 7, 60, 101.1 + n * 0.020) for n in range(500))
 
 
 def test_three_hundred_strange_streams_count_as_one_admitted() -> None:

@@ -1,5 +1,7 @@
 """Who may send us sound: one stream of Opus at a time, at the pace of speech. Everything else is counted and dropped.
 
+Opus may come bare or with copies of the packets before it (RFC 2198), from one packet to the next.
+
 Without this an admitted browser could make one receiver report per invented SSRC, or keep a core busy with packets.
 """
 
@@ -12,37 +14,49 @@ PACKETS_PER_SECOND: Final = 100.0
 BURST_PACKETS: Final = 200.0
 # RFC 6716 §3.2.1: no Opus frame is longer; a packet of ours holds one.
 MAX_PAYLOAD_BYTES: Final = 1275
+# What a datagram of 1500 bytes holds besides the headers of IP, UDP and RTP and SRTP's tag; a browser stops at 1200.
+MAX_RED_BYTES: Final = 1500 - 20 - 8 - 12 - 10
 # A browser changes its SSRC when it replaces the transceiver, not several times in a row.
 SSRC_CHANGE_SECONDS: Final = 5.0
 
 
+_PACE: Final = 1 / PACKETS_PER_SECOND  # seconds a packet
+_LEEWAY: Final = (BURST_PACKETS - 0.5) * _PACE  # seconds that packets may be ahead of it; the half is for rounding
+
+
 @dataclass(slots=True)
 class Gate:
-    """Decides packet by packet; `dropped` counts by cause: ``type``, ``size``, ``ssrc``, ``rate``."""
+    """Decides packet by packet; `dropped` counts by cause: ``type``, ``size``, ``ssrc``, ``rate``.
+
+    `payload_type` is Opus's, `red_type` that of Opus with copies, None if it was not negotiated.
+    """
 
     payload_type: int
+    red_type: int | None = None
     ssrc: int | None = None
     dropped: dict[str, int] = field(default_factory=dict)
     _ssrc_since: float = 0.0
-    _tokens: float = BURST_PACKETS
-    _refilled: float = 0.0
+    _paced: float = float("-inf")  # when as many packets are due at the highest pace, less what they may be ahead
 
     def admit(self, payload_type: int, ssrc: int, size: int, now: float) -> bool:
         """Whether a packet of `size` payload bytes may pass at `now` (monotonic seconds)."""
-        if payload_type != self.payload_type:
+        if payload_type == self.payload_type:
+            fits = 0 < size <= MAX_PAYLOAD_BYTES
+        elif payload_type == self.red_type:
+            fits = 0 < size <= MAX_RED_BYTES
+        else:
             return self._drop("type")
-        if not 0 < size <= MAX_PAYLOAD_BYTES:
+        if not fits:
             return self._drop("size")
         if ssrc != self.ssrc:
             if self.ssrc is not None and now - self._ssrc_since < SSRC_CHANGE_SECONDS:
                 return self._drop("ssrc")
             self.ssrc, self._ssrc_since = ssrc, now
-        tokens = self._tokens + (now - self._refilled) * PACKETS_PER_SECOND
-        self._refilled = now
-        if tokens < 1.0:
-            self._tokens = tokens
+        paced = self._paced + _PACE
+        if paced > now:
             return self._drop("rate")
-        self._tokens = (tokens if tokens < BURST_PACKETS else BURST_PACKETS) - 1.0
+        earliest = now - _LEEWAY
+        self._paced = paced if paced > earliest else earliest
         return True
 
     def _drop(self, cause: str) -> bool:
