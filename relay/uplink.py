@@ -16,6 +16,7 @@ from relay.audio.activity import Activity, Edge
 from relay.audio.jitter import MAX_GAP_TICKS, Conceal, JitterBuffer, Play, Recover, Silence, Step
 from relay.audio.opus import Decoder, OpusError
 from relay.audio.packet import DECODED_RATE, ONE_FRAME_TICKS, TICKS_PER_SECOND
+from relay.audio.red import read
 from relay.audio.stall import Stall
 
 _TICKS_PER_SAMPLE: Final = TICKS_PER_SECOND // DECODED_RATE
@@ -83,8 +84,8 @@ class Uplink:
         if waiting and self.stall.ended:
             self._end_stream()
 
-    def on_rtp(self, sequence: int, timestamp: int, ssrc: int, payload: bytes) -> None:
-        """One Opus packet from the browser, as it came."""
+    def on_rtp(self, sequence: int, timestamp: int, ssrc: int, payload: bytes, red: bytes = b"") -> None:
+        """One Opus packet from the browser, as it came, and the RED payload around it, if there was one."""
         self.packets += 1
         if not self._open:
             return
@@ -98,7 +99,8 @@ class Uplink:
                 self._undecodable(ONE_FRAME_TICKS[payload[0]], self._loop.time())
             return
         now = self._loop.time()
-        self.jitter.push(sequence, timestamp, payload, ssrc, now)
+        found = read(red, red[0] & 0x7F) if red else None  # what brought the packet is of one payload type
+        self.jitter.push(sequence, timestamp, payload, ssrc, now, found.redundant if found is not None else ())
         for step in self.jitter.poll(now):
             self._play(step, now)
         if self._hole or self._timer is None or self.jitter.deadline is not None:

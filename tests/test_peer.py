@@ -13,6 +13,7 @@ import pytest
 from aiortc import RTCPeerConnection, RTCSessionDescription
 from aiortc.rtcsctptransport import WEBRTC_DCEP, WEBRTC_STRING
 
+from relay.audio import red
 from relay.errors import BrowserFault
 from relay.webrtc import tame, tap
 from relay.webrtc.gate import BURST_PACKETS, PACKETS_PER_SECOND
@@ -28,12 +29,14 @@ class Owner:
     def __init__(self) -> None:
         self.connected, self.open, self.lost, self.heard = (asyncio.Event() for _ in range(4))
         self.rtp: list[tuple[int, int, int, bytes]] = []
+        self.red: list[bytes] = []
         self.pcm: list[bytes] = []
         self.reports: list[Report] = []
         self.messages: list[str | bytes] = []
         self.hung_up = False
 
-    def on_rtp(self, sequence: int, timestamp: int, ssrc: int, payload: bytes) -> None:
+    def on_rtp(self, sequence: int, timestamp: int, ssrc: int, payload: bytes, red: bytes) -> None:
+        self.red.append(red)
         self.rtp.append((sequence, timestamp, ssrc, payload))
         self.heard.set()
 
@@ -69,6 +72,7 @@ class Call:
         self.owner = Owner()
         self.peer = Peer(media, self.owner)
         self.answer = ""
+        self.payload_type = 0  # of Opus
 
     async def negotiate(self) -> None:
         await self.browser.setLocalDescription(await self.browser.createOffer())
@@ -175,6 +179,55 @@ async def test_sound_that_comes_by_aiortcs_own_path_is_taken_too(monkeypatch: py
                 await asyncio.sleep(0.02)
         assert isinstance(line.peer.line, tap.RawLine)
         assert line.peer.line.detoured >= 10
+
+
+async def test_redundancy_goes_both_ways_and_what_is_none_is_dropped() -> None:
+    async with call() as line:
+        offered = line.browser.createOffer
+
+        async def offer_red() -> RTCSessionDescription:
+            offer = await offered()
+            opus = re.search(r"a=rtpmap:(\d+) opus/48000/2\r\n", offer.sdp)
+            assert opus is not None
+            said = f"{opus[0]}a=rtpmap:63 red/48000/2\r\na=fmtp:63 {opus[1]}/{opus[1]}\r\n"
+            sdp = re.sub(r"(m=audio \d+ \S+ )", r"\g<1>63 ", offer.sdp.replace(opus[0], said))
+            line.payload_type = int(opus[1])
+            return RTCSessionDescription(sdp=sdp, type="offer")
+
+        await line.browser.setLocalDescription(await offered())
+        line.answer = await line.peer.answer((await offer_red()).sdp)
+        assert re.search(rf"m=audio \d+ UDP/TLS/RTP/SAVPF 63 {line.payload_type} ?", line.answer)
+        await line.browser.setRemoteDescription(RTCSessionDescription(sdp=line.answer, type="answer"))
+        async with asyncio.timeout(10):
+            await line.owner.connected.wait()
+        assert line.peer.may_red
+        sender: Any = line.browser.getSenders()[0]
+        copies = red.write(b"\x08new", [(960, b"\x08old")], line.payload_type)
+        line.microphone.stop()
+        gate = line.peer.line.gate
+        assert gate is not None
+        for n, payload in enumerate((copies, copies[:-1], b"\xff" * 9)):
+            header = struct.pack("!BBHII", 0x80, 63, 30_000 + n, 960 * n, sender._ssrc)
+            await sender.transport._send_rtp(header + payload)
+        async with asyncio.timeout(5):
+            while not gate.dropped.get("red"):
+                await asyncio.sleep(0.02)
+        taken = [(packet[3], whole) for packet, whole in zip(line.owner.rtp, line.owner.red, strict=True) if whole]
+        assert taken == [(b"\x08new", copies), (b"\x08ne", copies[:-1])]
+        seen = bytearray()
+        receiver: Any = line.browser.getReceivers()[0]
+        receiver.transport._handle_rtp_data = seen_by(seen, line.browser)
+        assert line.peer.send_rtp(copies, 0, True, red=True)
+        async with asyncio.timeout(5):
+            while copies not in seen:
+                await asyncio.sleep(0.02)
+
+
+def seen_by(seen: bytearray, browser: RTCPeerConnection) -> Any:
+    async def handle(data: bytes, arrival_time_ms: int) -> None:
+        seen.extend(data)
+
+    return handle
 
 
 async def test_reports_to_the_browser_stay_true() -> None:

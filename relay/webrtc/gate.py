@@ -26,7 +26,7 @@ _LEEWAY: Final = (BURST_PACKETS - 0.5) * _PACE  # seconds that packets may be ah
 
 @dataclass(slots=True)
 class Gate:
-    """Decides packet by packet; `dropped` counts by cause: ``type``, ``size``, ``ssrc``, ``rate``.
+    """Decides packet by packet; `dropped` counts by cause: ``type``, ``size``, ``ssrc``, ``rate``, ``red``.
 
     `payload_type` is Opus's, `red_type` that of Opus with copies, None if it was not negotiated.
     """
@@ -45,20 +45,21 @@ class Gate:
         elif payload_type == self.red_type:
             fits = 0 < size <= MAX_RED_BYTES
         else:
-            return self._drop("type")
+            return self.drop("type")
         if not fits:
-            return self._drop("size")
+            return self.drop("size")
         if ssrc != self.ssrc:
             if self.ssrc is not None and now - self._ssrc_since < SSRC_CHANGE_SECONDS:
-                return self._drop("ssrc")
+                return self.drop("ssrc")
             self.ssrc, self._ssrc_since = ssrc, now
         paced = self._paced + _PACE
         if paced > now:
-            return self._drop("rate")
+            return self.drop("rate")
         earliest = now - _LEEWAY
         self._paced = paced if paced > earliest else earliest
         return True
 
-    def _drop(self, cause: str) -> bool:
+    def drop(self, cause: str) -> bool:
+        """Count a packet that goes no further; False."""
         self.dropped[cause] = self.dropped.get(cause, 0) + 1
         return False

@@ -49,7 +49,7 @@ class PeerEvents(Protocol):
     The events name their peer, because an owner may have replaced it.
     """
 
-    def on_rtp(self, sequence: int, timestamp: int, ssrc: int, payload: bytes) -> None: ...
+    def on_rtp(self, sequence: int, timestamp: int, ssrc: int, payload: bytes, red: bytes) -> None: ...
     def on_pcm(self, pcm: bytes) -> None: ...
     def on_report(self, report: Report) -> None: ...
     def on_open(self, peer: "Peer") -> None: ...
@@ -93,6 +93,7 @@ class Peer:
 
     def __init__(self, media: Media, events: PeerEvents) -> None:
         self._events = events
+        self.media = media
         self._pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self._channel: RTCDataChannel | None = None
         self._channels = 0
@@ -124,10 +125,16 @@ class Peer:
         except Exception as error:
             # aiortc's parser and state machine raise whatever Python raises on a malformed offer
             raise BrowserFault("bad-sdp", f"{type(error).__name__} in negotiation") from error
-        self.line.attach()
+        answer = sdp.finish(self._pc.localDescription.sdp, screened if self.media.tier in LINES else "")
+        self.line.attach(sdp.red_payload_type(answer))
         if self._pc.sctp is not None:
             tame.bear_junk(self._pc.sctp)
-        return sdp.finish(self._pc.localDescription.sdp)
+        return answer
+
+    @property
+    def may_red(self) -> bool:
+        """The browser takes Opus with copies of the packets before it (RFC 2198)."""
+        return self.line.gate is not None and self.line.gate.red_type is not None
 
     @property
     def connected(self) -> bool:
@@ -170,9 +177,9 @@ class Peer:
                     loss_down, round_trip = report.fractionLost / 256, report.roundTripTime
         return Quality(jitter, loss_up, loss_down, round_trip)
 
-    def send_rtp(self, payload: bytes, timestamp: int, marker: bool) -> bool:
-        """Send one Opus packet; `timestamp` in 48 kHz samples. False when it could not leave."""
-        return self.line.send(payload, timestamp, marker)
+    def send_rtp(self, payload: bytes, timestamp: int, marker: bool, red: bool = False) -> bool:
+        """Send one packet of Opus, or RED if `may_red`; `timestamp` in 48 kHz samples. False if it cannot leave."""
+        return self.line.send(payload, timestamp, marker, red)
 
     def send_message(self, text: str, *, spare: bool = False) -> bool:
         """Send one text message; a `spare` one is dropped when the browser is slow. False if it was not sent.

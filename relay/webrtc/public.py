@@ -58,7 +58,7 @@ class PublicLine:
         self.last_heard = self._time()
         transceiver.sender.replaceTrack(self._track)
 
-    def attach(self) -> None:
+    def attach(self, red_type: int | None = None) -> None:
         """Start reading the decoded track."""
         track = self._transceiver.receiver.track
         if self._reading is None and track is not None:
@@ -73,8 +73,8 @@ class PublicLine:
                 for resampled in resampler.resample(frame):
                     self._on_pcm(bytes(resampled.planes[0])[: resampled.samples * 2])
 
-    def send(self, payload: bytes, timestamp: int, marker: bool) -> bool:
-        """Queue one Opus packet; the marker is aiortc's business here."""
+    def send(self, payload: bytes, timestamp: int, marker: bool, red: bool = False) -> bool:
+        """Queue one Opus packet; the marker is aiortc's business here, and RED is not negotiated."""
         packet: Any = av.Packet(payload)
         packet.pts = timestamp
         packet.time_base = Fraction(1, TICKS_PER_SECOND)

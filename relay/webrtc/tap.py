@@ -40,6 +40,7 @@ from aiortc import MediaStreamTrack, RTCPeerConnection, RTCRtpReceiver, RTCRtpSe
 from aiortc.rtcdtlstransport import RTCDtlsTransport
 from aiortc.rtp import RtcpRrPacket, RtcpSrPacket, RtpPacket
 
+from relay.audio.red import primary
 from relay.webrtc.gate import Gate
 from relay.webrtc.reception import Reception
 from relay.webrtc.rtcp import Report
@@ -54,8 +55,8 @@ PACKETS_PER_CLOCK_PAIR: Final = 25
 _HEADER_BYTES: Final = 12
 _RTP_HEADER: Final = struct.Struct("!BBHII")
 
-OnRtp = Callable[[int, int, int, bytes], None]
-"""sequence, timestamp (48 kHz), SSRC, Opus payload"""
+OnRtp = Callable[[int, int, int, bytes, bytes], None]
+"""sequence, timestamp (48 kHz), SSRC, Opus payload, and the RED payload it came in (RFC 2198) or nothing"""
 
 OnReport = Callable[[Report], None]
 """what the browser says of the packets that we sent"""
@@ -226,20 +227,21 @@ class MiddleLine:
         """What came from the browser, as our reports tell it; None before the first packet."""
         return self._reception
 
-    def attach(self) -> None:
-        """Learn what was negotiated; call it after each answer."""
+    def attach(self, red_type: int | None = None) -> None:
+        """Learn what was negotiated, RED's payload type too; call it after each answer."""
         payload_type: int = self._transceiver._codecs[0].payloadType
         self.gate = self.gate or Gate(payload_type)
-        self.gate.payload_type = payload_type
+        self.gate.payload_type, self.gate.red_type = payload_type, red_type
 
     def send(self, payload: bytes, timestamp: int, marker: bool, red: bool = False) -> bool:
-        """Send one packet; `timestamp` counts 48 kHz samples from any origin. False when not connected."""
+        """Send one packet, Opus or RED; `timestamp` counts 48 kHz samples from any origin. False if it cannot leave."""
         gate, sender = self.gate, self._sender
-        if gate is None:
+        payload_type = None if gate is None else gate.red_type if red else gate.payload_type
+        if payload_type is None:
             return False
         rtp_timestamp = timestamp + self._timestamp_origin & 0xFFFFFFFF
         sequence = self._sequence
-        header = _RTP_HEADER.pack(0x80, marker << 7 | gate.payload_type, sequence, rtp_timestamp, sender._ssrc)
+        header = _RTP_HEADER.pack(0x80, marker << 7 | payload_type, sequence, rtp_timestamp, sender._ssrc)
         if not self._put(header, payload):
             return False
         self._sequence = sequence + 1 & 0xFFFF
@@ -272,12 +274,18 @@ class MiddleLine:
         gate = self.gate
         if gate is None or not gate.admit(payload_type, ssrc, len(payload), now):
             return
+        red = b""
+        if payload_type == gate.red_type:
+            red, payload = payload, primary(payload, gate.payload_type)
+            if not payload:
+                gate.drop("red")
+                return
         reception = self._receiver._RTCRtpReceiver__remote_streams.get(ssrc)
         if reception is None:
             self._meet(ssrc, Reception(sequence, timestamp, now))
         else:
             reception.add(sequence, timestamp, now)
-        self._on_rtp(sequence, timestamp, ssrc, payload)
+        self._on_rtp(sequence, timestamp, ssrc, payload, red)
 
     def _meet(self, ssrc: int, reception: Reception) -> None:
         """Report on this stream from now on."""
@@ -313,9 +321,9 @@ class RawLine(MiddleLine):
         self._inbound: _Srtp | None = None
         self._outbound: _Srtp | None = None
 
-    def attach(self) -> None:
+    def attach(self, red_type: int | None = None) -> None:
         """Put a `Wire` before each of the connection's sockets, too."""
-        super().attach()
+        super().attach(red_type)
         for protocol in self._receiver.transport.transport._connection._protocols:
             # a TURN relay's transport is aioice's own and takes no other protocol: its RTP comes by `_from_aiortc`
             transport: Any = getattr(protocol, "transport", None)
