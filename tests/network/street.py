@@ -1,6 +1,6 @@
 """A street with the browser at one end and the relay at the other: three processes in two namespaces, and the wire.
 
-    async with street() as here, here.relay(script) as relay, here.call() as page:
+    async with street() as here, here.relay(script=…), here.call() as visitor:
         here.line.down.trouble = Trouble(loss=0.10)
 
 The stand-in that speaks is a process in the relay's namespace; the page is the relay's own, in a Chromium.
@@ -17,65 +17,23 @@ import wave
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, async_playwright
 
 from tests import chromium
+from tests.network.visitor import Visitor
 from tests.network.wire import FAR, Line, wire
 
 PORT: Final = 7860  # the namespace is ours alone
 TOKEN: Final = "a-token-for-the-network-tests"
 START_SECONDS: Final = 20.0
 STOP_SECONDS: Final = 5.0
+PATIENCE_MS: Final = 20_000  # for anything that a page is waited for: a bad network takes its time
 BASE: Final = f"http://{FAR}:{PORT}"
 ROOT: Final = Path(__file__).parent.parent.parent
 WORDS: Final = (1.0, 2.9)  # seconds of the sentence between which somebody speaks
 SPEECH_SECONDS: Final = 58.0  # of a model that does not stop; the stand-in says 60 at most
-
-# Keeps the page's peer connections, and with ?quiet gives it a microphone in a silent room.
-WATCH: Final = """
-window.peers = [];
-const Original = window.RTCPeerConnection;
-window.RTCPeerConnection = class extends Original {
-  constructor(...args) { super(...args); window.peers.push(this); }
-};
-if (location.search.includes('quiet')) navigator.mediaDevices.getUserMedia = async () => {
-  const context = new AudioContext();
-  const room = context.createMediaStreamDestination();
-  new ConstantSourceNode(context, {offset: 0}).connect(room);
-  await context.resume();
-  return room.stream;
-};
-"""
-
-STATS: Final = """async () => {
-  const stats = await window.peers.at(-1).getStats();
-  const of = (type) => [...stats.values()].find((one) => one.type === type && one.kind === 'audio') ?? {};
-  const [heard, sent] = [of('inbound-rtp'), of('outbound-rtp')];
-  return {heard, sent, codec: stats.get(sent.codecId)?.mimeType ?? '', peers: window.peers.length};
-}"""
-
-
-@dataclass(frozen=True, slots=True)
-class Stats:
-    """What Chromium says of its newest peer connection: `inbound-rtp`, `outbound-rtp`, and the codec it sends."""
-
-    heard: dict[str, Any]
-    sent: dict[str, Any]
-    codec: str
-    peers: int
-
-    @classmethod
-    async def of(cls, page: Page) -> "Stats":
-        return cls(**await page.evaluate(STATS))
-
-    def concealed_since(self, before: "Stats") -> float:
-        """The share of samples that were made up."""
-        concealed, total = (
-            self.heard[name] - before.heard[name] for name in ("concealedSamples", "totalSamplesReceived")
-        )
-        return float(concealed / total)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,16 +58,14 @@ class Street:
                 yield process
 
     @contextlib.asynccontextmanager
-    async def call(self, query: str = "") -> AsyncIterator[Page]:
-        """A page of its own that has opened the relay's address and pressed the button."""
-        profile = await self.browser.new_context(permissions=["microphone"])
-        profile.set_default_timeout(15_000)
+    async def call(self) -> AsyncIterator[Visitor]:
+        """Somebody who opens the relay's address in a profile of their own and presses the button."""
+        profile = await self.browser.new_context()
+        profile.set_default_timeout(PATIENCE_MS)
         try:
-            page = await profile.new_page()
-            await page.add_init_script(WATCH)
-            await page.goto(f"{BASE}/{query}#token={TOKEN}")
-            await page.get_by_role("button", name="Start talking").click()
-            yield page
+            visitor = Visitor(await profile.new_page())
+            await visitor.dial(f"{BASE}/#token={TOKEN}")
+            yield visitor
         finally:
             await profile.close()
 
