@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import errno
-import gc
 import io
 import logging
 import os
@@ -17,6 +16,7 @@ from urllib.parse import urlsplit
 
 from relay.config import WILDCARDS, Config, ConfigError, is_loopback, load
 from signaling import logs
+from signaling.garbage import Garbage
 from signaling.model import StandIn, StandInFailed, Studio, load_agent
 
 log = logging.getLogger("signaling")
@@ -83,35 +83,46 @@ async def run(config: Config) -> None:
         sockets = listen(config)
         for sock in sockets:
             stack.callback(sock.close)
+        metrics_sockets = listen_for_metrics(config)
+        for sock in metrics_sockets:
+            stack.callback(sock.close)
         check_ice_addresses(config)
         studio = Studio(config, standin, load_agent(config.agent) if config.agent else None)
         stack.push_async_callback(studio.close)
         from signaling.app import House, serving  # aiohttp takes half of the start
         from signaling.registry import Registry
 
+        registry = Registry(config.max_calls, studio.overloaded)
         house = House(
-            config=config, maker=studio.maker, registry=Registry(), model_well=lambda: studio.well,
-            media=lambda: studio.tier,
+            config=config, maker=studio.maker, registry=registry, model_well=lambda: studio.well,
+            media=lambda: studio.tier, refused=studio.metrics.refuse,
         )  # fmt: skip
         await stack.enter_async_context(serving(house, sockets))
+        if metrics_sockets:
+            from signaling.scrape import Figures, scraping  # Prometheus' client comes with it
+
+            figures = Figures(studio.metrics, registry, lambda: studio.tier, lambda: studio.lateness)
+            await stack.enter_async_context(scraping(figures, config, metrics_sockets))
+            log.info("metrics at %s/metrics", address_of(config.metrics_host, metrics_sockets[0]))
+        garbage = Garbage(studio.metrics, lambda: studio.speaking)
+        stack.callback(garbage.close)
         if standin is not None:
             await standin.ready()
         warn(config)
         log.info("listening on %s, the model is %s", where(config, sockets[0]), config.speaker)
         print(f"Ready. Open {link(config, sockets[0])}", flush=True)
-        await until_stopped(stop, studio)
+        await until_stopped(stop, studio, garbage)
         log.info("stopping")
 
 
-async def until_stopped(stop: asyncio.Event, studio: Studio) -> None:
+async def until_stopped(stop: asyncio.Event, studio: Studio, garbage: Garbage) -> None:
     """Wait for the signal; a warm-up that fails is one too, because no call could ever be made."""
     stopped = asyncio.create_task(stop.wait())
     try:
         await asyncio.wait((stopped, studio.warm_up()), return_when=asyncio.FIRST_COMPLETED)
         if not stop.is_set():
             await studio.warm_up()
-            # What is there now stays: the collector need not look at it again in the middle of a call (40 ms).
-            gc.freeze()
+            garbage.start()  # what is there now stays
             await stopped
     finally:
         stopped.cancel()
@@ -131,13 +142,22 @@ def stop_on_signals() -> asyncio.Event:
 
 def listen(config: Config) -> list[socket.socket]:
     """Listening sockets on every address of the host; `ConfigError` says why there are none."""
+    return _listening(config.host, config.port, "")
+
+
+def listen_for_metrics(config: Config) -> list[socket.socket]:
+    """The same for the metrics; empty if there are to be none."""
+    return [] if config.metrics_port is None else _listening(config.metrics_host, config.metrics_port, "metrics-")
+
+
+def _listening(host: str, wanted: int, flag: str) -> list[socket.socket]:
     sockets: list[socket.socket] = []
     missing: OSError | None = None
     try:
-        found = socket.getaddrinfo(config.host, config.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        found = socket.getaddrinfo(host, wanted, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         for family, _, _, _, address in dict.fromkeys(found):
             # with port 0 every further address takes the port that the first one got
-            port = config.port or (sockets[0].getsockname()[1] if sockets else 0)
+            port = wanted or (sockets[0].getsockname()[1] if sockets else 0)
             try:
                 sockets.append(_bound(family, (address[0], port, *address[2:])))
             except OSError as exc:
@@ -149,7 +169,7 @@ def listen(config: Config) -> list[socket.socket]:
     except OSError as exc:
         for sock in sockets:
             sock.close()
-        raise ConfigError(_why_not(config, exc)) from None
+        raise ConfigError(_why_not(host, wanted, flag, exc)) from None
     return sockets
 
 
@@ -169,14 +189,14 @@ def _bound(family: socket.AddressFamily, address: tuple[Any, ...]) -> socket.soc
     return sock
 
 
-def _why_not(config: Config, exc: OSError) -> str:
+def _why_not(host: str, port: int, flag: str, exc: OSError) -> str:
     if exc.errno == errno.EADDRINUSE:
-        return f"Port {config.port} on {config.host} is in use: choose another with --port."
+        return f"Port {port} on {host} is in use: choose another with --{flag}port."
     if exc.errno == errno.EACCES:
-        return f"Port {config.port} on {config.host} needs more rights: choose one above 1023 with --port."
+        return f"Port {port} on {host} needs more rights: choose one above 1023 with --{flag}port."
     if isinstance(exc, socket.gaierror) or exc.errno == errno.EADDRNOTAVAIL:
-        return f"--host {config.host} is not an address of this machine."
-    return f"The relay cannot listen on {config.host}, port {config.port}: {exc.strerror}."
+        return f"--{flag}host {host} is not an address of this machine."
+    return f"The relay cannot listen on {host}, port {port}: {exc.strerror}."
 
 
 def check_ice_addresses(config: Config) -> None:
@@ -194,7 +214,12 @@ def where(config: Config, sock: socket.socket) -> str:
     """The address as a link without any secret."""
     if config.public_url:
         return config.public_url
-    host = "localhost" if config.host in WILDCARDS else config.host
+    return address_of(config.host, sock)
+
+
+def address_of(host: str, sock: socket.socket) -> str:
+    """The link to what listens on `sock`, by the name that its owner gave."""
+    host = "localhost" if host in WILDCARDS else host
     return f"http://{f'[{host}]' if ':' in host else host}:{sock.getsockname()[1]}"
 
 
@@ -210,6 +235,8 @@ def warn(config: Config) -> None:
         log.warning("--public-url without --trusted-proxy: all callers share one rate limit, the proxy's")
     if config.public_url and config.access_token is None:
         log.warning("--public-url without --access-token: whoever reaches the proxy may spend your key")
+    if config.metrics_port is not None and not is_loopback(config.metrics_host):
+        log.warning("--metrics-host beyond loopback: whoever reaches that port reads the figures")
     upstream = urlsplit(config.gemini_url)
     if (
         config.model == "gemini"

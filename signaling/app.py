@@ -28,6 +28,9 @@ MAX_CORS_HEADERS_CHARS: Final = 1000
 CLOSE_SECONDS: Final = 1.0  # for each call, all at once
 BACKLOG: Final = 128  # connections the kernel holds while the loop is busy
 
+Refused = Callable[[str], None]
+"""called with the code of each refused request for a call"""
+
 log = logging.getLogger(__name__)
 
 
@@ -40,13 +43,14 @@ class House:
     registry: Registry
     model_well: Callable[[], bool] = lambda: True
     media: Callable[[], str] = lambda: ""
+    refused: Refused = lambda code: None
     page: Path | None = None  # None: the page that ships with the relay
 
 
 def build(house: House, admission: Admission) -> web.Application:
     """The whole application."""
     config = house.config
-    app = web.Application(middlewares=[_tell_faults, _gate(admission)], client_max_size=MAX_BODY_BYTES)
+    app = guarded(admission, house.refused)
     name = config.gemini_model if config.model == "gemini" else "stand-in"
     health = Health(config.speaker, name, house.registry, house.model_well, house.media)
     app.add_routes(
@@ -56,6 +60,13 @@ def build(house: House, admission: Admission) -> web.Application:
             *pages.Pages(house.page or pages.root()).routes(),
         ]
     )
+    return app
+
+
+def guarded(admission: Admission, refused: Refused = lambda code: None) -> web.Application:
+    """An application without routes, whose every request is checked and whose every error is told in words."""
+    tell = _telling(refused)
+    app = web.Application(middlewares=[tell, _gate(admission, tell)], client_max_size=MAX_BODY_BYTES)
     app.on_response_prepare.append(pages.add_headers)
     return app
 
@@ -77,18 +88,31 @@ def doorkeeper(config: Config) -> Admission:
 async def serving(house: House, sockets: Sequence[socket.socket]) -> AsyncIterator[None]:
     """Serve on listening `sockets` while the block runs; afterwards every call is closed and every connection."""
     admission = doorkeeper(house.config)
-    runner = web.AppRunner(build(house, admission))
+    async with site(build(house, admission), admission, sockets) as servers:
+        try:
+            yield
+        finally:
+            for server in servers:
+                server.close()
+            await close_calls(house.registry)
+
+
+@contextlib.asynccontextmanager
+async def site(
+    app: web.Application, admission: Admission, sockets: Sequence[socket.socket]
+) -> AsyncIterator[list[asyncio.Server]]:
+    """Serve `app` on listening `sockets` while the block runs; afterwards every connection is closed."""
+    runner = web.AppRunner(app)
     await runner.setup()
     assert runner.server is not None
     doors = Connections(runner.server, lambda address: is_loopback(address) or admission.trusts(address))
     loop = asyncio.get_running_loop()
     servers = [await loop.create_server(doors, sock=sock, backlog=BACKLOG) for sock in sockets]
     try:
-        yield
+        yield servers
     finally:
         for server in servers:
             server.close()
-        await close_calls(house.registry)
         await runner.server.shutdown(CLOSE_SECONDS)
         await runner.cleanup()
 
@@ -107,28 +131,35 @@ async def close_calls(registry: Registry) -> None:
             log.error("a call did not close", exc_info=outcome)
 
 
-@web.middleware
-async def _tell_faults(request: web.Request, handler: Handler) -> web.StreamResponse:
+def _telling(refused: Refused) -> Middleware:
     """Every error, the framework's own too, is JSON with a code and a sentence."""
-    head_arrived(request.protocol)
-    try:
-        return await handler(request)
-    except RelayError as error:
-        fault = error
-    except web.HTTPException as error:
-        fault = fault_of(error)
+
+    @web.middleware
+    async def tell(request: web.Request, handler: Handler) -> web.StreamResponse:
+        head_arrived(request.protocol)
+        allowed = ""
+        try:
+            return await handler(request)
+        except RelayError as error:
+            fault = error
+            log.log(fault.fault.level, "refused %s: %s %r", request.method, fault.code, fault.detail[:200])
+        except web.HTTPException as error:
+            fault = fault_of(error)
+            allowed = error.headers.get("Allow", "")
+        except Exception:
+            log.exception("%s failed", request.match_info.route.method)
+            fault = OurBug()
+        if request.method == "POST" and request.match_info.http_exception is None:
+            refused(fault.code)  # whatever can be posted is a call's
         response = told(fault)
-        if "Allow" in error.headers:
-            response.headers["Allow"] = error.headers["Allow"]
+        if allowed:
+            response.headers["Allow"] = allowed
         return response
-    except Exception:
-        log.exception("%s failed", request.match_info.route.method)
-        return told(OurBug())
-    log.log(fault.fault.level, "refused %s: %s %r", request.method, fault.code, fault.detail[:200])
-    return told(fault)
+
+    return tell
 
 
-def _gate(admission: Admission) -> Middleware:
+def _gate(admission: Admission, tell: Middleware) -> Middleware:
     """Host and origin are checked before anything else, static files and errors included."""
 
     @web.middleware
@@ -149,7 +180,7 @@ def _gate(admission: Admission) -> Middleware:
         if request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
             response: web.StreamResponse = _preflight(request)
         else:
-            response = await _tell_faults(request, handler)
+            response = await tell(request, handler)
         response.headers["Access-Control-Allow-Origin"] = origin
         response.headers["Access-Control-Expose-Headers"] = "Retry-After"
         response.headers["Vary"] = "Origin"

@@ -1,5 +1,6 @@
 """`/healthz`: is the relay well, and who speaks. Nothing about any caller, no key, no address."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -20,14 +21,20 @@ class Health:
     media: Callable[[], str]
 
     async def healthz(self, request: web.Request) -> web.Response:
-        """200 and "ok", or 503 and "degraded" when the stand-in is gone: a watchdog should then restart us."""
+        """200 and "ok", or 503 and "degraded" when the stand-in is gone: a watchdog should then restart us.
+
+        `accepting` is for whoever shares out calls: false while all lines are busy or sound is late. That is no
+        illness, and a restart would only end the calls there are.
+        """
         well = self.model_well()
+        accepting = self.registry.refusal(asyncio.get_running_loop().time()) is None
         told = {
             "status": "ok" if well else "degraded",
             "version": relay.__version__,
             "model": self.model,
             "modelName": self.model_name,
             "calls": self.registry.count(State.LIVE),
+            "accepting": accepting,
             "media": self.media(),
         }
         return web.json_response(told, status=200 if well else 503)

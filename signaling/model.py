@@ -10,16 +10,19 @@ import logging
 import os
 import re
 import sys
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import relay
 from relay.config import KEY_VARIABLES, Config, ConfigError, Secret
+from relay.metrics import Live, Metrics
 from signaling.registry import Call, MakeCall
 
 if TYPE_CHECKING:
     from relay.agent import Agent
+    from relay.lateness import Lateness
     from relay.ticker import Ticker
 
 START_SECONDS: Final = 10.0  # for the stand-in to say where it listens
@@ -150,12 +153,27 @@ class Studio:
         self._agent = agent
         self._ticker: Ticker | None = None
         self._warm: asyncio.Task[MakeCall] | None = None
+        self.metrics = Metrics(time.process_time)
         self.tier = ""  # how sound reaches us on this machine; empty while warming up
 
     @property
     def well(self) -> bool:
         """Somebody is there to speak, as far as we can know without calling."""
         return self._standin is None or self._standin.well
+
+    @property
+    def lateness(self) -> "Lateness | None":
+        """How late the event loop is; None while warming up."""
+        return self._ticker.lateness if self._ticker is not None else None
+
+    @property
+    def speaking(self) -> int:
+        """How many callers are being sent sound."""
+        return self._ticker.speaking if self._ticker is not None else 0
+
+    def overloaded(self, now: float, calls: int) -> bool:
+        """Would one call more make all of them late?"""
+        return self._ticker is not None and self._ticker.lateness.overloaded(now, calls)
 
     def warm_up(self) -> "asyncio.Task[MakeCall]":
         """Begin to import what a call needs; the task ends when calls can be made."""
@@ -190,6 +208,8 @@ class Studio:
         media = prepare(config.ice_addresses, loopback=config.on_loopback)
         ticker = self._ticker = Ticker()
         self.tier = media.tier
+        log.info("sound takes the %s path", media.tier)
+        now = asyncio.get_running_loop().time
 
         def make(id: str, on_closed: Callable[[object], None]) -> Call:
             target = Target(self._url(), config.gemini_model, config.gemini_api_version, self._key())
@@ -202,7 +222,16 @@ class Studio:
                 greeting=config.greeting,
                 about={"model": config.gemini_model if config.model == "gemini" else "stand-in"},
             )
-            return Session(id, settings, media=media, ticker=ticker, on_closed=on_closed)
+
+            def closed(session: Live) -> None:
+                self.metrics.leave(session, now())
+                ticker.unwatch()
+                on_closed(session)
+
+            session = Session(id, settings, media=media, ticker=ticker, on_closed=closed)
+            self.metrics.enter(session, now())
+            ticker.watch()
+            return session
 
         return make
 

@@ -13,7 +13,7 @@ from relay.config import Config, load
 from relay.errors import BrowserFault, RelayError
 from signaling.__main__ import listen
 from signaling.app import House, serving
-from signaling.registry import Call, MakeCall, Registry
+from signaling.registry import Call, MakeCall, Overloaded, Registry
 
 OFFER = "v=0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=rtpmap:111 opus/48000/2\r\n"
 
@@ -100,6 +100,8 @@ async def visiting(
     shape: Callable[[FakeCall], None] = lambda call: None,
     page: Path | None = None,
     model_well: Callable[[], bool] = lambda: True,
+    overloaded: Overloaded = lambda now, calls: False,
+    refused: Callable[[str], None] = lambda code: None,
 ) -> AsyncIterator[Visit]:
     """Serve with these flags; `shape` bends each new call before it is used."""
     calls: list[FakeCall] = []
@@ -113,9 +115,13 @@ async def visiting(
     async def maker() -> MakeCall:
         return make
 
-    config, registry = settings(*arguments), Registry()
+    config = settings(*arguments)
+    registry = Registry(config.max_calls, overloaded)
     sockets = listen(config)
-    house = House(config=config, maker=maker, registry=registry, page=page, model_well=model_well, media=lambda: "raw")
+    house = House(
+        config=config, maker=maker, registry=registry, page=page, model_well=model_well, media=lambda: "raw",
+        refused=refused,
+    )  # fmt: skip
     base = f"http://127.0.0.1:{sockets[0].getsockname()[1]}"
     async with serving(house, sockets), aiohttp.ClientSession(auto_decompress=False) as http:
         yield Visit(base, http, registry, calls)

@@ -8,10 +8,11 @@ from relay.agent import Agent
 from relay.config import load
 from relay.standin.script import Script
 from relay.standin.server import Standin, serve
-from signaling.__main__ import listen
+from signaling.__main__ import listen, listen_for_metrics
 from signaling.app import House, serving
 from signaling.model import Studio
 from signaling.registry import Registry, State
+from signaling.scrape import Figures, scraping
 
 KEY = "AIzaTESTKEYthatMustNeverBeShown"
 
@@ -23,6 +24,7 @@ class Running:
     base: str
     model: Standin
     registry: Registry
+    metrics: str  # where its figures are, empty for nowhere
 
     @property
     def calls(self) -> int:
@@ -40,8 +42,15 @@ async def running(*flags: str, script: Script | None = None, agent: Agent | None
         studio = Studio(config, None, agent)
         stack.push_async_callback(studio.close)
         await studio.warm_up()
-        registry = Registry()
-        house = House(config=config, maker=studio.maker, registry=registry, media=lambda: studio.tier)
+        registry = Registry(config.max_calls, studio.overloaded)
+        house = House(
+            config=config, maker=studio.maker, registry=registry, media=lambda: studio.tier,
+            refused=studio.metrics.refuse,
+        )  # fmt: skip
         await stack.enter_async_context(serving(house, sockets))
-        port = sockets[0].getsockname()[1]
-        yield Running(f"http://127.0.0.1:{port}", model, registry)
+        port, metrics = sockets[0].getsockname()[1], ""
+        if watched := listen_for_metrics(config):
+            figures = Figures(studio.metrics, registry, lambda: studio.tier, lambda: studio.lateness)
+            await stack.enter_async_context(scraping(figures, config, watched))
+            metrics = f"http://127.0.0.1:{watched[0].getsockname()[1]}/metrics"
+        yield Running(f"http://127.0.0.1:{port}", model, registry, metrics)

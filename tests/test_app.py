@@ -110,11 +110,31 @@ async def test_health_says_who_speaks_and_how_many_calls_there_are() -> None:
             "model": "local",
             "modelName": "stand-in",
             "calls": 1,
+            "accepting": True,
             "media": "raw",
         }
         well[0] = False
         answered = await visit.ask("GET", "/healthz")
         assert (answered.status, answered.json["status"]) == (503, "degraded")
+
+
+async def test_health_says_whether_a_call_would_be_taken_in_and_stays_well_when_not() -> None:
+    late = False
+    async with visiting("--max-calls", "1", overloaded=lambda now, calls: late) as visit:
+
+        async def accepting() -> object:
+            answered = await visit.ask("GET", "/healthz")
+            assert (answered.status, answered.json["status"]) == (200, "ok")  # a watchdog has nothing to mend
+            return answered.json["accepting"]
+
+        assert await accepting() is True
+        late = True
+        assert await accepting() is False
+        late = False
+        await visit.offer()
+        assert await accepting() is False
+        await visit.calls[0].close()
+        assert await accepting() is True
 
 
 async def test_a_refusal_is_logged_by_its_code_and_never_with_the_offer(caplog: pytest.LogCaptureFixture) -> None:

@@ -15,7 +15,7 @@ import aiohttp
 import pytest
 
 from relay.config import ConfigError, load
-from signaling.__main__ import link, listen, read_env_file, warn, where
+from signaling.__main__ import link, listen, listen_for_metrics, read_env_file, warn, where
 
 ROOT = Path(__file__).parent.parent
 KEY = "AIzaSyCANARYcanaryCANARYcanary"
@@ -128,6 +128,35 @@ async def test_a_port_in_use_is_one_sentence(flags: tuple[str, ...], tmp_path: P
         assert said == f"Port {port} on 127.0.0.1 is in use: choose another with --port."
 
 
+async def test_metrics_have_a_port_of_their_own_if_asked_for(tmp_path: Path) -> None:
+    flags = ("--port", "0", "--gemini-url", NOBODY, "--metrics-port", "0")
+    async with process(tmp_path, *flags) as child, aiohttp.ClientSession() as http:
+        base = await address(child)
+        assert child.stderr is not None
+        said = b""
+        async with asyncio.timeout(30):
+            while b"sound takes the raw path" not in said:
+                said += await child.stderr.readline()
+        found = re.search(r"metrics at (http://127\.0\.0\.1:\d+/metrics)", said.decode())
+        assert found, said
+        async with http.get(found.group(1)) as answer:
+            assert answer.status == 200
+            assert "relay_calls_live 0.0" in await answer.text()
+        async with http.get(f"{base}/metrics") as answer:
+            assert answer.status == 404
+        child.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(20):
+            _, err = await child.communicate()
+        assert (child.returncode, b"Traceback" in err) == (0, False)
+
+
+async def test_a_metrics_port_in_use_is_one_sentence(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        ran = await run(tmp_path, "--port", "0", "--metrics-port", str(port), "--gemini-url", NOBODY)
+        assert sentence(ran) == f"Port {port} on 127.0.0.1 is in use: choose another with --metrics-port."
+
+
 async def test_beyond_loopback_without_a_token_is_one_sentence(tmp_path: Path) -> None:
     assert "--access-token" in sentence(await run(tmp_path, "--host", "0.0.0.0"))
 
@@ -231,6 +260,8 @@ def test_the_printed_address_is_the_one_to_open(flags: tuple[str, ...], shown: s
         (("--model", "local", "--gemini-url", "ws://192.0.2.1:9"), ""),
         (("--public-url", "https://t.example", "--trusted-proxy", "10.0.0.0/8"), "spend your key"),
         (("--public-url", "https://t.example", "--access-token", TOKEN), "share one rate limit"),
+        (("--metrics-host", "0.0.0.0", "--metrics-port", "9464"), "reads the figures"),
+        (("--metrics-host", "0.0.0.0"), ""),
         ((), ""),
     ],
 )
@@ -255,6 +286,13 @@ def test_a_host_that_is_not_ours_is_a_sentence(host: str) -> None:
     with pytest.raises(ConfigError) as caught:
         listen(load(["--host", host, "--access-token", TOKEN], {}))
     assert str(caught.value) == f"--host {host} is not an address of this machine."
+    with pytest.raises(ConfigError) as caught:
+        listen_for_metrics(load(["--metrics-host", host, "--metrics-port", "0"], {}))
+    assert str(caught.value) == f"--metrics-host {host} is not an address of this machine."
+
+
+def test_without_a_metrics_port_nothing_listens_for_metrics() -> None:
+    assert listen_for_metrics(load([], {})) == []
 
 
 def test_an_address_that_this_machine_lacks_does_not_cost_the_others(monkeypatch: pytest.MonkeyPatch) -> None:

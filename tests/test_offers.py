@@ -232,6 +232,45 @@ async def test_starts_from_outside_are_counted_by_the_callers_own_address() -> N
         assert (await visit.ask("POST", "/start", json={}, headers=other)).status == 200
 
 
+async def test_when_all_lines_are_busy_the_next_caller_is_told_when_to_come_back() -> None:
+    async with visiting("--max-calls", "2") as visit:
+        id = await visit.start()  # promised
+        assert (await visit.offer()).status == 200
+        for busy in (await visit.ask("POST", "/start", json={}), await visit.offer()):
+            refused(busy, 503, "too-many-calls")
+            assert int(busy.headers["Retry-After"]) > 0
+        assert (await visit.offer(f"/sessions/{id}/api/offer")).status == 200
+        await visit.calls[0].close()
+        await visit.start()
+
+
+async def test_while_sound_is_late_new_calls_are_refused_and_live_ones_go_on() -> None:
+    late = False
+    async with visiting(overloaded=lambda now, calls: late) as visit:
+        promised, live = await visit.start(), await visit.start()
+        path = f"/sessions/{live}/api/offer"
+        pc_id = (await visit.offer(path)).json["pc_id"]
+        late = True
+        for path_in in ("/start", "/api/offer", f"/sessions/{promised}/api/offer"):
+            busy = await visit.offer(path_in)
+            refused(busy, 503, "busy")
+            assert int(busy.headers["Retry-After"]) > 0
+        assert (await visit.offer(path, pc_id=pc_id, restart_pc=True)).status == 200
+        late = False
+        assert (await visit.offer(f"/sessions/{promised}/api/offer")).status == 200
+        assert len(visit.calls) == 2
+
+
+async def test_who_is_refused_for_our_sake_uses_up_no_start() -> None:
+    late = True
+    outside = {"X-Forwarded-For": "198.51.100.7"}
+    async with visiting("--trusted-proxy", "127.0.0.0/8", overloaded=lambda now, calls: late) as visit:
+        for _ in range(10):
+            refused(await visit.ask("POST", "/start", json={}, headers=outside), 503, "busy")
+        late = False
+        await visit.start(headers=outside)
+
+
 async def test_a_forged_forwarding_is_not_believed() -> None:
     async with visiting() as visit:
         for _ in range(10):  # were it believed, the fourth would be too many
