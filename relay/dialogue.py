@@ -15,7 +15,7 @@ from relay import __version__, rtvi, said
 from relay.audio.activity import Edge
 from relay.audio.packet import ENCODED_RATE
 from relay.call import CallSettings
-from relay.downlink import Downlink
+from relay.downlink import Downlink, SendRtp
 from relay.errors import BrowserFault, ModelFault, RelayError
 from relay.gemini import events, protocol
 from relay.gemini.client import LiveClient
@@ -48,7 +48,7 @@ class Dialogue:
         *,
         name: str,
         say: Callable[[Sequence[rtvi.Message]], None],
-        send_rtp: Callable[[bytes, int, bool], bool],
+        send_rtp: SendRtp,
         ready: Callable[[Sequence[rtvi.Message]], None],
         end: Callable[[RelayError | None], None],
     ) -> None:
@@ -277,9 +277,8 @@ class Dialogue:
         self._say(self._turns.sound_started(now))
 
     def on_played(self, position: int) -> None:
-        """A frame left; the listener is at `position`."""
-        if self._turns.waiting_for is not None and position >= self._turns.waiting_for:
-            self._say(self._turns.played(position, self._loop.time()))
+        """The listener is at `position`, which the turns wait for."""
+        self._say(self._turns.played(position, self._loop.time()))
 
     def on_sound_stopped(self) -> None:
         """The last frame of a turn left."""
@@ -314,6 +313,7 @@ class Dialogue:
 
     def _say(self, messages: Sequence[rtvi.Message]) -> None:
         """Send RTVI messages in order, and call the turns again when they want to be called."""
+        self.downlink.wake_at = self._turns.waiting_for
         if self._held is not None:
             self._held += messages
             return

@@ -100,7 +100,8 @@ class CallFigures:
         jitter = uplink.jitter
         self.packets_in.update({fate: getattr(jitter, fate, 0) for fate in FATES})
         self.packets_in["undecodable"] += uplink.undecodable
-        self.packets_out["plain"] += downlink.frames
+        one, two = downlink.protected
+        self.packets_out.update(plain=downlink.packets - one - two, red1=one, red2=two)
         self.underruns += downlink.playout.underruns
         self.first_packet.include(promptness.first_packet)
         self.answer.include(promptness.answer)

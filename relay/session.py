@@ -100,7 +100,9 @@ class Session:
         if self._ending.is_set() or (pc_id is not None and (pc_id != self._pc_id or self._peer is None)):
             raise BrowserFault("unknown-peer")
         if self._peer is not None and pc_id is not None and not restart:
-            return Answer(await self._peer.answer(sdp), self._pc_id)
+            answer = await self._peer.answer(sdp)
+            self._dialogue.downlink.red_over = self._peer.red_over
+            return Answer(answer, self._pc_id)
         peer = Peer(self._media, self)
         try:
             answer = await peer.answer(sdp)
@@ -111,6 +113,7 @@ class Session:
             await peer.close()
             raise BrowserFault("unknown-peer")
         old, self._peer = self._peer, peer
+        self._dialogue.downlink.red_over = peer.red_over
         if old is not None:
             self._replaced.add_line(old.line.gate, old.line.rejected)
         if self._life is None:
@@ -287,6 +290,7 @@ class Session:
 
     def on_report(self, report: Report) -> None:
         """What the browser says of the packets that we sent."""
+        self._dialogue.downlink.on_report(report.fraction_lost)
 
     def on_lost(self, peer: Peer, *, hung_up: bool = False) -> None:
         """The peer connection ended, by the browser's goodbye or otherwise; one that was replaced may."""
@@ -309,8 +313,8 @@ class Session:
 
     # ---- to the browser ----
 
-    def _send_rtp(self, payload: bytes, timestamp: int, marker: bool) -> bool:
-        return self._peer is not None and self._peer.send_rtp(payload, timestamp, marker)
+    def _send_rtp(self, payload: bytes, timestamp: int, marker: bool, red: bool) -> bool:
+        return self._peer is not None and self._peer.send_rtp(payload, timestamp, marker, red)
 
     def _say(self, messages: Sequence[rtvi.Message]) -> None:
         """Send RTVI messages in order, or keep them until the data channel is open and the client ready."""

@@ -1,52 +1,31 @@
 """From the model's bursts to packets on the wire: the first at once, the rest on the beat, silence when it must be."""
 
 import asyncio
+from itertools import pairwise
+
+import pytest
 
 from relay.audio.opus import SILENCE
-from relay.audio.packet import FRAME_TICKS
-from relay.audio.playout import REBUFFER_FRAMES
-from relay.downlink import TAIL_FRAMES, Downlink
-from relay.ticker import PERIOD, Ticker
+from relay.audio.packet import ENCODED_RATE, FRAME_TICKS
+from relay.audio.playout import FADE_SAMPLES, FRAME_SAMPLES, REBUFFER_FRAMES
+from relay.downlink import EARLY_SECONDS, GAP_SECONDS, TAIL_FRAMES
+from relay.ticker import MAX_CATCH_UP, PERIOD
 from tests import virtual
 from tests.caller import Decoder
-from tests.sound import Sound, compare, read_wav, tone
+from tests.line import Line, Sent, burst
+from tests.sound import Sound, compare, read_wav
+
+# What leaves later than this would be heard as a delay that stays, or not at all.
+OLDEST_SECONDS = 0.300
 
 
-class Line:
-    """A downlink and what left it."""
-
-    def __init__(self) -> None:
-        self.loop = asyncio.get_running_loop()
-        self.ticker = Ticker()
-        self.sent: list[tuple[float, bytes, int, bool]] = []
-        self.told: list[str] = []
-        self.positions: list[int] = []
-        self.downlink = Downlink(self._send, self.ticker, self)
-
-    def _send(self, payload: bytes, timestamp: int, marker: bool) -> bool:
-        self.sent.append((self.loop.time() - 1000.0, payload, timestamp, marker))
-        return True
-
-    def on_sound_started(self) -> None:
-        self.told.append("started")
-
-    def on_played(self, position: int) -> None:
-        self.positions.append(position)
-
-    def on_sound_stopped(self) -> None:
-        self.told.append("stopped")
-
-    @property
-    def speech(self) -> list[tuple[float, bytes, int, bool]]:
-        return [packet for packet in self.sent if packet[1] != SILENCE]
-
-    def close(self) -> None:
-        self.downlink.close()
-        self.ticker.close()
+def heard(packets: list[Sent]) -> Sound:
+    """What a browser that gets all of them plays."""
+    decoder = Decoder()
+    return Sound(b"".join(decoder.decode(packet.payload) for packet in packets), 48_000)
 
 
-def burst(seconds: float) -> bytes:
-    return tone(440, seconds, 24_000).pcm
+# ---- a turn ----
 
 
 def test_the_first_frame_of_a_turn_leaves_within_the_call_that_brought_it() -> None:
@@ -54,7 +33,7 @@ def test_the_first_frame_of_a_turn_leaves_within_the_call_that_brought_it() -> N
         line = Line()
         line.downlink.add(burst(0.2))
         assert len(line.speech) == 1
-        assert line.sent[0][3], "the marker is set after a pause"
+        assert line.sent[0].marker, "the marker is set after a pause"
         assert line.told == ["started"]
         line.close()
 
@@ -71,12 +50,11 @@ def test_a_ten_second_burst_leaves_in_real_time_without_drift() -> None:
         return line
 
     line = virtual.run(main())
-    times = [at for at, *_ in line.speech]
-    assert len(times) == 500
-    assert all(abs(at - n * PERIOD) < 0.001 for n, at in enumerate(times))
-    stamps = [stamp for _, _, stamp, _ in line.sent]
+    assert line.downlink.frames == 500
+    assert all(abs(packet.at - n * PERIOD) < 0.001 for n, packet in enumerate(line.sent))
+    stamps = [packet.timestamp for packet in line.sent]
     assert stamps == [stamps[0] + n * FRAME_TICKS for n in range(len(stamps))]
-    assert line.positions[-1] == 240_000
+    assert line.downlink.playout.position == 240_000
     assert line.told == ["started", "stopped"]
 
 
@@ -93,26 +71,37 @@ def test_the_listener_hears_the_sentence_that_the_model_said() -> None:
         line.close()
         return line
 
-    decoder = Decoder()
-    heard = b"".join(decoder.decode(payload) for _, payload, _, _ in virtual.run(main()).sent)
-    assert compare(sentence, Sound(heard, 48_000)).same
+    assert compare(sentence, heard(virtual.run(main()).sent)).same
 
 
-def test_an_interruption_lets_at_most_one_more_frame_out() -> None:
+def test_the_last_milliseconds_of_a_turn_are_heard_with_it_and_not_with_the_next() -> None:
     async def main() -> Line:
         line = Line()
-        line.downlink.add(burst(10))
+        line.downlink.add(burst(0.1))
+        line.downlink.end()
         await asyncio.sleep(1)
-        before = len(line.speech)
-        line.downlink.interrupt()
-        await asyncio.sleep(1)
+        line.downlink.add(bytes([1, 0]) * FRAME_SAMPLES)
         line.close()
-        assert len(line.speech) - before <= 2  # the faded one, and what the encoder still held of it
         return line
 
     line = virtual.run(main())
-    assert line.speech[-1][0] < 1 + 3 * PERIOD
-    assert line.told == ["started", "stopped"]
+    sound = heard(line.sent)
+    assert [n for n, packet in enumerate(line.sent) if packet.marker] == [0, 5 + TAIL_FRAMES]
+    assert sound.part(0.100, 0.105).level() > -20, "what the encoder still held"
+    assert sound.part((5 + TAIL_FRAMES) * PERIOD).level() < -52, "nothing of the turn before"
+
+
+def test_chunks_smaller_than_a_frame_do_not_reach_the_wire_until_they_make_one() -> None:
+    async def main() -> None:
+        line = Line()
+        for _ in range(9):
+            line.downlink.add(bytes(100))
+        assert line.sent == []
+        line.downlink.add(bytes(100))
+        assert len(line.sent) == 1
+        line.close()
+
+    virtual.run(main())
 
 
 def test_an_underrun_is_silence_and_sound_comes_back_when_there_is_enough() -> None:
@@ -135,6 +124,73 @@ def test_an_underrun_is_silence_and_sound_comes_back_when_there_is_enough() -> N
     assert line.told == ["started"]
 
 
+# ---- an interruption ----
+
+
+def test_an_interruption_lets_at_most_one_more_frame_out() -> None:
+    async def main() -> Line:
+        line = Line()
+        line.downlink.add(burst(10))
+        await asyncio.sleep(1)
+        before = len(line.speech)
+        line.downlink.interrupt()
+        await asyncio.sleep(1)
+        line.close()
+        assert len(line.speech) - before <= 2  # the faded one, and what the encoder still held of it
+        return line
+
+    line = virtual.run(main())
+    assert line.speech[-1].at < 1 + 3 * PERIOD
+    assert line.told == ["started", "stopped"]
+
+
+def test_an_interruption_is_silent_within_one_frame_and_does_not_click() -> None:
+    async def main() -> tuple[Line, int]:
+        line = Line()
+        line.downlink.add(burst(10))
+        await asyncio.sleep(1)
+        before = len(line.sent)
+        line.downlink.interrupt()
+        await asyncio.sleep(1)
+        line.close()
+        return line, before
+
+    line, before = virtual.run(main())
+    sound, cut = heard(line.sent), before * PERIOD
+    coded = 0.0065  # what the encoder looks ahead
+    assert sound.part(cut - PERIOD, cut).level() > -20
+    assert sound.part(cut + coded + 2 * FADE_SAMPLES / ENCODED_RATE, cut + PERIOD).level() < -40
+    assert sound.part(cut + PERIOD).level() < -60
+    samples = sound.part(cut - 0.1, cut + PERIOD).samples
+    steps = [abs(after - before) for before, after in pairwise(samples)]
+    assert max(steps) < 2 * max(steps[:4000]), "no step that the tone itself has not"
+
+
+def test_what_was_sent_is_known_to_the_sample() -> None:
+    async def main() -> tuple[Line, float]:
+        line = Line()
+        line.downlink.add(burst(0.5) + bytes(10))
+        line.downlink.end()
+        await asyncio.sleep(1)
+        assert line.downlink.playout.heard == ENCODED_RATE // 2 + 5
+        line.downlink.add(burst(10))
+        await asyncio.sleep(1)
+        spoken = line.downlink.frames - 26
+        line.downlink.interrupt()
+        await asyncio.sleep(1)
+        line.close()
+        assert line.downlink.playout.heard == ENCODED_RATE // 2 + 5 + spoken * FRAME_SAMPLES + FADE_SAMPLES
+        return line, spoken
+
+    line, spoken = virtual.run(main())
+    playout = line.downlink.playout
+    assert line.downlink.frames == 26 + spoken + 1
+    assert playout.received == playout.position == playout.heard + playout.skipped
+
+
+# ---- between turns ----
+
+
 def test_after_a_turn_a_few_silent_frames_go_out_and_then_the_line_rests() -> None:
     async def main() -> Line:
         line = Line()
@@ -146,7 +202,7 @@ def test_after_a_turn_a_few_silent_frames_go_out_and_then_the_line_rests() -> No
 
     line = virtual.run(main())
     assert len(line.sent) == 5 + TAIL_FRAMES
-    assert line.sent[-1][0] < 0.5
+    assert line.sent[-1].at < 0.5
 
 
 def test_over_a_rest_the_timestamps_follow_the_wall_clock_and_the_marker_says_so() -> None:
@@ -162,11 +218,44 @@ def test_over_a_rest_the_timestamps_follow_the_wall_clock_and_the_marker_says_so
         return line
 
     line = virtual.run(main())
-    markers = [(at, stamp) for at, _, stamp, marker in line.sent if marker]
+    markers = [packet for packet in line.sent if packet.marker]
     assert len(markers) == 2
-    (first, first_stamp), (second, second_stamp) = markers
-    assert abs((second_stamp - first_stamp) / 48_000 - (second - first)) <= 2 * PERIOD
+    assert max(map(abs, line.ages)) <= PERIOD
     assert line.told == ["started", "stopped"] * 2
+
+
+def test_an_hour_of_turns_and_pauses_does_not_drift() -> None:
+    async def main() -> Line:
+        line, turn = Line(), 0
+        while line.now < 3600:
+            line.downlink.add(bytes(ENCODED_RATE * (turn % 5 + 1)))
+            line.downlink.end()
+            turn += 1
+            await asyncio.sleep(turn % 5 + 1 + turn % 7 * 0.777)
+        line.close()
+        return line
+
+    line = virtual.run(main())
+    assert len(line.sent) > 40_000
+    assert max(map(abs, line.ages)) <= 2 * PERIOD
+
+
+def test_turns_that_follow_each_other_closely_begin_at_once_and_do_not_run_ahead_of_the_clock() -> None:
+    async def main() -> Line:
+        line = Line()
+        for n in range(200):
+            before = len(line.sent)
+            line.downlink.add(bytes(2 * FRAME_SAMPLES * 3))
+            assert len(line.sent) == before + 1
+            line.downlink.end()
+            await asyncio.sleep(0.1 + n % 10 * 0.007)
+        line.close()
+        return line
+
+    line = virtual.run(main())
+    assert [packet.marker for packet in line.sent] == [True] + [False] * (len(line.sent) - 1), "it never rested"
+    assert max(map(abs, line.ages)) <= EARLY_SECONDS + PERIOD
+    assert max(line.gaps) <= 2 * PERIOD
 
 
 def test_a_line_that_is_roused_sends_silence_so_that_the_browser_starts_its_element() -> None:
@@ -178,19 +267,69 @@ def test_a_line_that_is_roused_sends_silence_so_that_the_browser_starts_its_elem
         return line
 
     line = virtual.run(main())
-    assert len(line.sent) == TAIL_FRAMES
-    assert line.speech == []
+    assert [packet.payload for packet in line.sent] == [SILENCE] * TAIL_FRAMES
     assert line.told == []
 
 
-def test_chunks_smaller_than_a_frame_do_not_reach_the_wire_until_they_make_one() -> None:
-    async def main() -> None:
-        line = Line()
-        for _ in range(9):
-            line.downlink.add(bytes(100))
-        assert line.sent == []
-        line.downlink.add(bytes(100))
-        assert len(line.sent) == 1
-        line.close()
+# ---- stalls and blackouts ----
 
-    virtual.run(main())
+
+@pytest.mark.parametrize("seconds", [0.03, MAX_CATCH_UP, 0.13, GAP_SECONDS, 0.2, 1.0, 10.0])
+def test_after_a_stall_nothing_old_is_sent_and_nothing_in_a_burst(seconds: float) -> None:
+    async def main() -> Line:
+        line = Line()
+        line.downlink.add(burst(20))
+        for _ in range(3):
+            await asyncio.sleep(1)
+            line.stall(seconds)
+        await asyncio.sleep(2)
+        line.close()
+        return line
+
+    line = virtual.run(main())
+    assert max(line.ages) < OLDEST_SECONDS
+    assert min(line.ages) >= -2 * PERIOD, "no packet is far ahead of its time"
+    at_once = [sum(0 <= later.at - packet.at < PERIOD / 2 for later in line.sent) for packet in line.sent]
+    assert max(at_once) <= MAX_CATCH_UP / PERIOD + 2
+    long = [after for after, gap in zip(line.sent[1:], line.gaps, strict=True) if gap > GAP_SECONDS + 2 * PERIOD]
+    assert len(long) == (3 if seconds >= 0.2 else 0)
+    assert all(packet.marker for packet in long), "a stall is a pause"
+    assert line.downlink.playout.skipped == 0, "no word is lost"
+
+
+def test_what_cannot_leave_during_a_blackout_is_not_sent_after_it() -> None:
+    async def main() -> Line:
+        line = Line()
+        line.downlink.add(burst(10))
+        await asyncio.sleep(1)
+        line.connected = False
+        await asyncio.sleep(2)
+        line.connected = True
+        await asyncio.sleep(1)
+        line.close()
+        return line
+
+    line = virtual.run(main())
+    assert line.downlink.unsent == 2 / PERIOD
+    assert line.downlink.packets == len(line.sent)
+    assert max(map(abs, line.ages)) < PERIOD / 2
+    assert [packet.at > 1 for packet in line.sent if packet.marker] == [False, True]
+
+
+# ---- what is told ----
+
+
+def test_the_position_is_told_from_where_it_is_wanted_and_not_before() -> None:
+    async def main() -> Line:
+        line = Line()
+        line.downlink.add(burst(1))
+        await asyncio.sleep(0.1)
+        line.downlink.wake_at = 20 * FRAME_SAMPLES
+        await asyncio.sleep(0.35)
+        line.downlink.wake_at = None
+        await asyncio.sleep(1)
+        line.close()
+        return line
+
+    line = virtual.run(main())
+    assert line.positions == [n * FRAME_SAMPLES for n in (20, 21, 22, 23)]

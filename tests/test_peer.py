@@ -200,7 +200,7 @@ async def test_redundancy_goes_both_ways_and_what_is_none_is_dropped() -> None:
         await line.browser.setRemoteDescription(RTCSessionDescription(sdp=line.answer, type="answer"))
         async with asyncio.timeout(10):
             await line.owner.connected.wait()
-        assert line.peer.may_red
+        assert line.peer.red_over == line.payload_type
         sender: Any = line.browser.getSenders()[0]
         copies = red.write(b"\x08new", [(960, b"\x08old")], line.payload_type)
         line.microphone.stop()

@@ -114,6 +114,17 @@ def test_a_flush_says_how_much_was_never_heard() -> None:
     assert playout.queued == 0.0
 
 
+def test_in_an_underrun_nothing_sounds_so_nothing_has_to_fade() -> None:
+    playout = Playout()
+    playout.put(loud(FRAME_SAMPLES))
+    playout.next()
+    assert playout.next() is None
+    playout.put(loud(2 * FRAME_SAMPLES))
+    assert playout.flush() == 2 * FRAME_SAMPLES / ENCODED_RATE
+    assert playout.next() is None
+    assert not playout.playing
+
+
 def test_a_second_flush_keeps_the_first_ones_fade() -> None:
     playout = Playout()
     playout.put(loud(ENCODED_RATE))

@@ -23,6 +23,7 @@ from relay.session import CLOSE_SECONDS, CONNECT_SECONDS, LOST_SECONDS, READY_SE
 from relay.ticker import Ticker
 from relay.webrtc.gate import Gate
 from relay.webrtc.peer import Media
+from relay.webrtc.rtcp import Report
 from tests import virtual
 
 
@@ -38,6 +39,8 @@ class FakePeer:
         self.quiet = 0.0
         self.sent: list[str] = []
         self.rtp = 0
+        self.red = 0  # packets of RED among them
+        self.red_over: int | None = 111
         self.line = SimpleNamespace(gate=None, rejected=0)
         self.close_takes = 0.0
         FakePeer.made.append(self)
@@ -53,8 +56,9 @@ class FakePeer:
     async def quiet_seconds(self, now: float) -> float:
         return self.quiet
 
-    def send_rtp(self, payload: bytes, timestamp: int, marker: bool) -> bool:
+    def send_rtp(self, payload: bytes, timestamp: int, marker: bool, red: bool = False) -> bool:
         self.rtp += 1
+        self.red += red
         return True
 
     def send_message(self, text: str, *, spare: bool = False) -> bool:
@@ -77,6 +81,9 @@ class FakePeer:
 
     def type(self, kind: str, data: Any) -> None:
         self.events.on_message(self, json.dumps({"label": "rtvi-ai", "type": kind, "id": "1", "data": data}))
+
+    def report(self, fraction_lost: float) -> None:
+        self.events.on_report(Report(fraction_lost, lost=0, highest=0, jitter=0, lsr=0, dlsr=0))
 
     def mute(self) -> None:
         status = {"type": "trackStatus", "receiver_index": 0, "enabled": False}
@@ -388,6 +395,27 @@ def test_what_the_old_connection_still_says_after_a_restart_ends_nothing(play: P
         old.events.on_lost(old)
         await asyncio.sleep(1)
         assert not call.closed
+
+    play(main)
+
+
+def test_a_browser_that_reports_loss_is_sent_each_packet_with_the_ones_before(play: Play) -> None:
+    async def main(call: Call) -> None:
+        pc_id = await call.offer()
+        call.peer.connect()
+        call.peer.ready()
+        await asyncio.sleep(1)
+        call.model.on_event(events.Audio(bytes(range(256)) * 1125))
+        await asyncio.sleep(2)
+        assert call.peer.rtp > 100
+        assert call.peer.red == 0
+        call.peer.report(0.2)
+        await asyncio.sleep(2)
+        assert call.peer.red >= 98
+        call.peer.red_over, red = None, call.peer.red
+        await call.session.answer("offer", pc_id=pc_id, restart=False)
+        await asyncio.sleep(1)
+        assert call.peer.red == red, "it was negotiated away"
 
     play(main)
 

@@ -37,17 +37,18 @@ class Playout:
         self._ended = False
         self._waiting = 0  # in mid-turn, for sound to come again: ticks that may pass once it has begun to
         self._last: bytes | None = None  # the faded frame that a flush leaves behind
+        self._flowing = False  # the last frame was one of many: the next whole one follows, whatever else happens
         self.playing = False  # from the first frame of a turn until `next` has said that it is over
         self.received = 0  # samples taken in
-        self.heard = 0  # samples given out
-        self.skipped = 0  # samples that will never be heard: flushed
+        self.position = 0  # how far the listener is, on the scale of `received`
+        self.skipped = 0  # samples of these that were never heard: flushed
         self.dropped = 0  # samples not taken in, because the queue was full
         self.underruns = 0  # times that a turn's sound ran out before its end
 
     @property
-    def position(self) -> int:
-        """How far the listener is, on the scale of `received`."""
-        return self.heard + self.skipped
+    def heard(self) -> int:
+        """Samples given out."""
+        return self.position - self.skipped
 
     @property
     def ready(self) -> bool:
@@ -81,6 +82,14 @@ class Playout:
 
         An incomplete frame waits for the rest of it, or for `end`.
         """
+        if self._flowing and self._frames:
+            self.position += FRAME_SAMPLES
+            return self._frames.popleft()
+        return self._turn()
+
+    def _turn(self) -> bytes | None:
+        """The next frame where something begins or ends."""
+        self._flowing = False
         if self._last is not None:
             frame, self._last = self._last, None
             return frame
@@ -90,12 +99,12 @@ class Playout:
                 return None
         self._waiting = 0
         if self._frames:
-            self.playing = True
-            self.heard += FRAME_SAMPLES
+            self.playing = self._flowing = True
+            self.position += FRAME_SAMPLES
             return self._frames.popleft()
         if self._ended and (samples := len(self._rest) // 2):
             self.playing = True
-            self.heard += samples
+            self.position += samples
             frame, self._rest = self._rest[: 2 * samples], b""
             return frame + bytes(FRAME_BYTES - len(frame))
         if self.playing and not self._ended:
@@ -106,15 +115,20 @@ class Playout:
         return None
 
     def flush(self) -> float:
-        """Interrupted: drop everything but one frame that fades out within 5 ms; returns the seconds never heard."""
-        if self._last is None and (tail := self._tail()):
-            self.heard += len(tail)
+        """Interrupted: drop everything but one frame that fades out within 5 ms; returns the seconds never heard.
+
+        In the middle of an underrun nothing sounds, so nothing has to fade.
+        """
+        if self._last is None and not self._waiting and (tail := self._tail()):
+            self.position += len(tail)
             self._last = tail.tobytes() + bytes(FRAME_BYTES - 2 * len(tail))
         cut = self.received - self.position
         self._frames.clear()
         self._rest = b""
         self._ended = True
+        self._flowing = False
         self._waiting = 0
+        self.position += cut
         self.skipped += cut
         return cut / ENCODED_RATE
 

@@ -132,9 +132,10 @@ class Peer:
         return answer
 
     @property
-    def may_red(self) -> bool:
-        """The browser takes Opus with copies of the packets before it (RFC 2198)."""
-        return self.line.gate is not None and self.line.gate.red_type is not None
+    def red_over(self) -> int | None:
+        """The payload type of Opus, if the browser takes it with copies of the packets before it (RFC 2198)."""
+        gate = self.line.gate
+        return gate.payload_type if gate is not None and gate.red_type is not None else None
 
     @property
     def connected(self) -> bool:
@@ -178,7 +179,7 @@ class Peer:
         return Quality(jitter, loss_up, loss_down, round_trip)
 
     def send_rtp(self, payload: bytes, timestamp: int, marker: bool, red: bool = False) -> bool:
-        """Send one packet of Opus, or RED if `may_red`; `timestamp` in 48 kHz samples. False if it cannot leave."""
+        """Send one packet of Opus, or RED if `red_over`; `timestamp` in 48 kHz samples. False if it cannot leave."""
         return self.line.send(payload, timestamp, marker, red)
 
     def send_message(self, text: str, *, spare: bool = False) -> bool:
