@@ -4,9 +4,7 @@ python -m tests.network.measure 30 1 2 3        # seconds a point, seeds
 """
 
 import asyncio
-import contextlib
 import json
-import os
 import sys
 from typing import Final
 
@@ -58,6 +56,4 @@ async def _table(seconds: float, seeds: list[int]) -> None:
 
 
 if __name__ == "__main__":
-    with contextlib.suppress(PermissionError):
-        os.nice(-10)  # the other work of this machine is not what is measured
     asyncio.run(_table(float(sys.argv[1]), [int(word) for word in sys.argv[2:]]))
