@@ -72,6 +72,10 @@ class Downlink:
         self._tail = 0  # silent packets since the turn
         self._sounding = False
 
+    def connect(self, send_rtp: SendRtp, red_over: int | None) -> None:
+        """From now on packets leave here: the browser has another peer connection, or negotiated anew."""
+        self._send_rtp, self.red_over = send_rtp, red_over
+
     def add(self, pcm: bytes) -> int:
         """Queue 24 kHz mono s16le of the running turn; if nothing is playing, its first frame leaves now.
 

@@ -73,7 +73,7 @@ class Session:
         self._peer: Peer | None = None
         self._client: LiveClient | None = None
         self._dialogue = Dialogue(
-            call, ticker, name=id[:8], say=self._say, send_rtp=self._send_rtp, ready=self._begin, end=self.end
+            call, ticker, name=id[:8], say=self._say, send_rtp=_to_nobody, ready=self._begin, end=self.end
         )
         self.on_rtp = self._dialogue.uplink.on_rtp  # the microphone's packets, without a step between
         self.on_pcm = self._dialogue.uplink.on_pcm
@@ -101,7 +101,7 @@ class Session:
             raise BrowserFault("unknown-peer")
         if self._peer is not None and pc_id is not None and not restart:
             answer = await self._peer.answer(sdp)
-            self._dialogue.downlink.red_over = self._peer.red_over
+            self._dialogue.downlink.connect(self._peer.send_rtp, self._peer.red_over)
             return Answer(answer, self._pc_id)
         peer = Peer(self._media, self)
         try:
@@ -113,7 +113,7 @@ class Session:
             await peer.close()
             raise BrowserFault("unknown-peer")
         old, self._peer = self._peer, peer
-        self._dialogue.downlink.red_over = peer.red_over
+        self._dialogue.downlink.connect(peer.send_rtp, peer.red_over)
         if old is not None:
             self._replaced.add_line(old.line.gate, old.line.rejected)
         if self._life is None:
@@ -313,9 +313,6 @@ class Session:
 
     # ---- to the browser ----
 
-    def _send_rtp(self, payload: bytes, timestamp: int, marker: bool, red: bool) -> bool:
-        return self._peer is not None and self._peer.send_rtp(payload, timestamp, marker, red)
-
     def _say(self, messages: Sequence[rtvi.Message]) -> None:
         """Send RTVI messages in order, or keep them until the data channel is open and the client ready."""
         for message in messages:
@@ -323,6 +320,11 @@ class Session:
                 self._outbox.append(message)
             else:
                 self._peer.send_message(rtvi.encode(message), spare=rtvi.droppable(message))
+
+
+def _to_nobody(payload: bytes, timestamp: int, marker: bool, red: bool) -> bool:
+    """Where sound goes before there is a peer connection."""
+    return False
 
 
 class _Ended(Exception):

@@ -138,7 +138,7 @@ async def test_sound_goes_both_ways(tier: str) -> None:
 
         async def speak() -> None:
             for n in range(400):
-                line.peer.send_rtp(encoder.encode(beep), n * 960, n == 0)
+                line.peer.send_rtp(encoder.encode(beep), n * 960, n == 0, False)
                 await asyncio.sleep(0.01)
 
         speaking = asyncio.create_task(speak())
@@ -217,7 +217,7 @@ async def test_redundancy_goes_both_ways_and_what_is_none_is_dropped() -> None:
         seen = bytearray()
         receiver: Any = line.browser.getReceivers()[0]
         receiver.transport._handle_rtp_data = seen_by(seen, line.browser)
-        assert line.peer.send_rtp(copies, 0, True, red=True)
+        assert line.peer.send_rtp(copies, 0, True, True)
         async with asyncio.timeout(5):
             while copies not in seen:
                 await asyncio.sleep(0.02)

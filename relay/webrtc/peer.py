@@ -6,7 +6,7 @@ knows our ICE password is ever sent anything. Video sections and a second audio 
 
 import asyncio
 import logging
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Final, Protocol, cast
 
@@ -107,6 +107,8 @@ class Peer:
         self.line: tap.MiddleLine | PublicLine = (
             line(audio, events.on_rtp, events.on_report) if line is not None else PublicLine(audio, events.on_pcm)
         )
+        # Sends one packet, Opus or RED, at a time in 48 kHz samples; False if it cannot leave. No step between.
+        self.send_rtp: Callable[[bytes, int, bool, bool], bool] = self.line.send
         self._pc.on("connectionstatechange", self._state_changed)
         self._pc.on("datachannel", self._channel_offered)
 
@@ -177,10 +179,6 @@ class Peer:
                 elif isinstance(report, RTCRemoteInboundRtpStreamStats):
                     loss_down, round_trip = report.fractionLost / 256, report.roundTripTime
         return Quality(jitter, loss_up, loss_down, round_trip)
-
-    def send_rtp(self, payload: bytes, timestamp: int, marker: bool, red: bool = False) -> bool:
-        """Send one packet of Opus, or RED if `red_over`; `timestamp` in 48 kHz samples. False if it cannot leave."""
-        return self.line.send(payload, timestamp, marker, red)
 
     def send_message(self, text: str, *, spare: bool = False) -> bool:
         """Send one text message; a `spare` one is dropped when the browser is slow. False if it was not sent.
