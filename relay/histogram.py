@@ -10,7 +10,7 @@ class Histogram:
     __slots__ = ("counts", "edges", "sum")
 
     def __init__(self, edges: Sequence[float]) -> None:
-        self.edges = tuple(edges)  # rising
+        self.edges = tuple(edges)  # rising; a tuple is kept as it is
         self.counts = [0] * (len(edges) + 1)
         self.sum = 0.0
 
@@ -21,9 +21,11 @@ class Histogram:
 
     def include(self, other: "Histogram") -> None:
         """Count all that `other` has counted; it must have the same edges."""
-        if self.edges != other.edges:
+        if self.edges is not other.edges and self.edges != other.edges:
             raise ValueError("histograms with different edges do not add up")
-        self.counts = [mine + theirs for mine, theirs in zip(self.counts, other.counts, strict=True)]
+        for i, count in enumerate(other.counts):
+            if count:
+                self.counts[i] += count
         self.sum += other.sum
 
     def copy(self) -> "Histogram":

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from relay.uplink import Uplink
     from relay.webrtc.gate import Gate
 
-FATES: Final = ("in_order", "red", "fec", "concealed", "lost", "late", "duplicate", "refused", "undecodable")
+_JITTERS: Final = ("in_order", "red", "fec", "concealed", "lost", "late", "duplicate", "refused")
+FATES: Final = (*_JITTERS, "undecodable")
 """What became of the microphone's packets; `audio.jitter` says what the words mean."""
 CAUSES: Final = ("type", "size", "ssrc", "rate", "srtp")
 """Why a packet was not let in: four of `webrtc.gate`, and SRTP that is not this call's."""
@@ -79,18 +80,18 @@ class Promptness:
 class CallFigures:
     """Sums of one call or of many; each only grows."""
 
-    packets_in: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys(FATES, 0)))
-    dropped: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys(CAUSES, 0)))
-    packets_out: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys(KINDS, 0)))
+    packets_in: dict[str, int] = field(default_factory=lambda: dict.fromkeys(FATES, 0))
+    dropped: dict[str, int] = field(default_factory=lambda: dict.fromkeys(CAUSES, 0))
+    packets_out: dict[str, int] = field(default_factory=lambda: dict.fromkeys(KINDS, 0))
     underruns: int = 0
     first_packet: Histogram = field(default_factory=lambda: Histogram(FIRST_PACKET_EDGES))
     answer: Histogram = field(default_factory=lambda: Histogram(ANSWER_EDGES))
 
     def include(self, other: "CallFigures") -> None:
         """Add `other` to these."""
-        self.packets_in.update(other.packets_in)
-        self.dropped.update(other.dropped)
-        self.packets_out.update(other.packets_out)
+        _add(self.packets_in, other.packets_in)
+        _add(self.dropped, other.dropped)
+        _add(self.packets_out, other.packets_out)
         self.underruns += other.underruns
         self.first_packet.include(other.first_packet)
         self.answer.include(other.answer)
@@ -98,7 +99,8 @@ class CallFigures:
     def add_sound(self, uplink: "Uplink", downlink: "Downlink", promptness: Promptness) -> None:
         """Add what a call's two lines of sound have counted."""
         jitter = uplink.jitter
-        self.packets_in.update({fate: getattr(jitter, fate, 0) for fate in FATES})
+        for fate in _JITTERS:
+            self.packets_in[fate] += getattr(jitter, fate)
         self.packets_in["undecodable"] += uplink.undecodable
         one, two = downlink.protected
         self.packets_out.update(plain=downlink.packets - one - two, red1=one, red2=two)
@@ -109,8 +111,14 @@ class CallFigures:
     def add_line(self, gate: "Gate | None", rejected: int) -> None:
         """Add what a connection has not let in."""
         if gate is not None:
-            self.dropped.update(gate.dropped)
+            _add(self.dropped, gate.dropped)
         self.dropped["srtp"] += rejected
+
+
+def _add(sums: dict[str, int], more: dict[str, int]) -> None:
+    for name, count in more.items():
+        if count:
+            sums[name] = sums.get(name, 0) + count
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,19 +175,24 @@ class Metrics:
             return
         self._pass(now)
         del self._calls[call]
-        self._past.include(_figures(call))
+        self._past.include(figures_of(call))
         self.ended[call.reason] += 1
 
     def refuse(self, code: str) -> None:
         """Somebody was refused, with that code of `errors.FAULTS`."""
         self.refused[code] += 1
 
-    def figures(self) -> CallFigures:
-        """The sums of all calls there have been."""
+    def past(self) -> CallFigures:
+        """The sums of the calls that have ended; yours to add to."""
         sums = CallFigures()
         sums.include(self._past)
+        return sums
+
+    def figures(self) -> CallFigures:
+        """The sums of all calls there have been."""
+        sums = self.past()
         for call in self._calls:
-            sums.include(_figures(call))
+            sums.include(figures_of(call))
         return sums
 
     def call_seconds(self, now: float) -> float:
@@ -201,7 +214,7 @@ class Metrics:
         self._changed, self._cpu_before = now, cpu
 
 
-def _figures(call: Live) -> CallFigures:
+def figures_of(call: Live) -> CallFigures:
     """A call's figures; one that cannot be read counts for nothing, and keeps nobody from the others'."""
     try:
         return call.figures()

@@ -26,7 +26,7 @@ import relay
 from relay.config import Config
 from relay.histogram import Histogram
 from relay.lateness import Lateness
-from relay.metrics import Metrics, Quality, middle_and_worst
+from relay.metrics import CallFigures, Metrics, Quality, figures_of, middle_and_worst
 from signaling.admission import Admission, Policy
 from signaling.app import guarded, site
 from signaling.registry import Registry, State
@@ -53,11 +53,13 @@ class Scrape:
 
     async def metrics(self, request: web.Request) -> web.Response:
         """Everything, in the one format that every scraper reads."""
-        qualities = []
-        for call in self._figures.metrics.calls:
+        # Call by call, for sound goes first. One that ends meanwhile is read once all the same, and not as ended too.
+        calls, sums, qualities = self._figures.metrics.calls, self._figures.metrics.past(), list[Quality]()
+        for call in calls:
+            sums.include(figures_of(call))
             qualities.append(await call.quality())
-            await asyncio.sleep(0)  # sound goes first
-        reading = _Reading(self._figures, qualities, asyncio.get_running_loop().time(), self._process)
+            await asyncio.sleep(0)
+        reading = _Reading(self._figures, sums, qualities, asyncio.get_running_loop().time(), self._process)
         return web.Response(body=generate_latest(reading), headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
 
 
@@ -66,6 +68,7 @@ class _Reading(Collector):
     """One reading of everything at `now`."""
 
     figures: Figures
+    sums: CallFigures
     qualities: Sequence[Quality]
     now: float
     process: CollectorRegistry
@@ -92,7 +95,7 @@ class _Reading(Collector):
         yield CounterMetricFamily("relay_call_seconds", "How long all calls lasted.", metrics.call_seconds(self.now))
 
     def _sound(self) -> Iterator[Metric]:
-        figures = self.figures.metrics.figures()
+        figures = self.sums
         yield _counter("relay_packets_in", "The microphones' packets and what became of them.", "fate",
                        figures.packets_in)  # fmt: skip
         yield _counter("relay_packets_dropped", "Packets not let in.", "cause", figures.dropped)
@@ -133,7 +136,7 @@ class _Reading(Collector):
         yield _histogram("relay_gc_pause_seconds", "How long garbage collections stopped us.", metrics.pauses)
 
 
-def _counter(name: str, words: str, label: str, counts: "dict[str, int]") -> Metric:
+def _counter(name: str, words: str, label: str, counts: dict[str, int]) -> Metric:
     family = CounterMetricFamily(name, words, labels=[label])
     for value, count in sorted(counts.items()):
         family.add_metric([value], count)

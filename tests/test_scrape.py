@@ -113,6 +113,20 @@ async def test_calls_are_summed_and_those_that_ended_stay() -> None:
     assert told["relay_answer_seconds_sum"] == pytest.approx(1.4)
 
 
+async def test_a_call_that_ends_while_it_is_read_is_counted_once() -> None:
+    async with metrics_site() as site:
+
+        class Leaving(Counted):
+            async def quality(self) -> Quality:
+                site.metrics.leave(self, 1.0)
+                return Quality()
+
+        site.metrics.enter(Leaving(), 0.0)
+        site.metrics.enter(Counted(), 0.0)
+        readings = [await site.read() for _ in range(2)]
+    assert [told["relay_packets_in_total fate=in_order"] for told in readings] == [20, 20]
+
+
 async def test_paths_are_told_by_their_median_and_their_worst() -> None:
     async with metrics_site() as site:
         for seconds in (0.010, 0.020, 0.300):
