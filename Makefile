@@ -66,8 +66,9 @@ $(VENV)/.test: pyproject.toml $(VENV)/.run
 	$(PIP) --no-build-isolation --editable ".[test]"
 	@touch $@
 
+# pesq comes as source alone and is built with what it asks for: a C compiler, Cython and numpy.
 $(VENV)/.bench: pyproject.toml $(VENV)/.run
-	$(PIP) --no-build-isolation --editable ".[bench]"
+	$(PIP) --editable ".[bench]"
 	@touch $@
 
 # A browser and Node.js come from the machine's own packages.
