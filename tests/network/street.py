@@ -13,6 +13,7 @@ import re
 import shlex
 import sys
 import tempfile
+import urllib.request
 import wave
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ from tests import chromium
 from tests.network.visitor import Visitor
 from tests.network.wire import FAR, Line, wire
 
-PORT: Final = 7860  # the namespace is ours alone
+PORT, METRICS_PORT = 7860, 7861  # the namespace is ours alone
 TOKEN: Final = "a-token-for-the-network-tests"
 START_SECONDS: Final = 20.0
 STOP_SECONDS: Final = 5.0
@@ -52,7 +53,8 @@ class Street:
         async with self._process("relay.standin", "--script", str(path)) as (_, words):
             model = re.search(r"ws://\S+", words)
             assert model, words
-            flags = ("--host", FAR, "--port", str(PORT), "--gemini-url", model.group(), *flags)
+            flags = ("--gemini-url", model.group(), "--metrics-port", str(METRICS_PORT), *flags)
+            flags = ("--host", FAR, "--port", str(PORT), *flags)
             async with self._process("signaling", *flags) as (process, words):
                 assert BASE in words, words
                 yield process
@@ -68,6 +70,17 @@ class Street:
             yield visitor
         finally:
             await profile.close()
+
+    async def counted(self) -> dict[str, float]:
+        """The relay's own figures, by name and labels as Prometheus reads them."""
+
+        def read() -> str:
+            with urllib.request.urlopen(f"http://127.0.0.1:{METRICS_PORT}/metrics") as answer:
+                return str(answer.read().decode())
+
+        text = await asyncio.to_thread(self.line.far.within, read)
+        words = (line.rpartition(" ") for line in text.splitlines() if not line.startswith("#"))
+        return {name: float(value) for name, _, value in words}
 
     @contextlib.asynccontextmanager
     async def _process(self, module: str, *flags: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:

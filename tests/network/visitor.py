@@ -55,19 +55,16 @@ LISTEN: Final = """() => {
 
 STATS: Final = """async () => {
   const stats = await window.peers.at(-1).getStats();
-  const of = (type) => [...stats.values()].find((one) => one.type === type && one.kind === 'audio') ?? {};
-  const [heard, sent] = [of('inbound-rtp'), of('outbound-rtp')];
-  return {heard, sent, codec: stats.get(sent.codecId)?.mimeType ?? '', peers: window.peers.length};
+  const heard = [...stats.values()].find((one) => one.type === 'inbound-rtp' && one.kind === 'audio') ?? {};
+  return {heard, peers: window.peers.length};
 }"""
 
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """What Chromium says of its newest peer connection: `inbound-rtp`, `outbound-rtp`, and the codec it sends."""
+    """What Chromium says of the sound of its newest peer connection, and how many of them the page has made."""
 
     heard: dict[str, Any]
-    sent: dict[str, Any]
-    codec: str
     peers: int
 
     def since(self, before: "Stats") -> dict[str, float]:
