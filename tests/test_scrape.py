@@ -6,6 +6,7 @@ import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -22,6 +23,8 @@ from tests.caller import Caller
 from tests.house import refused, visiting
 from tests.running import running
 from tests.sound import read_wav
+
+FIGURES = Path(__file__).parent.parent / "docs" / "metrics.md"
 
 
 @dataclass(eq=False)
@@ -240,6 +243,16 @@ async def test_during_a_call_every_sum_grows_and_its_end_takes_nothing_away() ->
     assert last["relay_cpu_per_call_ratio"] > 0
     assert (last["relay_calls_live"], last["relay_calls_ended_total reason=hung-up"]) == (0, 1)
     assert not [name for name in last if session in name or "127.0.0.1" in name]
+
+
+async def test_every_family_stands_in_the_list_of_figures() -> None:
+    listed = set(re.findall(r"`(relay_\w+)`", FIGURES.read_text(encoding="utf-8").partition("Some questions")[0]))
+    async with metrics_site() as site:
+        site.metrics.enter(Counted(now=Quality(0.1, 0.1, 0.1, 0.1)), 0.0)
+        site.metrics.refuse("busy")
+        _, _, text = await site.ask()
+    told = set(re.findall(r"^# TYPE (relay_\w+)", text, flags=re.MULTILINE))
+    assert listed == told
 
 
 async def test_no_label_can_grow_without_bound() -> None:
