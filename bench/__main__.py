@@ -14,7 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
-from bench import report, runs
+from bench import capacity, report, runs
 from bench.match import Match
 from bench.part import Part, available
 from bench.process import Relay, pace
@@ -61,7 +61,7 @@ async def live(options: argparse.Namespace, wanted: set[str]) -> list[Row]:
         if "captions" in wanted:
             await runs.alone(match, Load(captions=True), 20, "N=20 both talking, captions", seconds)
         if "search" in wanted:
-            await runs.capacity(match, seconds)
+            await capacity.search(match, seconds)
         match.say("(this machine: 9,600 bytes of base64)", [pace()], "µs", None, "at the end")
         return match.rows
 
@@ -81,7 +81,7 @@ async def starts(match: Match, options: argparse.Namespace, relay_on: int | None
 def main() -> int:
     parser = argparse.ArgumentParser(prog="bench", description="Measure the relay from outside.")
     parser.add_argument("--calls", type=int, default=60, help="calls at once in the largest run (60)")
-    parser.add_argument("--seconds", type=float, default=5.0, help="length of each window (5; at most 6)")
+    parser.add_argument("--seconds", type=float, default=5.0, help="length of each window (5)")
     parser.add_argument("--alone", action="store_true", help="without aiortc's stock path beside it")
     parser.add_argument("--only", help="comma-separated: " + ", ".join((*sorted(LIVE), *ROOMS)))
     parser.add_argument("--quick", action="store_true", help="a minute: ten calls, shorter windows, no search")

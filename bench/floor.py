@@ -6,6 +6,7 @@ is counted, and nothing else: no base64, no JSON, no waiting for an event.
 """
 
 import asyncio
+import contextlib
 import itertools
 import socket
 import statistics
@@ -65,15 +66,16 @@ class Floor:
 
     async def measure(self, seconds: float = 0.4) -> dict[str, Microseconds]:
         """What each step takes, the median of as many batches as fit into `seconds` altogether."""
-        steps = [self._decode(), self._encode(), self._srtp(), self._datagrams(), self._messages()]
         found: dict[str, Microseconds] = {}
-        for step in steps:
-            rounds: dict[str, list[float]] = {}
-            end = time.monotonic() + seconds / len(steps)
-            while time.monotonic() < end:
-                for name, spent in step().items():
-                    rounds.setdefault(name, []).append(spent)
-            found |= {name: max(0.0, statistics.median(spent)) for name, spent in rounds.items()}
+        with contextlib.ExitStack() as stack:
+            steps = [self._decode(), self._encode(), self._srtp(), self._datagrams(stack), self._messages(stack)]
+            for step in steps:
+                rounds: dict[str, list[float]] = {}
+                end = time.monotonic() + seconds / len(steps)
+                while time.monotonic() < end:
+                    for name, spent in step().items():
+                        rounds.setdefault(name, []).append(spent)
+                found |= {name: max(0.0, statistics.median(spent)) for name, spent in rounds.items()}
         return found
 
     def _nothing(self, kind: str, *arguments: Any) -> Callable[[], float]:
@@ -153,20 +155,20 @@ class Floor:
 
         return step
 
-    def _datagrams(self) -> Callable[[], dict[str, float]]:
-        here, there = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2))
+    def _datagrams(self, stack: contextlib.ExitStack) -> Callable[[], dict[str, float]]:
+        here, there = (stack.enter_context(socket.socket(type=socket.SOCK_DGRAM)) for _ in range(2))
         for end in (here, there):
             end.bind(("127.0.0.1", 0))
         here.connect(there.getsockname())
         there.connect(here.getsockname())
         return self._exchange(here, there, len(self._red[0]) + 30, "sendto", "recvfrom")
 
-    def _messages(self) -> Callable[[], dict[str, float]]:
+    def _messages(self, stack: contextlib.ExitStack) -> Callable[[], dict[str, float]]:
         with socket.create_server(("127.0.0.1", 0)) as server:
-            here = socket.create_connection(server.getsockname())
-            there, _ = server.accept()
-        here.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        there.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            here = stack.enter_context(socket.create_connection(server.getsockname()))
+            there = stack.enter_context(server.accept()[0])
+        for end in (here, there):
+            end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         up = self._exchange(here, there, UP_MESSAGE, "ws_send", "")
         down = self._exchange(there, here, DOWN_SHARE * DOWN_FRAMES, "", "ws_recv", BATCH // DOWN_FRAMES)
         return lambda: up() | down()
@@ -178,7 +180,6 @@ class Floor:
         data, room = bytes(size), C.new("char[]", size)
         into, out_of, libc = sender.fileno(), receiver.fileno(), self._libc
         nothing = self._nothing("ssize_t(*)(int, const char *, size_t, int)", 0, data, 0, 0)
-        owned = (sender, receiver)  # open as long as the step is
 
         def step() -> dict[str, float]:
             began = time.perf_counter()
@@ -190,7 +191,7 @@ class Floor:
             end = time.perf_counter()
             calls = nothing() * count / BATCH
             spent = {send: middle - began - calls, receive: end - middle - calls}
-            return {name: each(seconds, count) for name, seconds in spent.items() if name and owned}
+            return {name: each(seconds, count) for name, seconds in spent.items() if name}
 
         return step
 

@@ -17,7 +17,7 @@ from bench.part import pin
 
 TICKS: Final = os.sysconf("SC_CLK_TCK")  # of /proc/<pid>/stat, per second
 READY: Final = 20.0  # seconds we wait for a start
-KINDS: Final = {"relay": ("signaling", "--model", "gemini"), "stock": ("bench.stock",)}
+KINDS: Final = {"relay": ("signaling", "--model", "gemini", "--max-calls", "500"), "stock": ("bench.stock",)}
 
 
 class Relay:

@@ -1,9 +1,8 @@
 """The runs: what is loaded how, and which figures come of it."""
 
 import asyncio
-import itertools
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 from bench import stamps
@@ -28,7 +27,6 @@ UPLINK_LOSSY_P95: Final = 25.0  # ms, at 5 % loss
 BATCHING: Final = 20.0  # ms that batching may add
 ONSET_P50, ONSET_P99 = 0.4, 3.0  # ms, first model byte → first RTP
 BEHIND: Final = 0.5  # packets a second fewer than 50: it does not keep up, and its processor figure is void
-CALLS: Final = 100  # on one core
 
 BACK_AFTER: Final = round(0.1 * SECOND)  # packets; from here on a bump must be forgotten
 LOOKED_AT: Final = round(1.0 * SECOND)  # packets
@@ -98,7 +96,7 @@ async def crowd(match: Match, calls: int, rounds: int, seconds: float, wanted: s
     ours: dict[str, list[float]] = {}
     theirs: dict[str, list[float]] = {}
     for side in match.sides:
-        await match.only(side)
+        match.turn_of(side)
         await side.dial(1)  # whatever is loaded or cached for the first call is not a call's share
         await side.hang_up()
         await asyncio.sleep(1)
@@ -135,7 +133,7 @@ async def crowd(match: Match, calls: int, rounds: int, seconds: float, wanted: s
         steps = UP | {step: 0.4 * count for step, count in DOWN.items()}
         load(match, f"N={calls} model talking 40 %", *seen, CPU_TURNS if calls > FEW else None, steps)
     await match.hang_up()
-    await match.only(match.ours)
+    match.turn_of(match.ours)
     before = match.ours.relay.cpu()
     await asyncio.sleep(2)
     match.say("processor of the relay without calls", [100 * (match.ours.relay.cpu() - before) / 2], "%")
@@ -227,7 +225,7 @@ async def onsets(match: Match, rounds: int, turns: int) -> None:
     seen: dict[str, list[list[float]]] = {"relay": [], "stock": []}
     for _ in range(rounds):
         for side in match.sides:
-            await match.only(side)
+            match.turn_of(side)
             seen[side.kind].append(await first_packets(side, turns))
     floor, name = match.floor(ONSET), f"N={FEW}: first model byte → first RTP"
     for title, share, target in (("p50", 0.5, ONSET_P50), ("p99", 0.99, ONSET_P99)):
@@ -252,63 +250,9 @@ async def first_packets(side: Side, turns: int) -> list[float]:
 
 async def alone(match: Match, load_: Load, calls: int, name: str, seconds: float) -> None:
     """A run of ours only, for information."""
-    await match.only(match.ours)
+    match.turn_of(match.ours)
     await match.ours.dial(calls)
     window = await match.ours.window(load_, seconds)
     load(match, name, [window], [], None)
     keeping_up(match, name, [window], [])
     await match.ours.hang_up()
-
-
-async def capacity(match: Match, seconds: float) -> None:
-    """How many calls that talk both ways does one core carry?"""
-    best: dict[str, list[float]] = {"relay": [], "stock": []}
-    notes = []
-    for side, steps in ((match.ours, ours_steps()), (match.stock, stock_steps())):
-        if side is None:
-            continue
-        await match.only(side)
-        for calls in steps:
-            window = await tried(match, side, calls, seconds)
-            if window is None or not window.keeps_up:
-                break
-            best[side.kind] = [float(calls)]
-            if side is match.ours:
-                notes = [f"the bench took {sum(window.own.values()):.0f} % of its own"]
-        await side.hang_up()
-    floor = match.floor(UP | DOWN)
-    match.say(
-        "calls on one core, both talking, that keep up",
-        best["relay"],
-        "",
-        CALLS,
-        "".join(notes),
-        stock=best["stock"],
-        floor=None if floor is None else 100 / (floor * FRAME_COST),
-        least=True,
-    )
-
-
-def ours_steps() -> Iterator[int]:
-    return itertools.chain((40, 60, 80), itertools.count(90, 10))
-
-
-def stock_steps() -> Iterator[int]:
-    return itertools.count(4, 2)
-
-
-async def tried(match: Match, side: Side, calls: int, seconds: float) -> Window | None:
-    """So many calls at once, twice if they do not keep up at first: the machine has its moods."""
-    try:
-        await side.dial(calls)
-    except RuntimeError as error:
-        match.say(f"({side.kind}, {calls} calls: {error})", [], "")
-        return None
-    window = await side.window(TALK, seconds)
-    if not window.keeps_up:
-        window = await side.window(TALK, seconds)
-    took = window.cpu * window.calls
-    note = f"processor {took:.0f} %, bench {sum(window.own.values()):.0f} %, lost {window.lost}"
-    note += f", {50 - window.slowest:.1f} short of 50 a second, unheard {window.unheard:.1%}"
-    match.say(f"({side.kind}, {calls} calls: RTP gap p99)", [window.gap], "ms", None, note)
-    return window

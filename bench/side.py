@@ -15,6 +15,8 @@ from bench.stamps import Got, Uplink
 
 WARM_UP: Final = 1.5  # seconds of load before anything is measured
 WORKING: Final = 0.01  # of a processor: a thread above it works
+REFUSALS: Final = 10  # seconds in which a relay may recover
+PATIENCE: Final = 5.0  # seconds until a call's end or beginning shows at the model
 SMALLEST_SOUND: Final = 0.99  # of what was sent; the rest may be on its way
 
 
@@ -100,7 +102,7 @@ class Side:
         self.model = model
         self.client = client
         self.calls = 0
-        self._probe = probe
+        self._probe_port = probe
 
     @classmethod
     async def start(cls, kind: str, relay_on: int | None, bench_on: int | None, flags: list[str]) -> Self:
@@ -111,20 +113,38 @@ class Side:
         return cls(kind, relay, model, client, ports["probe"])
 
     async def dial(self, calls: int) -> list[float]:
-        """More calls, one after the other, until there are so many; milliseconds from offer to answer of each."""
-        took = [1000 * await self.client.ask("dial", base=self.relay.base) for _ in range(calls - self.calls)]
-        self.calls = max(self.calls, calls)
+        """More calls, one after the other, until there are so many; milliseconds from offer to answer of each.
+
+        A relay that finds itself late takes in no call for a while.
+        """
+        took = []
+        refused = 0
+        while self.calls < calls:
+            try:
+                took.append(1000 * await self.client.ask("dial", base=self.relay.base))
+            except RuntimeError:
+                refused += 1
+                if refused >= REFUSALS:
+                    raise
+                await asyncio.sleep(1)
+            else:
+                self.calls += 1
+                await self._connected(self.calls)  # the model numbers its lines as they come
         return took
 
     async def hang_up(self) -> None:
         await self.rest()
         await self.client.ask("hang_up")
         self.calls = 0
-        for _ in range(50):
-            if await self.model.ask("connections") == 0:
-                return
-            await asyncio.sleep(0.1)
-        raise RuntimeError(f"{self.kind} keeps connections to the model after all calls have ended")
+        await self._connected(0)
+
+    async def _connected(self, lines: int) -> None:
+        """Wait until the relay has so many connections to the model."""
+        end = time.monotonic() + PATIENCE
+        while (found := await self.model.ask("connections")) != lines:
+            if time.monotonic() > end:
+                raise RuntimeError(f"{self.kind} has {found} connections to the model for {lines} calls")
+            await asyncio.sleep(0.02)
 
     async def rest(self) -> None:
         """Nobody talks."""
@@ -150,11 +170,12 @@ class Side:
         took = (time.monotonic_ns() - began) / 1e9
         own = {name: 100 * (cpu(pid) - own[name]) / took for name, pid in parts.items()}
         busy = [name for name, used in self.relay.threads().items() if used - threads.get(name, 0.0) > WORKING * took]
-        probed = await self._probed() if load.delays else []
+        probed = await self._probe() if load.delays else []
         taken = await self.client.ask("take")
         counts = await self.model.ask("counts")
         heard = await self.model.ask("heard", step=stamps.STEP) if load.delays else []
         await self.rest()
+        await self._connected(self.calls)
         return Window(
             calls=self.calls,
             seconds=took,
@@ -168,8 +189,8 @@ class Side:
             busy=[name for name in busy if name != self.relay.process.pid],
         )
 
-    async def _probed(self) -> list[float]:
-        await self.client.ask("probe", port=self._probe)
+    async def _probe(self) -> list[float]:
+        await self.client.ask("probe", port=self._probe_port)
         return [delay / 1e6 for delay in await self.model.ask("probed")]
 
     async def stop(self) -> None:

@@ -18,8 +18,9 @@ PLACED: Final = 0.8  # correlation below which we do not believe the placing
 SETTLED: Final = 1.0  # seconds at the start of a stretch of talk that do not count
 SPEECH_BYTES: Final = 40  # an Opus payload at least this large is not silence
 LARGEST_PAUSE: Final = 200.0  # ms; a gap above it is a pause of the sender, not a late packet
-PIECE_FRAMES: Final = 75  # 1.5 s: long enough to be told from the rest of the sentence with a fifth of it gone
-PIECE_STEP_FRAMES: Final = 25
+PIECE_FRAMES: Final = 20  # 0.4 s: long enough to be known, short enough to lie between two losses
+PIECE_STEP_FRAMES: Final = 10
+PIECE_PLACED: Final = 0.88  # correlation below which we do not believe the placing of a piece
 
 
 class Got(NamedTuple):
@@ -95,21 +96,21 @@ def place(reference: Sequence[float], levels: Sequence[float], about: int) -> in
 
 
 def lags(sent: Sequence[int], heard: dict[str, Any], reference: Sequence[float]) -> list[tuple[int, float]]:
-    """The delay about once half a second, as (number of the packet, ms), where sound is lost on the way for good.
+    """The delay a few times a second, as (number of the packet, ms), where sound is lost on the way for good.
 
-    Each piece of what was heard is sought in the speech for itself; right to a frame, and blind to a delay of a
-    whole pass of the speech. Pieces that are too broken to be known are left out.
+    Each piece of what was heard is sought in the speech for itself, and its middle is believed; right to a frame or
+    two, and blind to a delay of a whole pass of the speech. Pieces that are too broken to be known are left out.
     """
     levels, loop, found = heard["levels"], len(reference) // STEPS, []
-    ends = list(totals(heard["frames"]))
-    twice = [*reference, *reference]
+    ends, middle = list(totals(heard["frames"])), PIECE_FRAMES // 2
+    round_and_round = [*reference, *reference]
     for first in range(0, len(levels) // STEPS - PIECE_FRAMES, PIECE_STEP_FRAMES):
         piece = levels[first * STEPS : (first + PIECE_FRAMES) * STEPS]
-        likeness, lag = best_lag(piece, twice)
-        if likeness < PLACED:
+        likeness, lag = best_lag(piece, round_and_round)
+        if likeness < PIECE_PLACED:
             continue
-        came = heard["frames"][bisect_left(ends, (first + PIECE_FRAMES) * FRAME_SAMPLES)][0]
-        packet = (round(lag / STEPS) + PIECE_FRAMES - 1) % loop
+        came = heard["frames"][bisect_left(ends, (first + middle) * FRAME_SAMPLES)][0]
+        packet = (round(lag / STEPS) + middle - 1) % loop
         passes = [at for at in range(packet, len(sent), loop) if sent[at] <= came]
         if passes and passes[-1] * FRAME_SECONDS >= SETTLED:
             found.append((passes[-1], (came - sent[passes[-1]]) / 1e6))

@@ -1,13 +1,23 @@
-"""The bench tells the truth: its figures from stamps whose answer is known."""
+"""The bench tells the truth: its figures from stamps whose answer is known, its callers behave as browsers do."""
 
+import asyncio
 import random
+from dataclasses import replace
 from typing import Any
 
+import aioice.ice
 import pytest
+from aiohttp import ClientSession
 
-from bench import report, speech, stamps
+from bench import fate, report, speech, stamps
+from bench.caller import RED_TYPE, Caller, Reception, formats, redundant, with_red, without_red
+from bench.floor import Floor
 from bench.report import Row
+from bench.runs import DOWN, UP
+from bench.side import Window
 from bench.stamps import Got
+from relay.audio import red
+from tests.running import running
 from tests.sound import Sound, silence
 
 MS = 1_000_000  # nanoseconds
@@ -93,3 +103,125 @@ def test_speech_without_the_recording_is_loud_from_its_first_frame() -> None:
     assert sound.seconds > 0.8
     assert sound.levels(0.02)[0] > 100
     assert all(len(packet) > 10 for packet in speech.packets(sound.at(16000))[1:])
+
+
+def test_a_packet_that_never_left_has_no_delay(sentence: Sound) -> None:
+    sent, heard = a_call(sentence, ahead=0.0, delay_ms=3, packets=400)
+    up = stamps.uplink(sent, heard, sentence.levels(stamps.STEP), dropped=[100, 101])
+    assert {100, 101}.isdisjoint(packet for packet, _ in up.packets)
+    assert {99, 102} <= {packet for packet, _ in up.packets}
+
+
+def test_a_delay_is_found_though_sound_is_lost_for_good(sentence: Sound) -> None:
+    """Of the second half five frames of 25 are cut out, and what remains comes closer and closer together."""
+    sent, heard = a_call(sentence, ahead=0.0, delay_ms=100, packets=600)
+    kept = [n for n in range(600) if n < 300 or n % 25 > 4]
+    heard["frames"] = [heard["frames"][n] for n in kept]
+    heard["levels"] = [level for n in kept for level in heard["levels"][n * stamps.STEPS :][: stamps.STEPS]]
+    lags = stamps.lags(sent, heard, sentence.levels(stamps.STEP))
+    assert len([packet for packet, _ in lags if packet > 300]) > 10
+    assert all(delay == pytest.approx(100, abs=40) for _, delay in lags)
+    assert [packet for packet, _ in lags] == sorted(packet for packet, _ in lags)
+
+
+def test_the_ratio_says_how_many_times_better_than_stock() -> None:
+    assert Row("a", [2.0], "ms", stock=[80.0]).ratio == 40
+    assert Row("b", [120.0], "", stock=[12.0], least=True).ratio == 10
+    assert Row("c", [0.0], "", stock=[6.0]).ratio is None
+    assert report.line(Row("d", [2.0], "ms", 3, "note", [80.0], 0.5)).split() == [
+        *("d", "2.00", "ms", "≤", "3", "ok", "80.0", "40.0", "×", "0.50", "note"),
+    ]
+
+
+def a_window(gap_ms: int = 20, lost: int = 0, heard: int = 250) -> Window:
+    """Five seconds of one call."""
+    got = [(n * gap_ms * MS, n, 0, 100) for n in range(5000 // gap_ms) if n not in range(50, 50 + lost)]
+    call = {"got": got, "sent": [n * 20 * MS for n in range(250)], "dropped": [], "red": True}
+    return Window(
+        *(1, 5.0, 0, 1.0, {}, [call], [], [heard], [], []),
+    )
+
+
+def test_a_relay_keeps_up_if_no_packet_is_late_or_lost_either_way() -> None:
+    assert a_window().keeps_up
+    assert not a_window(gap_ms=25).keeps_up
+    assert not a_window(lost=1).keeps_up
+    assert not a_window(heard=240).keeps_up
+    jerky = replace(a_window(), taken=[a_window().taken[0] | {"got": jerks()}])
+    assert jerky.slowest > 49.5
+    assert not jerky.keeps_up
+
+
+def jerks() -> list[tuple[int, int, int, int]]:
+    """Fifty packets a second, every tenth of which waits for the one after it."""
+    return [((n + (n % 10 == 9)) * 20 * MS, n, 0, 100) for n in range(250)]
+
+
+def test_losses_repeat_and_spare_the_first_second() -> None:
+    first = fate.losing(0.05, seed=1)
+    assert first == fate.losing(0.05, seed=1) != fate.losing(0.05, seed=2)
+    assert min(first.dropped) >= fate.FIRST
+    assert len(first.dropped) / fate.LONGEST == pytest.approx(0.05, abs=0.01)
+    bumpy = fate.bumpy()
+    assert len(bumpy.held) == fate.STALL - 1
+    assert len(bumpy.dropped) == fate.HOLE
+
+
+OFFER = (
+    "v=0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 96 9 0\r\na=rtpmap:96 opus/48000/2\r\na=rtpmap:9 G722/8000\r\n"
+    "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\n"
+)
+
+
+def test_the_offer_has_red_as_chromium_puts_it_and_the_answer_loses_it_again() -> None:
+    offer = with_red(OFFER)
+    assert f"m=audio 9 UDP/TLS/RTP/SAVPF 96 {RED_TYPE} 9 0\r\n" in offer
+    assert f"a=rtpmap:{RED_TYPE} red/48000/2\r\na=fmtp:{RED_TYPE} 96/96\r\n" in offer
+    assert without_red(offer) == OFFER
+    assert formats(offer[5:]) == (96, False)
+    preferred = offer[5:].replace(f"96 {RED_TYPE} 9 0", f"{RED_TYPE} 96")
+    assert formats(preferred) == (96, True)
+    assert "SAVPF 96\r\n" in without_red(preferred)
+
+
+def test_a_redundant_packet_brings_the_one_before_it() -> None:
+    packets = redundant([b"first", b"second", b"third!"], 96)
+    assert red.read(packets[1], 96) == red.Red(b"second", (red.Block(960, b"first"),))
+    assert red.read(packets[0], 96) == red.Red(b"first", (red.Block(960, b"third!"),))
+
+
+def test_a_receiver_report_tells_the_share_lost_since_the_last() -> None:
+    reception = Reception(65530)
+    for number in range(100):
+        if number % 4:
+            reception.note((65530 + number) & 0xFFFF)
+    assert reception.fraction_lost == 25 * 256 // 100
+    assert reception.packets_lost == 25
+    reception.note((65530 + 100) & 0xFFFF)
+    assert reception.fraction_lost == 0
+
+
+async def test_the_floor_knows_what_every_step_costs() -> None:
+    costs = await Floor().measure(0.05)
+    assert costs.keys() == UP.keys() | DOWN.keys()
+    assert costs["decode"] > 1
+    assert costs["encode"] > 1
+
+
+async def test_a_caller_is_heard_and_hears(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The whole of it against the real relay: RED is agreed upon, packets arrive both ways, the socket is freed."""
+    monkeypatch.setattr(aioice.ice, "get_host_addresses", lambda use_ipv4, use_ipv6: ["127.0.0.1"])
+    spoken = speech.packets(speech.sentence(speech.UPLINK_RATE))
+    async with running() as relay, ClientSession() as http:
+        caller = Caller(random.Random(1))
+        await caller.dial(http, relay.base)
+        assert caller.red
+        said = redundant(spoken, caller.opus_type)
+        while len(caller.got) < 5:
+            caller.send(said)
+            await asyncio.sleep(0.02)
+            caller.drain()
+        stamp, _, _, size = caller.got[0]
+        assert caller.sent[0] - 10_000 * MS < stamp < caller.sent[-1] + 100 * MS
+        assert 0 < size < 400
+        await caller.close()
