@@ -75,7 +75,6 @@ class Stats:
         return {
             "concealed": more["concealedSamples"] / more["totalSamplesReceived"],
             "lost": more["packetsLost"] / packets,
-            "spare": more["fecPacketsReceived"] / packets,
             "delay_ms": 1000 * more["jitterBufferDelay"] / more["jitterBufferEmittedCount"],
             "kbit_s": 0.008 * (more["bytesReceived"] + more["headerBytesReceived"]) / more["totalSamplesDuration"],
         }
