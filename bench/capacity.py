@@ -13,7 +13,7 @@ CALLS: Final = 100  # that one core must carry, both sides talking
 
 async def search(match: Match, seconds: float) -> None:
     """How many calls that talk both ways does one core carry?"""
-    best: dict[str, list[float]] = {"relay": [], "stock": []}
+    best = {side.kind: [0.0] for side in match.sides}
     notes = []
     for side, steps in ((match.ours, ours_steps()), (match.stock, stock_steps())):
         if side is None:
@@ -34,7 +34,7 @@ async def search(match: Match, seconds: float) -> None:
         "",
         CALLS,
         "".join(notes),
-        stock=best["stock"],
+        stock=best.get("stock", []),
         floor=None if floor is None else 100 / (floor * FRAME_COST),
         least=True,
     )
