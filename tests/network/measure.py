@@ -23,8 +23,8 @@ TABLE: Final = tuple((loss, burst) for loss, burst in ((0.0, 0.0), (0.05, 0.0), 
 async def concealment(here: Street, trouble: Trouble, seconds: float, seed: int) -> dict[str, float]:
     """A call of its own to a relay that runs: what Chromium heard of it, once the relay has seen the trouble.
 
-    `concealed` and `lost` are shares of samples and of packets, `delay_ms` is the mean wait in Chromium's jitter buffer,
-    `kbit_s` what arrived as RTP.
+    `concealed` and `lost` are shares of samples and of packets, `delay_ms` is how long a sound waits in Chromium's
+    buffer, `kbit_s` what arrived as RTP.
     """
     if seconds > MAX_SECONDS:
         raise ValueError(f"the model speaks no longer than {MAX_SECONDS:g} s after the relay has settled")
