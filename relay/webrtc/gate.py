@@ -26,7 +26,9 @@ _LEEWAY: Final = (BURST_PACKETS - 0.5) * _PACE  # seconds that packets may be ah
 
 @dataclass(slots=True)
 class Gate:
-    """Decides packet by packet; `dropped` counts by cause: ``type``, ``size``, ``ssrc``, ``rate``, ``red``.
+    """Decides packet by packet; `dropped` counts by cause: ``type``, ``size``, ``ssrc``, ``rate``, ``red``, ``junk``.
+
+    The last two are for others to count: RED that is none, and what never came as far as here, whoever sent it.
 
     `payload_type` is Opus's, `red_type` that of Opus with copies, None if it was not negotiated.
     """

@@ -83,6 +83,7 @@ def prepare(
         missing += [name for name in lacks if name not in missing]
     else:
         tier = PublicLine.tier
+    tame.bear_strangers()
     if missing:
         log.warning("the media path is slower than it could be, these have changed: %s", ", ".join(missing))
     return Media(tier, tuple(missing))
@@ -129,7 +130,10 @@ class Peer:
             raise BrowserFault("bad-sdp", f"{type(error).__name__} in negotiation") from error
         answer = sdp.finish(self._pc.localDescription.sdp, screened if self.media.tier in LINES else "")
         self.line.attach(sdp.red_payload_type(answer))
+        for transceiver in self._pc.getTransceivers():
+            tame.bear_reports(transceiver.receiver.transport, self._dropped_junk)
         if self._pc.sctp is not None:
+            tame.bear_reports(self._pc.sctp.transport, self._dropped_junk)
             tame.bear_junk(self._pc.sctp)
         return answer
 
@@ -213,6 +217,10 @@ class Peer:
             self._events.on_connected(self)
         elif self._pc.connectionState in ("failed", "closed"):
             self._events.on_lost(self, hung_up=self._pc.connectionState == "closed")
+
+    def _dropped_junk(self) -> None:
+        if self.line.gate is not None:
+            self.line.gate.drop("junk")
 
     def _channel_offered(self, channel: RTCDataChannel) -> None:
         self._channels += 1

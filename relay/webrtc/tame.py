@@ -9,11 +9,14 @@ has changed it:
 | `aioice.ice.get_host_addresses` | bind only the addresses the operator chose | all but loopback are bound |
 | `aiortc.rtcsctptransport.USERDATA_MAX_LENGTH` | 1280-byte paths | aiortc's own 1160 bytes |
 | `RTCSctpTransport._handle_data`, `_receive` | junk ends no call | it does, as aiortc has it |
+| `StunProtocol.datagram_received`, `RTCDtlsTransport._handle_rtp_data`, `_handle_rtcp_data` | the same | the same |
+| `RTCDtlsTransport._rtp_router`, `RtpRouter.ssrc_table` | invented streams take no memory | they do |
 """
 
 import asyncio
+import functools
 import logging
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final
 
 import aioice.ice
@@ -22,6 +25,13 @@ from aiortc import RTCPeerConnection
 
 # A 1280-byte path (VPN, Tailscale, the least IPv6) carries this much user data after IP, UDP, DTLS and SCTP.
 SCTP_USER_DATA_BYTES: Final = 1100
+# pylibsrtp's buffer; Ethernet carries no more in one piece, and browsers stop at 1200.
+MAX_DATAGRAM_BYTES: Final = 1500
+# A browser's receiver and sender reports are one or two a second; feedback on a bad path comes more often.
+REPORTS_PER_SECOND: Final = 20.0
+BURST_REPORTS: Final = 50.0
+# aiortc notes each stream it was ever sent. A call has two or three of them.
+MAX_STREAMS: Final = 64
 # How long aiortc may take for its own close before its events are set for it, then before sockets are cut.
 CLOSE_SECONDS: Final = 0.6
 FORCED_CLOSE_SECONDS: Final = 0.2
@@ -73,6 +83,81 @@ def bear_junk(sctp: Any) -> None:
         await receive(stream_id, pp_id, data)
 
     sctp._handle_data, sctp._receive, sctp.bears_junk = handle_or_drop, receive_text, True
+
+
+def bear_strangers() -> None:
+    """Let no datagram that anybody can send raise in aioice, where it fills the log, or end a call (process-wide).
+
+    aiortc's DTLS task dies of an empty datagram, and of one that is too long for SRTP, whoever sent it. What is
+    dropped is told to `on_junk` of the connection that got it, if it has one; see `bear_reports`.
+    """
+    protocol: Any = aioice.ice.StunProtocol
+    receive = getattr(protocol, "datagram_received", None)
+    if receive is None or hasattr(receive, "__wrapped__"):
+        return
+
+    @functools.wraps(receive)
+    def receive_or_drop(self: Any, data: bytes, addr: Any) -> None:
+        if 0 < len(data) <= MAX_DATAGRAM_BYTES:
+            try:
+                return receive(self, data, addr)  # type: ignore[no-any-return]
+            except Exception as error:
+                log.debug("dropped what aioice cannot read: %s", type(error).__name__)
+        getattr(getattr(self, "receiver", None), "on_junk", _nobody)()
+        return None
+
+    protocol.datagram_received = receive_or_drop
+
+
+def bear_reports(dtls: Any, on_junk: Callable[[], object]) -> None:
+    """Let no RTP or RTCP end the call of the browser that sent it, write into the log, or keep the others waiting.
+
+    `on_junk` is called for every packet dropped here or by `bear_strangers`.
+    """
+    if not hasattr(dtls, "_handle_rtcp_data") or not hasattr(dtls, "_handle_rtp_data") or hasattr(dtls, "bears_junk"):
+        return
+    connection = getattr(getattr(dtls, "transport", None), "_connection", None)
+    if connection is not None:
+        connection.on_junk = on_junk
+    take_rtp, take_rtcp, table = dtls._handle_rtp_data, dtls._handle_rtcp_data, _streams(dtls)
+    time, paced = asyncio.get_running_loop().time, float("-inf")
+    first = set(table)
+
+    async def or_drop(handling: Awaitable[None]) -> None:
+        try:
+            await handling
+        except ConnectionError:
+            raise
+        except Exception as error:
+            log.debug("dropped what aiortc cannot read: %s", type(error).__name__)
+            on_junk()
+
+    async def rtp_or_drop(data: bytes, arrival_time_ms: int) -> None:
+        await or_drop(take_rtp(data, arrival_time_ms=arrival_time_ms))
+        if len(table) > MAX_STREAMS:
+            for ssrc in [ssrc for ssrc in table if ssrc not in first]:
+                del table[ssrc]
+
+    async def rtcp_or_drop(data: bytes) -> None:
+        nonlocal paced
+        now = time()
+        paced = max(paced, now - (BURST_REPORTS - 0.5) / REPORTS_PER_SECOND)
+        if paced > now:
+            on_junk()
+            return
+        paced += 1 / REPORTS_PER_SECOND
+        await or_drop(take_rtcp(data))
+
+    dtls._handle_rtp_data, dtls._handle_rtcp_data, dtls.bears_junk = rtp_or_drop, rtcp_or_drop, True
+
+
+def _streams(dtls: Any) -> dict[int, Any]:
+    table: dict[int, Any] = getattr(getattr(dtls, "_rtp_router", None), "ssrc_table", {})
+    return table
+
+
+def _nobody() -> None:
+    """Who is told when nobody wants to know."""
 
 
 async def close_connection(pc: RTCPeerConnection) -> None:

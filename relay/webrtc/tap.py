@@ -209,7 +209,7 @@ class MiddleLine:
         self.last_heard = self._time()
         self.gate: Gate | None = None
         self.detoured = 0  # packets that came by aiortc's own path
-        self.rejected = 0  # datagrams whose SRTP tag was wrong, or whose RTP header was cut
+        self.rejected = 0  # datagrams whose SRTP tag was wrong, or whose RTP header was cut or lied
         self._sender.replaceTrack(_Quiet())
         self._receiver._handle_rtp_packet = self._from_aiortc
         self._rtcp_to_aiortc = self._sender._handle_rtcp_packet
@@ -355,7 +355,10 @@ class RawLine(MiddleLine):
             start = _HEADER_BYTES + 4 * (first & 0x0F)
             if first & 0x10:  # RFC 3550 §5.3.1: one header extension, its length in words
                 start += 4 + 4 * (packet[start + 2] << 8 | packet[start + 3])
-            end = len(packet) - (packet[-1] if first & 0x20 else 0)
+            # §5.1: the last byte of padding counts it, itself included
+            end = len(packet) - (packet[-1] or DATAGRAM_BYTES if first & 0x20 else 0)
+            if end < start:
+                raise ValueError
         except (ValueError, struct.error, IndexError):
             self.rejected += 1
             return True
