@@ -11,13 +11,13 @@ from typing import Any
 
 from tests.caller import Caller
 from tests.netem import OVERHEAD_BYTES
-from tests.network.path import Path
+from tests.network.way import Way
 
 
 class _Edge(asyncio.DatagramProtocol):
     """To the socket it is the protocol, to aioice it is the transport."""
 
-    def __init__(self, stun: Any, up: Path, down: Path) -> None:
+    def __init__(self, stun: Any, up: Way, down: Way) -> None:
         self._stun, self._up, self._down = stun, up, down
         self._transport: Any = stun.transport
 
@@ -42,9 +42,9 @@ class _Edge(asyncio.DatagramProtocol):
 
 
 @contextlib.asynccontextmanager
-async def edge(caller: Caller, seed: int = 1) -> AsyncIterator[tuple[Path, Path]]:
-    """The caller's paths, up to the relay and down from it, clean at first and again at the end; dial before."""
-    up, down = Path(seed), Path(seed + 1)
+async def edge(caller: Caller, seed: int = 1) -> AsyncIterator[tuple[Way, Way]]:
+    """The ways of a caller, up to the relay and down from it, clean at first and again at the end; dial before."""
+    up, down = Way(seed), Way(seed + 1)
     transceiver: Any = caller.peer.getTransceivers()[0]
     protocols: list[Any] = list(transceiver.receiver.transport.transport._connection._protocols)
     transports = [protocol.transport for protocol in protocols]
@@ -55,8 +55,8 @@ async def edge(caller: Caller, seed: int = 1) -> AsyncIterator[tuple[Path, Path]
     try:
         yield up, down
     finally:
-        for path in (up, down):
-            path.close()
+        for way in (up, down):
+            way.close()
         for protocol, transport in zip(protocols, transports, strict=True):
             transport.set_protocol(protocol)
             protocol.transport = transport

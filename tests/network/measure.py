@@ -9,8 +9,8 @@ import sys
 from typing import Final
 
 from tests.netem import Trouble
-from tests.network.path import CLEAN
 from tests.network.street import SPEECH_SECONDS, Street, street
+from tests.network.way import CLEAN
 
 # The model says nothing by itself, its own words for the greeting when it is asked to greet, and an echo to a voice.
 SCRIPT: Final = json.dumps({"greeting": {"say": "What is the weather like today? " * 30, "wav": "speech.wav"}})

@@ -14,7 +14,7 @@ from relay.standin.server import Heard
 from tests.caller import FRAME, RTP_RATE, SPOKEN_RATE, Caller, Packet, time_now
 from tests.netem import Trouble
 from tests.network.edge import edge
-from tests.network.path import DARK, Path
+from tests.network.way import DARK, Way
 from tests.running import Running, running
 from tests.sound import Sound, compare, read_wav
 
@@ -65,7 +65,7 @@ def delays(packets: list[Packet], since: float, until: float = math.inf) -> list
 
 
 @asynccontextmanager
-async def calling(house: Running, seed: int = 1) -> AsyncIterator[tuple[Caller, Path, Path]]:
+async def calling(house: Running, seed: int = 1) -> AsyncIterator[tuple[Caller, Way, Way]]:
     async with Caller(house.base) as caller:
         await caller.dial()
         await caller.message("bot-ready")

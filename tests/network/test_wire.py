@@ -10,7 +10,7 @@ from typing import Final
 
 from tests.netem import Trouble
 from tests.network.namespace import Namespace
-from tests.network.path import DARK
+from tests.network.way import DARK
 from tests.network.wire import FAR, NEAR, Line, wire
 
 PORT: Final = 5000

@@ -1,4 +1,4 @@
-"""The wire between two namespaces: every IP packet passes a `Path` of its direction.
+"""The wire between two namespaces: every IP packet passes a `Way` of its direction.
 
 async with wire() as line:
     …                               # processes start in line.near and line.far
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from tests.network.namespace import MTU, Namespace
-from tests.network.path import Path
+from tests.network.way import Way
 
 NEAR, FAR = "10.99.0.1", "10.99.0.2"
 AT_ONCE: Final = 64  # packets taken at one wake-up, so that a flood leaves the loop some air
@@ -27,8 +27,8 @@ class Line:
 
     near: Namespace
     far: Namespace
-    up: Path
-    down: Path
+    up: Way
+    down: Way
 
 
 @contextlib.asynccontextmanager
@@ -36,20 +36,20 @@ async def wire(seed: int = 1) -> AsyncIterator[Line]:
     """Two new namespaces and a clean wire between them; raises `OSError` where none can be made."""
     with contextlib.ExitStack() as stack:
         near, far = (stack.enter_context(contextlib.closing(Namespace(address))) for address in (NEAR, FAR))
-        up, down = (stack.enter_context(contextlib.closing(Path(dice))) for dice in (seed, seed + 1))
+        up, down = (stack.enter_context(contextlib.closing(Way(dice))) for dice in (seed, seed + 1))
         loop = asyncio.get_running_loop()
-        for source, path, sink in ((near.tun, up, far.tun), (far.tun, down, near.tun)):
-            loop.add_reader(source, _carry, source, path, sink)
+        for source, way, sink in ((near.tun, up, far.tun), (far.tun, down, near.tun)):
+            loop.add_reader(source, _carry, source, way, sink)
             stack.callback(loop.remove_reader, source)
         yield Line(near, far, up, down)
 
 
-def _carry(source: int, path: Path, sink: int) -> None:
+def _carry(source: int, way: Way, sink: int) -> None:
     with contextlib.suppress(BlockingIOError):
         for _ in range(AT_ONCE):
             packet = os.read(source, MTU)
             if packet[0] >> 4 == _IPV4:
-                path.carry(len(packet), _give, sink, packet)
+                way.carry(len(packet), _give, sink, packet)
 
 
 def _give(sink: int, packet: bytes) -> None:

@@ -10,7 +10,7 @@ CLEAN: Final = Trouble()
 DARK: Final = Trouble(loss=1.0)
 
 
-class Path:
+class Way:
     """Hands each packet on when its `Link` says so, clean at first. Owes one `close`.
 
     Setting `trouble` begins a new sequence of `seed`, the same each time; what is on its way still arrives.
