@@ -13,11 +13,12 @@ from collections.abc import Callable
 from typing import Final
 
 from relay.audio.activity import Activity, Edge
-from relay.audio.jitter import MAX_GAP_TICKS, Conceal, JitterBuffer, Play, Recover, Silence, Step
+from relay.audio.jitter import MAX_GAP_TICKS, JitterBuffer
 from relay.audio.opus import Decoder, OpusError
 from relay.audio.packet import DECODED_RATE, ONE_FRAME_TICKS, TICKS_PER_SECOND
 from relay.audio.red import read
 from relay.audio.stall import Stall
+from relay.audio.step import Conceal, Play, Recover, Silence, Step
 
 _TICKS_PER_SAMPLE: Final = TICKS_PER_SECOND // DECODED_RATE
 _BYTES_PER_SECOND: Final = 2 * DECODED_RATE

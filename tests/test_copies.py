@@ -7,23 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from relay.audio.jitter import (
-    FEC_HOLD_SECONDS,
-    HOLD_SECONDS,
-    LATE_HOLD_SECONDS,
-    MAX_AHEAD,
-    MAX_CONCEAL_TICKS,
-    MAX_GAP_TICKS,
-    Conceal,
-    JitterBuffer,
-    Play,
-    Recover,
-    Reset,
-    Silence,
-    Step,
-)
+from relay.audio.jitter import FEC_HOLD_SECONDS, HOLD_SECONDS, MAX_AHEAD, MAX_CONCEAL_TICKS, MAX_GAP_TICKS, JitterBuffer
 from relay.audio.packet import FRAME_TICKS
+from relay.audio.patience import LATE_HOLD_SECONDS
 from relay.audio.red import MAX_BLOCKS, Block
+from relay.audio.step import Conceal, Play, Recover, Reset, Silence, Step
 from tests.netem import Link, Trouble
 from tests.test_jitter import PACKET, SSRC, check, payload, play
 from tests.test_jitter import push as push_bare
@@ -148,9 +136,9 @@ def test_even_a_patient_buffer_fills_at_once_what_copies_cover() -> None:
     jitter = JitterBuffer()
     push_bare(jitter, 1, 3)
     jitter.poll(HOLD_SECONDS)
-    push_bare(jitter, 2, 5, now=HOLD_SECONDS)
-    assert jitter.deadline == HOLD_SECONDS + LATE_HOLD_SECONDS
-    assert push(jitter, 6, now=HOLD_SECONDS, copies=2) == play(4, 5, 6)
+    push_bare(jitter, 2, 5, now=1.0)
+    assert jitter.deadline == 1.0 + LATE_HOLD_SECONDS
+    assert push(jitter, 6, now=1.0, copies=2) == play(4, 5, 6)
 
 
 def test_copies_before_the_beginning_of_a_stream_are_nothing() -> None:

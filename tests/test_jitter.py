@@ -7,23 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from relay.audio.jitter import (
-    FEC_HOLD_SECONDS,
-    HOLD_SECONDS,
-    LATE_HOLD_SECONDS,
-    MAX_AHEAD,
-    MAX_CONCEAL_TICKS,
-    MAX_GAP_TICKS,
-    Conceal,
-    JitterBuffer,
-    Play,
-    Recover,
-    Reset,
-    Silence,
-    Step,
-)
+from relay.audio.jitter import FEC_HOLD_SECONDS, HOLD_SECONDS, MAX_AHEAD, MAX_CONCEAL_TICKS, MAX_GAP_TICKS, JitterBuffer
 from relay.audio.opus import Decoder, OpusError
 from relay.audio.packet import CONCEAL_STEP_TICKS, FRAME_TICKS, MAX_PACKET_TICKS, duration, fec_ticks
+from relay.audio.patience import LATE_HOLD_SECONDS
+from relay.audio.step import Conceal, Play, Recover, Reset, Silence, Step
 
 SSRC: Final = 0x5EED
 WIDEBAND_20_MS: Final = 9 << 3

@@ -17,8 +17,8 @@ The rules, each with a test:
 6. Timestamps that step back or more than `MAX_GAP_TICKS` are a new beginning: nothing is filled.
 7. Sequence numbers more than `MAX_AHEAD` away are a new beginning once two neighbours agree (RFC 3550, A.1).
 8. Another SSRC is a new beginning.
-9. After a packet that rule 3 would not have waited for, every hole waits `LATE_HOLD_SECONDS`, until there has been
-   no such packet for `LATE_MEMORY_SECONDS`. What comes twice, and what never comes, changes nothing.
+9. After packets that rule 3 would not have waited for, every hole waits `HOLD_SECONDS` at least, and as long as the
+   latest of them needed (see `patience`). What comes twice, and what never comes, changes nothing.
 10. A copy (RFC 2198) of a packet that is missing is held as if the packet had come, for it is the same bit by bit: a
     hole that copies cover waits for nothing, and of a longer one the FEC in the oldest copy restores one more frame. If
     the packet still comes, it takes its copy's place, or is a duplicate. A copy of any other packet is nothing.
@@ -26,7 +26,6 @@ The rules, each with a test:
 `MAX_AHEAD` bounds what is held: there is one place for each sequence number within it.
 """
 
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -39,62 +38,20 @@ from relay.audio.packet import (
     duration,
     fec_ticks,
 )
+from relay.audio.patience import Patience
 from relay.audio.red import Block
+from relay.audio.step import Conceal, Play, Recover, Reset, Silence, Step
 
 # A packet later than this is as good as lost: longer waits are heard as slowness, shorter ones lose Wi-Fi's stragglers.
 HOLD_SECONDS: Final = 0.040
 # With the lost frame's FEC at hand little is won by waiting for the frame itself.
 FEC_HOLD_SECONDS: Final = 0.020
-# On a path that reorders, waiting longer drops less: with exponential jitter of mean 20 ms 1 % instead of 7 %.
-LATE_HOLD_SECONDS: Final = 0.060
-# Such a path has a late packet every second or so; after 5 s without one it has become another path.
-LATE_MEMORY_SECONDS: Final = 5.0
 # 100 ms: what libopus invents beyond that is a hum.
 MAX_CONCEAL_TICKS: Final = TICKS_PER_SECOND // 10
 # 3 s: after a longer hole nobody waits for the rest of the sentence.
 MAX_GAP_TICKS: Final = 3 * TICKS_PER_SECOND
 MAX_AHEAD: Final = 150  # packets: 3 s of 20 ms
 NOWHERE: Final = -1  # the sequence number of no packet
-
-
-@dataclass(frozen=True, slots=True)
-class Play:
-    """Decode `payload`."""
-
-    payload: bytes
-    ticks: int
-
-
-@dataclass(frozen=True, slots=True)
-class Recover:
-    """Decode the FEC in `following`, which stands for the `ticks` before it; its own `Play` comes next."""
-
-    following: bytes
-    ticks: int
-
-
-@dataclass(frozen=True, slots=True)
-class Conceal:
-    """Let the decoder invent `ticks`: a multiple of 2.5 ms, at most `MAX_CONCEAL_TICKS`."""
-
-    ticks: int
-
-
-@dataclass(frozen=True, slots=True)
-class Silence:
-    """Nothing was said for `ticks`, as far as anybody knows."""
-
-    ticks: int
-
-
-@dataclass(frozen=True, slots=True)
-class Reset:
-    """Reset the decoder: what follows does not continue what came before."""
-
-    ticks: int = 0
-
-
-Step = Play | Recover | Conceal | Silence | Reset
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +85,9 @@ class JitterBuffer:
         self._stray: _Packet | None = None  # far from all others; if its neighbour comes, they are right,
         self._stray_before = NOWHERE  # unless the stream has gone on from here meanwhile
         self._reset = False
-        self._given_up: deque[int] = deque(maxlen=MAX_AHEAD)  # places whose packets may still come, too late
-        self._patient_until = float("-inf")
+        # places whose packets may still come, too late, and since when one knew that they were missing
+        self._given_up: dict[int, float] = {}
+        self._patience = Patience()
         self.red = self.fec = self.concealed = self.lost = self.late = self.duplicate = self.refused = 0
 
     def follows(self, sequence: int, timestamp: int, ssrc: int, payload: bytes) -> bool:
@@ -253,8 +211,7 @@ class JitterBuffer:
     def _hold(self, packet: _Packet) -> None:
         copy = self._held.get(packet.sequence)
         if copy is None:
-            if self._needed_patience(packet):
-                self._patient_until = packet.arrived + LATE_MEMORY_SECONDS
+            self._learn_from(packet)
             self._held[packet.sequence] = packet
         elif copy.copied:
             self._held[packet.sequence] = replace(packet, arrived=copy.arrived)
@@ -275,9 +232,9 @@ class JitterBuffer:
 
     def _came_after(self, place: int, now: float) -> None:
         """Rules 2 and 9: a packet whose place has been passed."""
-        if place in self._given_up:
-            self._given_up.remove(place)  # a second copy says nothing new
-            self._patient_until = now + LATE_MEMORY_SECONDS
+        since = self._given_up.pop(place, None)  # a second copy says nothing new
+        if since is not None:
+            self._patience.was_needed(now - since, now)
             self.late += 1
         elif place < self._began:
             self.late += 1
@@ -300,7 +257,10 @@ class JitterBuffer:
     def _fill(self, following: _Packet, steps: list[Step]) -> None:
         """Rule 4: everything before `following` is given up."""
         missing = self._ahead(following)
-        self._given_up.extend(range(self._passed, self._passed + missing))
+        since = self._held_since()
+        self._given_up |= dict.fromkeys(range(self._passed, self._passed + missing), since)
+        for place in list(self._given_up)[:-MAX_AHEAD]:
+            del self._given_up[place]
         self.lost += missing
         self._sequence += missing
         gap = _signed(following.timestamp - self._timestamp, 32)
@@ -324,20 +284,20 @@ class JitterBuffer:
     def _give_up_at(self, following: _Packet) -> float:
         """Rules 3 and 9: how long the hole before `following` waits."""
         since = self._held_since()
-        return since + LATE_HOLD_SECONDS if since < self._patient_until else since + self._usual_hold(following)
+        hold = self._patience.hold(since)
+        return since + (max(hold, HOLD_SECONDS) if hold else self._usual_hold(following))
 
     def _usual_hold(self, following: _Packet) -> float:
         """Rule 3."""
         single = self._ahead(following) == 1 and fec_ticks(following.payload)
         return FEC_HOLD_SECONDS if single else HOLD_SECONDS
 
-    def _needed_patience(self, packet: _Packet) -> bool:
-        """Rule 9: by rule 3 alone the place of this packet would have been given up by now."""
-        if not self._held:
-            return False
-        following = self._first()
-        filled = self._ahead(packet) < self._ahead(following)
-        return filled and packet.arrived > self._held_since() + self._usual_hold(following)
+    def _learn_from(self, packet: _Packet) -> None:
+        """Rule 9: would the place of this packet have been given up by now, by rule 3 alone?"""
+        if self._held and self._ahead(packet) < self._ahead(following := self._first()):
+            since = self._held_since()
+            if packet.arrived > since + self._usual_hold(following):
+                self._patience.was_needed(packet.arrived - since, packet.arrived)
 
     def _held_since(self) -> float:
         return min(packet.arrived for packet in self._held.values())
