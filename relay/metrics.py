@@ -102,6 +102,7 @@ class CallFigures:
         for fate in _JITTERS:
             self.packets_in[fate] += getattr(jitter, fate)
         self.packets_in["undecodable"] += uplink.undecodable
+        self.dropped["rate"] += uplink.hurried
         one, two = downlink.protected
         self.packets_out.update(plain=downlink.packets - one - two, red1=one, red2=two)
         self.underruns += downlink.playout.underruns

@@ -1,6 +1,7 @@
 """The stand-in's process: it starts beside us, tells its address, goes with us, and comes back once it has lived."""
 
 import asyncio
+import logging
 import os
 import signal
 import sys
@@ -9,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from relay.config import ConfigError, load
+from relay.lateness import LATE_SECONDS, MIN_CALLS, OVERLOAD_SECONDS
+from relay.ticker import PERIOD
 from signaling import model
 from signaling.model import StandIn, StandInFailed, Studio, child_environment, load_agent
 from tests import leaks
@@ -127,6 +130,33 @@ async def test_the_studio_warms_up_once_and_names_its_tier() -> None:
     assert one is two
     assert studio.tier
     await studio.close()
+    await studio.close()
+
+
+async def test_a_studio_takes_no_more_calls_than_it_can_serve_in_time(caplog: pytest.LogCaptureFixture) -> None:
+    studio = Studio(load(["--model", "gemini", "--gemini-url", "ws://127.0.0.1:1"], {}), None, None)
+    assert (studio.overloaded(0.0, 100), studio.lateness, studio.speaking) == (False, None, 0)
+    with caplog.at_level(logging.INFO):
+        await studio.warm_up()
+    assert f"sound takes the {studio.tier} path" in caplog.text
+    assert studio.lateness is not None
+    for n in range(round(OVERLOAD_SECONDS / PERIOD) + 2):
+        studio.lateness.tick(2 * LATE_SECONDS, n * PERIOD)
+    assert studio.overloaded(n * PERIOD, MIN_CALLS)
+    assert not studio.overloaded(n * PERIOD, MIN_CALLS - 1)
+    await studio.close()
+
+
+async def test_a_call_is_watched_and_counted_from_its_beginning_to_its_end() -> None:
+    studio = Studio(load(["--model", "gemini", "--gemini-url", "ws://127.0.0.1:1"], {}), None, None)
+    closed: list[object] = []
+    call = (await studio.maker())("0" * 32, closed.append)
+    assert list[object](studio.metrics.calls) == [call]
+    async with asyncio.timeout(5):
+        while not studio.lateness or not studio.lateness.histogram.count:
+            await asyncio.sleep(0.01)
+    await call.close()
+    assert (closed, studio.metrics.calls, dict(studio.metrics.ended)) == ([call], [], {"unanswered": 1})
     await studio.close()
 
 

@@ -255,6 +255,11 @@ async def test_every_family_stands_in_the_list_of_figures() -> None:
     assert listed == told
 
 
+def test_every_fate_cause_and_kind_is_explained() -> None:
+    explained = FIGURES.read_text(encoding="utf-8")
+    assert not [name for name in (*FATES, *CAUSES, *KINDS) if f"`{name}`" not in explained]
+
+
 async def test_no_label_can_grow_without_bound() -> None:
     async with metrics_site() as site:
         for code in FAULTS:
