@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from relay.agent import Agent
+from relay.audio.opus import BITRATE, COMPLEXITY
 from relay.gemini.client import Target
 
 
@@ -16,4 +17,6 @@ class CallSettings:
     language: str = ""
     instructions: str = ""
     greeting: str | None = None  # None: the agent's own; empty: the caller speaks first
+    opus_bitrate: int = BITRATE  # bit/s, of the voice to the browser
+    opus_complexity: int = COMPLEXITY
     about: dict[str, str] = field(default_factory=dict)  # told to the client in bot-ready

@@ -52,6 +52,8 @@ class Config:
     max_calls: int = MAX_CALLS  # promised and live together
     metrics_host: str = "127.0.0.1"  # name or address to bind
     metrics_port: int | None = None  # TCP port; 0 takes a free one; None: no metrics
+    opus_bitrate: int = 64_000  # bit/s, of the voice to the browser
+    opus_complexity: int = 0  # 0–10: libopus's effort at it
     state_dir: Path = Path()
     log_level: str = "info"
     api_key: Secret | None = field(default=None)
@@ -136,6 +138,10 @@ FLAGS: Final = (
          "one", values.port, "no metrics"),
     Flag("metrics-host", "metrics_host", "ADDRESS", "name or IP address that the metrics are read at", values.host,
          "127.0.0.1"),
+    Flag("opus-bitrate", "opus_bitrate", "BIT/S", f"of the voice to the browser, {values.MIN_BITRATE} to "
+         f"{values.MAX_BITRATE}", values.whole(values.MIN_BITRATE, values.MAX_BITRATE), "64000"),
+    Flag("opus-complexity", "opus_complexity", "N", "libopus's effort at that voice, 0 to 10: 0 costs a third of 10 "
+         "and sounds the same at the default bit rate", values.whole(0, 10), "0"),
     Flag("state-dir", "state_dir", "DIR", "where the relay may keep files; none so far", values.directory,
          "$XDG_STATE_HOME/gemini-relay or ~/.local/state/gemini-relay"),
     Flag("log-level", "log_level", "LEVEL", "debug, info, warning or error",

@@ -6,6 +6,7 @@ model say, and says what follows through `say` (RTVI messages), `send_rtp` (soun
 
 import asyncio
 import contextlib
+import functools
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -13,6 +14,7 @@ from typing import Final
 
 from relay import __version__, rtvi, said
 from relay.audio.activity import Edge
+from relay.audio.opus import Encoder
 from relay.audio.packet import ENCODED_RATE
 from relay.call import CallSettings
 from relay.downlink import Downlink, SendRtp
@@ -61,7 +63,8 @@ class Dialogue:
         self.tasks: asyncio.TaskGroup | None = None
         self.client: LiveClient | None = None
         self.uplink = Uplink(self._send_audio, self._on_edge, self._end_stream)
-        self.downlink = Downlink(send_rtp, ticker, self)
+        encoder = functools.partial(Encoder, call.opus_bitrate, call.opus_complexity)
+        self.downlink = Downlink(send_rtp, ticker, self, encoder)
         self.promptness = Promptness()
         self._turns = Turns(epoch=time.time() - self._loop.time(), model=call.target.model)
         self._flood = said.FloodGate()

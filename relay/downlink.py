@@ -46,10 +46,12 @@ class Downlink:
     """One call's way down.
 
     `wake_at` is the position from which on `on_played` is called, for every frame until it is set anew; None is never.
-    `red_over` is the payload type of Opus for a browser that takes RED, else None.
+    `red_over` is the payload type of Opus for a browser that takes RED, else None. `encoder` makes the one it keeps.
     """
 
-    def __init__(self, send_rtp: SendRtp, ticker: Ticker, events: SoundEvents) -> None:
+    def __init__(
+        self, send_rtp: SendRtp, ticker: Ticker, events: SoundEvents, encoder: Callable[[], Encoder] = Encoder
+    ) -> None:
         self.playout = Playout()
         self.wake_at: int | None = None
         self.red_over: int | None = None
@@ -60,7 +62,7 @@ class Downlink:
         self._send_rtp = send_rtp
         self._ticker = ticker
         self._events = events
-        self._encoder = Encoder()
+        self._encoder = encoder()
         self._protection = Protection()
         self._blocks = 0  # earlier packets to carry along
         self._earlier: deque[tuple[int, bytes]] = deque(maxlen=MAX_BLOCKS)  # timestamps and packets, of this run alone

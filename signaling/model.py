@@ -220,6 +220,8 @@ class Studio:
                 language=config.language,
                 instructions=config.instructions,
                 greeting=config.greeting,
+                opus_bitrate=config.opus_bitrate,
+                opus_complexity=config.opus_complexity,
                 about={"model": config.gemini_model if config.model == "gemini" else "stand-in"},
             )
 

@@ -1,10 +1,11 @@
 """A downlink in virtual time, and all that leaves it."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 
-from relay.audio.opus import SILENCE
+from relay.audio.opus import SILENCE, Encoder
 from relay.audio.packet import TICKS_PER_SECOND
 from relay.downlink import Downlink
 from relay.ticker import Ticker
@@ -26,7 +27,7 @@ class Sent:
 class Line:
     """Make it within `virtual.run`, and `close` it there."""
 
-    def __init__(self) -> None:
+    def __init__(self, encoder: Callable[[], Encoder] = Encoder) -> None:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, virtual.VirtualLoop)
         self.loop = loop
@@ -36,7 +37,7 @@ class Line:
         self.sent: list[Sent] = []
         self.told: list[str] = []
         self.positions: list[int] = []
-        self.downlink = Downlink(self._send, self.ticker, self)
+        self.downlink = Downlink(self._send, self.ticker, self, encoder)
 
     @property
     def now(self) -> float:

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from relay.audio.opus import BITRATE, COMPLEXITY
 from relay.config import FLAGS, GEMINI_URL, MAX_CALLS, Config, ConfigError, Flag, Secret, load
-from relay.values import MAX_GREETING_CHARS, MAX_TEXT_CHARS, MIN_TOKEN_CHARS, origin
+from relay.values import MAX_BITRATE, MAX_GREETING_CHARS, MAX_TEXT_CHARS, MIN_BITRATE, MIN_TOKEN_CHARS, origin
 
 KEY = "AIzaSyCANARYcanaryCANARYcanary"
 TOKEN = "t0ken-" * 4
@@ -124,6 +125,8 @@ WRONG = [
     ("trusted-proxy", "10.0.0.1/8"), ("trusted-proxy", "proxy"), ("log-level", "loud"), ("state-dir", "/etc/passwd"),
     ("max-calls", "0"), ("max-calls", "10001"), ("max-calls", "-3"), ("max-calls", "many"), ("max-calls", "1e3"),
     ("metrics-port", "65536"), ("metrics-port", "off"), ("metrics-host", "a b"),
+    ("opus-bitrate", str(MIN_BITRATE - 1)), ("opus-bitrate", str(MAX_BITRATE + 1)), ("opus-bitrate", "64k"),
+    ("opus-complexity", "11"), ("opus-complexity", "-1"),
     ("state-dir", "~nobody-of-that-name/x"),
     ("instructions", "x" * (MAX_TEXT_CHARS + 1)), ("greeting", "x" * (MAX_GREETING_CHARS + 1)),
 ]  # fmt: skip
@@ -201,6 +204,13 @@ def test_calls_are_bounded_and_metrics_are_off_unless_asked_for() -> None:
     assert (config.max_calls, config.metrics_port, config.metrics_host) == (MAX_CALLS, None, "127.0.0.1")
     config = load(["--max-calls", "7", "--metrics-port", "0"], {"RELAY_METRICS_HOST": "::1"})
     assert (config.max_calls, config.metrics_port, config.metrics_host) == (7, 0, "::1")
+
+
+def test_the_voice_is_encoded_as_the_owner_says_or_as_the_encoder_does_by_itself() -> None:
+    config = load([], {})
+    assert (config.opus_bitrate, config.opus_complexity) == (BITRATE, COMPLEXITY)
+    config = load(["--opus-bitrate", "96000"], {"RELAY_OPUS_COMPLEXITY": "10"})
+    assert (config.opus_bitrate, config.opus_complexity) == (96_000, 10)
 
 
 def test_the_state_directory_follows_xdg() -> None:

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from relay.audio.opus import SILENCE
+from relay.audio.opus import SILENCE, Encoder
 from relay.audio.packet import ENCODED_RATE, FRAME_TICKS
 from relay.audio.playout import FADE_SAMPLES, FRAME_SAMPLES, REBUFFER_FRAMES
 from relay.downlink import EARLY_SECONDS, GAP_SECONDS, TAIL_FRAMES
@@ -38,6 +38,17 @@ def test_the_first_frame_of_a_turn_leaves_within_the_call_that_brought_it() -> N
         line.close()
 
     virtual.run(main())
+
+
+def test_the_bit_rate_is_the_owners() -> None:
+    async def main(bitrate: int) -> int:
+        line = Line(lambda: Encoder(bitrate))
+        line.downlink.add(read_wav("tests/sounds/weather.wav").at(ENCODED_RATE).pcm)
+        await asyncio.sleep(4)
+        line.close()
+        return sum(len(packet.payload) for packet in line.speech)
+
+    assert virtual.run(main(96_000)) > 1.8 * virtual.run(main(40_000))
 
 
 def test_a_ten_second_burst_leaves_in_real_time_without_drift() -> None:
