@@ -24,7 +24,7 @@ FATES: Final = (*_JITTERS, "undecodable")
 CAUSES: Final = ("type", "size", "ssrc", "rate", "red", "junk", "srtp")
 """Why a packet was not let in: six of `webrtc.gate`, and SRTP that is not this call's."""
 KINDS: Final = ("plain", "red1", "red2")
-"""What went out: bare Opus, or with one or two earlier packets beside it (RFC 2198)."""
+"""What was to go out: bare Opus, or with one or two earlier packets beside it (RFC 2198)."""
 
 # Seconds from the model's first byte of an answer to its first packet on the wire: the relay's own share.
 FIRST_PACKET_EDGES: Final = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.010, 0.020, 0.050, 0.100)
@@ -83,6 +83,7 @@ class CallFigures:
     packets_in: dict[str, int] = field(default_factory=lambda: dict.fromkeys(FATES, 0))
     dropped: dict[str, int] = field(default_factory=lambda: dict.fromkeys(CAUSES, 0))
     packets_out: dict[str, int] = field(default_factory=lambda: dict.fromkeys(KINDS, 0))
+    unsent: int = 0
     underruns: int = 0
     first_packet: Histogram = field(default_factory=lambda: Histogram(FIRST_PACKET_EDGES))
     answer: Histogram = field(default_factory=lambda: Histogram(ANSWER_EDGES))
@@ -92,6 +93,7 @@ class CallFigures:
         _add(self.packets_in, other.packets_in)
         _add(self.dropped, other.dropped)
         _add(self.packets_out, other.packets_out)
+        self.unsent += other.unsent
         self.underruns += other.underruns
         self.first_packet.include(other.first_packet)
         self.answer.include(other.answer)
@@ -103,8 +105,10 @@ class CallFigures:
             self.packets_in[fate] += getattr(jitter, fate)
         self.packets_in["undecodable"] += uplink.undecodable
         self.dropped["rate"] += uplink.hurried
-        one, two = downlink.protected
-        self.packets_out.update(plain=downlink.packets - one - two, red1=one, red2=two)
+        tried = downlink.packets + downlink.unsent
+        for kind, count in zip(KINDS, (tried - sum(downlink.protected), *downlink.protected), strict=True):
+            self.packets_out[kind] += count
+        self.unsent += downlink.unsent
         self.underruns += downlink.playout.underruns
         self.first_packet.include(promptness.first_packet)
         self.answer.include(promptness.answer)

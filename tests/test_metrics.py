@@ -5,7 +5,11 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from relay.downlink import Downlink
 from relay.metrics import CAUSES, FATES, KINDS, CallFigures, Metrics, Promptness, Quality, middle_and_worst
+from relay.ticker import Ticker
+from relay.uplink import Uplink
+from tests import virtual
 
 
 @dataclass(eq=False)
@@ -30,6 +34,19 @@ class Counted:
 
     async def quality(self) -> Quality:
         return self.quality_now
+
+
+class Deaf:
+    """Nobody to be told of sound."""
+
+    def on_sound_started(self) -> None: ...
+
+    def on_played(self, position: int) -> None: ...
+
+    def on_sound_stopped(self) -> None: ...
+
+
+def _nothing(*_: object) -> None: ...
 
 
 class Processor:
@@ -171,3 +188,20 @@ def test_an_interruption_begins_a_new_question() -> None:
 def test_the_median_and_the_worst_of_what_is_known() -> None:
     assert middle_and_worst([None, 3.0, 1.0, None, 2.0]) == (2.0, 3.0)
     assert middle_and_worst([None]) is None
+
+
+def test_packets_are_told_by_the_copies_they_carry_and_no_sum_falls_when_one_cannot_leave() -> None:
+    async def main() -> list[CallFigures]:
+        ticker = Ticker()
+        downlink, uplink = Downlink(lambda *_: True, ticker, Deaf()), Uplink(_nothing, _nothing, _nothing)
+        read = list[CallFigures]()
+        for packets, protected, unsent in ((10, [3, 1], 0), (10, [4, 1], 1), (11, [4, 1], 1)):
+            downlink.packets, downlink.protected, downlink.unsent = packets, protected, unsent
+            read.append(CallFigures())
+            read[-1].add_sound(uplink, downlink, Promptness())
+        ticker.close()
+        return read
+
+    read = virtual.run(main())
+    assert [list(figures.packets_out.values()) for figures in read] == [[6, 3, 1], [6, 4, 1], [7, 4, 1]]
+    assert [figures.unsent for figures in read] == [0, 1, 1]
