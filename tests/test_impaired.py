@@ -10,7 +10,8 @@ from typing import Final
 
 import pytest
 
-from relay.audio.jitter import HOLD_SECONDS
+from relay.audio import red
+from relay.audio.jitter import FEC_HOLD_SECONDS, HOLD_SECONDS
 from relay.audio.packet import FRAME_TICKS
 from relay.audio.patience import LATE_HOLD_SECONDS
 from relay.audio.stall import PACKET_SECONDS, STALL_SECONDS
@@ -26,6 +27,8 @@ PATH: Final = 0.040  # seconds from the browser to the relay at best
 MOMENT: Final = 0.001  # below this nobody has waited
 LOSSES: Final = (0.01, 0.05, 0.10, 0.20, 0.30)
 BURSTS: Final = (0.05, 0.10)
+SINGLE_LOSSES: Final = 7  # the seed of a path that never loses two packets in a row
+OPUS: Final = 111  # a payload type
 
 
 QUIET: Final = silence(0.4, SENTENCE.rate)  # after what is said, so that the network can deliver the rest
@@ -45,10 +48,14 @@ def monologue() -> list[bytes]:
 
 
 class Call:
-    """What was said, sent over a bad network; which of the many that its seed makes is part of the test."""
+    """What was said, sent over a bad network; which of the many that its seed makes is part of the test.
 
-    def __init__(self, trouble: Trouble, said: list[bytes], *, seed: int = 2) -> None:
+    With `copies` each packet brings so many of those before it along.
+    """
+
+    def __init__(self, trouble: Trouble, said: list[bytes], *, seed: int = 2, copies: int = 0) -> None:
         self.sent = said
+        self.copies = copies
         self.link = Link[int](trouble, seed)
         self.arrived: dict[int, float] = {}  # when the first copy of each packet came, in seconds of the call
         self.line: Line = virtual.run(self._hold())
@@ -71,9 +78,13 @@ class Call:
     def _deliver(self, line: Line, n: int, payload: bytes) -> Callable[[], None]:
         def deliver() -> None:
             self.arrived.setdefault(n, line.loop.time() - self._began)
-            line.uplink.on_rtp(n, n * FRAME_TICKS, 7, payload)
+            line.uplink.on_rtp(n, n * FRAME_TICKS, 7, payload, self._around(n) if self.copies else b"")
 
         return deliver
+
+    def _around(self, n: int) -> bytes:
+        before = range(max(0, n - self.copies), n)
+        return red.write(self.sent[n], [((n - m) * FRAME_TICKS, self.sent[m]) for m in before], OPUS)
 
     @property
     def missing(self) -> list[int]:
@@ -164,6 +175,33 @@ def test_packets_that_overtake_each_other_are_heard_in_order_and_hardly_one_is_d
 @pytest.mark.parametrize("jitter", [0.010, 0.020])
 def test_a_sentence_whose_packets_overtake_each_other_is_still_itself(jitter: float) -> None:
     assert Call(Trouble(delay=PATH, exponential=jitter), sentence()).is_recognised()
+
+
+def test_with_a_copy_in_the_next_packet_single_losses_change_no_sample() -> None:
+    call = Call(Trouble(delay=PATH, loss=0.05), sentence(), seed=SINGLE_LOSSES, copies=1)
+    assert len(set(call.missing) & set(WORDS)) >= 0.05 * len(WORDS)
+    assert not any(n + 1 in call.missing for n in call.missing)
+    assert call.messages == clean().messages
+    assert call.delays[-1] < MOMENT, "what came was never held up, because nothing was left to wait for"
+    assert (call.jitter.red, call.jitter.lost) == (len(call.missing), 0)
+
+
+@pytest.mark.parametrize(("loss", "burst"), [(0.10, 0), (0.20, 0), (0.10, 3)])
+def test_with_copies_a_bad_network_costs_little_sound_and_little_time(loss: float, burst: float) -> None:
+    trouble = Trouble(delay=PATH, loss=loss, burst=burst)
+    bare, copied = Call(trouble, monologue()), Call(trouble, monologue(), copies=1)
+    assert bare.missing == copied.missing
+    assert copied.is_whole()
+    assert copied.jitter.red + copied.jitter.lost == bare.jitter.lost
+    invented = [call.jitter.lost - call.jitter.fec for call in (bare, copied)]
+    assert invented[1] < (0.7 if burst else 0.4) * invented[0]
+    assert copied.p95 <= (bare.p95 if burst else FEC_HOLD_SECONDS + MOMENT)
+
+
+def test_with_copies_packets_that_overtake_each_other_are_neither_missed_nor_late() -> None:
+    call = Call(Trouble(delay=PATH, exponential=0.020), monologue(), copies=1)
+    assert call.is_whole()
+    assert call.jitter.lost <= 0.003 * len(call.sent)
 
 
 def test_doubled_packets_cost_nothing() -> None:
