@@ -52,8 +52,8 @@ async def live(options: argparse.Namespace, wanted: set[str]) -> list[Row]:
         )
         rounds, seconds = (1, min(3.0, options.seconds)) if options.quick else (ROUNDS, options.seconds)
         calls = min(options.calls, runs.FEW) if options.quick else options.calls
-        if wanted & {"quiet", "talk", "turns"} and not (options.quick and wanted == {"talk"}):
-            await runs.crowd(match, calls, rounds, seconds, wanted - ({"talk"} if options.quick else set()))
+        if wanted & {"quiet", "turns"} or ("talk" in wanted and calls > runs.FEW):
+            await runs.crowd(match, calls, rounds, seconds, wanted)
         if wanted & {"talk", "loss", "onsets"}:
             await runs.few(match, rounds, seconds, wanted, options.quick)
         if "single" in wanted:
