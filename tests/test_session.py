@@ -13,6 +13,8 @@ import pytest
 import relay.dialogue
 import relay.session
 from relay.agent import Agent
+from relay.audio.packet import DECODED_RATE
+from relay.audio.stall import LIMIT_SECONDS
 from relay.call import CallSettings
 from relay.dialogue import EARLY_MESSAGES
 from relay.errors import BrowserFault, ModelFault, OurBug
@@ -95,6 +97,7 @@ class FakeModel:
 
     made: ClassVar[list["FakeModel"]] = []
     refuses: Exception | None = None
+    takes_to_connect = 0.8
 
     def __init__(self, target: Target, config: Any, on_event: Any, on_closed: Any) -> None:
         self.on_event, self.on_closed = on_event, on_closed
@@ -105,7 +108,7 @@ class FakeModel:
         FakeModel.made.append(self)
 
     async def connect(self) -> None:
-        await asyncio.sleep(0.8)
+        await asyncio.sleep(FakeModel.takes_to_connect)
         if FakeModel.refuses is not None:
             raise FakeModel.refuses
 
@@ -168,7 +171,7 @@ def play(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Run a coroutine with a call between fakes, in virtual time."""
     monkeypatch.setattr(relay.session, "Peer", FakePeer)
     monkeypatch.setattr(relay.session, "LiveClient", FakeModel)
-    FakePeer.made, FakeModel.made, FakeModel.refuses = [], [], None
+    FakePeer.made, FakeModel.made, FakeModel.refuses, FakeModel.takes_to_connect = [], [], None, 0.8
 
     def play(main: Callable[[Call], Awaitable[None]], **agent: Any) -> None:
         async def whole() -> None:
@@ -650,6 +653,39 @@ def test_a_microphone_muted_before_the_model_listens_ends_what_was_said_until_th
         assert call.model.audio == 6400
         assert call.model.sent[0] == protocol.audio_end_message()
 
+    play(main)
+
+
+def test_a_browser_that_sends_no_more_sound_ends_the_stream_once_even_if_it_is_muted_then(play: Play) -> None:
+    async def main(call: Call) -> None:
+        await call.offer()
+        call.peer.connect()
+        call.peer.ready()
+        await asyncio.sleep(1)
+        call.session.on_pcm(b"\1\0" * 3200)
+        await asyncio.sleep(LIMIT_SECONDS + 1)
+        assert call.model.audio == 6400 + 2 * DECODED_RATE * LIMIT_SECONDS
+        assert call.model.sent.count(protocol.audio_end_message()) == 1
+        call.peer.mute()
+        assert call.model.sent.count(protocol.audio_end_message()) == 1
+
+    play(main)
+
+
+def test_a_stream_that_ended_before_the_model_listens_is_ended_before_the_greeting(play: Play) -> None:
+    async def main(call: Call) -> None:
+        await call.offer()
+        call.peer.connect()
+        call.peer.ready()
+        call.session.on_pcm(b"\1\0" * 3200)
+        await asyncio.sleep(LIMIT_SECONDS + 1)
+        assert call.model.sent == []
+        await asyncio.sleep(2)
+        assert call.model.audio == 6400 + 2 * DECODED_RATE * LIMIT_SECONDS
+        greeting = protocol.greeting_message("gemini-3.8-live", "Say hello.")
+        assert call.model.sent == [protocol.audio_end_message(), greeting]
+
+    FakeModel.takes_to_connect = 4.0
     play(main)
 
 

@@ -25,11 +25,11 @@ class Line:
         self.messages: list[tuple[float, bytes]] = []
         self.edges: list[Edge] = []
         self.loop = asyncio.get_running_loop()
-        self.ends: list[float] = []  # when the model was told that nothing more comes
+        self.ends: list[tuple[float, int]] = []  # when, and after how many messages, the model was told of the end
         self.uplink = Uplink(
             lambda pcm: self.messages.append((self.loop.time(), pcm)),
             self.edges.append,
-            lambda: self.ends.append(self.loop.time()),
+            lambda: self.ends.append((self.loop.time(), len(self.messages))),
         )
         if ready:
             self.uplink.open()

@@ -66,16 +66,19 @@ class Stall:
         self._doubted = bytearray()  # passed over, and perhaps wrongly
         self._back_at: float | None = None  # since sound came again, but late,
         self._since_back = 0  # so many samples have come after the first
+        self._wary_until = float("-inf")  # to which it may turn out
+        self._believed = 0  # that so many samples were too many
         self.restart()
 
     def restart(self) -> None:
         """The microphone was off: nothing is owed or expected until the next sound."""
         self.even = self.ended = self._open = self._anew = False
-        self.heard_at = self._wary_until = self._looked_for = self._look_at = float("-inf")
+        self.heard_at = self._looked_for = self._look_at = float("-inf")
         self._level_at = 0.0  # the model has sound up to here on our clock; `heard_at` while `even`
         self._ahead = 0  # samples of silence for which the sender may still have sound
         self._stood_in = 0  # samples of silence in a row
-        self._forget_doubt()
+        self._left_at = 0.0  # when `ended`: the time on our clock up to which the sender was heard
+        self._trust()
 
     @property
     def deadline(self) -> float | None:
@@ -103,22 +106,25 @@ class Stall:
         self._forget_doubt()
         if self._stood_in == _LIMIT:
             self._open, self.ended = False, True
+            self._left_at = self._level_at - (self._ahead + self._believed) / DECODED_RATE
             self._ahead = self._stood_in = 0
         return silence
 
     def hear(self, pcm: bytes, now: float) -> bytes:
         """Rules 3 to 7: what the model is to get of `pcm`, in its place, perhaps after silence, perhaps nothing."""
         self.heard_at = now
+        if self.ended:
+            self._left_at += len(pcm) // 2 / DECODED_RATE
         if self._anew:
             pcm = self._place(pcm, now)
         if self._ahead:
             pcm = self._pass_over(pcm, now)
-        wary = now < self._wary_until
-        if wary:
+        if self._believed:
             pcm = self._keep_pace(pcm, now)
-        if pcm:  # so nothing is passed over any more
-            self._open, self.ended, self.even = True, False, not wary
-            self._stood_in = 0
+        if pcm:
+            self._open, self.ended = True, False
+        if self._open and not self._ahead:
+            self.even, self._stood_in = not self._believed, 0
         return pcm
 
     def reset(self) -> None:
@@ -135,13 +141,13 @@ class Stall:
 
     def begin(self, gap: int | None, now: float) -> None:
         """Rule 7. `gap`: ticks by the sender's clock from the end of what was heard to the packet that comes now."""
-        late = 0.0
-        if gap is not None and gap >= -MAX_BACK_TICKS:
-            behind = self._ahead / DECODED_RATE + FRESH_SECONDS if self._ahead else 0.0  # already when it was heard
-            late = behind + now - self.heard_at - gap / TICKS_PER_SECOND
-        self._ahead = max(0, round((late - FRESH_SECONDS) * DECODED_RATE))
-        self._level_at, self._wary_until, self._anew = now - PACKET_SECONDS, float("-inf"), False
-        self._forget_doubt()
+        if gap is None or gap < -MAX_BACK_TICKS:
+            self._left_at = now
+        else:
+            self._left_at += gap / TICKS_PER_SECOND
+        self._ahead = max(0, round((now - self._left_at - FRESH_SECONDS) * DECODED_RATE))
+        self._level_at, self._anew = now - PACKET_SECONDS, False
+        self._trust()
 
     def _slept(self, now: float) -> bool:
         """Rule 8."""
@@ -153,7 +159,7 @@ class Stall:
     def _place(self, pcm: bytes, now: float) -> bytes:
         """Rule 4."""
         self._anew = False
-        self._forget_doubt()
+        self._trust()
         missing = round((now - self._level_at) * DECODED_RATE) - len(pcm) // 2
         self._ahead = min(self._ahead, max(0, -missing))
         self._level_at += max(0, missing) / DECODED_RATE
@@ -183,8 +189,9 @@ class Stall:
         if self._since_back > FAST * waited * DECODED_RATE:
             self._back_at, self._since_back = now, 0
             return b""
-        size = 2 * round((now - self._level_at) * DECODED_RATE)
+        size = 2 * min(max(0, round((now - self._level_at) * DECODED_RATE)), _LIMIT)
         believed = bytes(self._doubted[max(0, len(self._doubted) - size) :]).rjust(size, b"\0")
+        self._believed += self._ahead + size // 2
         self._ahead = 0
         self._wary_until = now + WARY_SECONDS
         self._forget_doubt()
@@ -192,11 +199,21 @@ class Stall:
 
     def _keep_pace(self, pcm: bytes, now: float) -> bytes:
         """Rule 6."""
-        level = self._level_at + len(pcm) // 2 / DECODED_RATE
-        if level - now > LEAD_SECONDS:
-            return b""
-        self._level_at = level
-        return pcm
+        if now >= self._wary_until:
+            self._trust()
+            return pcm
+        room = round((now + LEAD_SECONDS - self._level_at) * DECODED_RATE)
+        surplus = max(0, min(self._believed, len(pcm) // 2 - max(0, room)))
+        self._believed -= surplus
+        if not self._believed:
+            self._trust()
+        self._level_at += (len(pcm) // 2 - surplus) / DECODED_RATE
+        return pcm[2 * surplus :]
+
+    def _trust(self) -> None:
+        """Neither what was passed over nor what was believed matters any more."""
+        self._wary_until, self._believed = float("-inf"), 0
+        self._forget_doubt()
 
     def _forget_doubt(self) -> None:
         self._doubted.clear()
