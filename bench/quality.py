@@ -154,7 +154,7 @@ def rows(options: argparse.Namespace) -> list[Row]:
     by_way: dict[tuple[Trouble, str], list[Figures]] = {}
     for number, (trouble, way, _) in enumerate(planned):
         by_way[trouble, way] = figures[number * seeds : (number + 1) * seeds]
-    return [row for trouble, way, kind in planned if kind for row in _rows(trouble, way, by_way)]
+    return [row for trouble, way, kind in planned if kind for row in rows_of(trouble, way, by_way)]
 
 
 def plan() -> Iterator[tuple[Trouble, str, bool]]:
@@ -170,7 +170,8 @@ def plan() -> Iterator[tuple[Trouble, str, bool]]:
     yield jitter, "stock", False
 
 
-def _rows(trouble: Trouble, way: str, by_way: dict[tuple[Trouble, str], list[Figures]]) -> Iterator[Row]:
+def rows_of(trouble: Trouble, way: str, by_way: dict[tuple[Trouble, str], list[Figures]]) -> Iterator[Row]:
+    """The rows of one network and way: `by_way` holds their figures, and the stock path's, by seed."""
     ours, stock = by_way[trouble, way], by_way[trouble, "stock"]
     loss = (trouble.loss, trouble.burst)
     label = f"uplink {'RED+FEC' if way == 'red' else 'FEC'}, {network(trouble)}"
