@@ -27,6 +27,7 @@ ROUNDS: Final = 3  # windows of each side; min and median are over them
 LIVE: Final = frozenset({"talk", "turns", "quiet", "loss", "onsets", "captions", "single", "search"})
 QUICK: Final = frozenset({"talk", "quiet", "loss", "onsets"})
 ROOMS: Final = ("quality", "network")  # runs with rooms of their own: bench.<name>.rows(options)
+FULL: Final = LIVE | {"quality"}  # eight minutes; the network takes as long again
 
 
 def say(row: Row) -> None:
@@ -81,14 +82,14 @@ async def starts(match: Match, options: argparse.Namespace, relay_on: int | None
 def main() -> int:
     parser = argparse.ArgumentParser(prog="bench", description="Measure the relay from outside.")
     parser.add_argument("--calls", type=int, default=60, help="calls at once in the largest run (60)")
-    parser.add_argument("--seconds", type=float, default=5.0, help="length of each window (5)")
+    parser.add_argument("--seconds", type=float, default=4.0, help="length of each window (4)")
     parser.add_argument("--alone", action="store_true", help="without aiortc's stock path beside it")
     parser.add_argument("--only", help="comma-separated: " + ", ".join((*sorted(LIVE), *ROOMS)))
     parser.add_argument("--quick", action="store_true", help="a minute: ten calls, shorter windows, no search")
     parser.add_argument("--json", type=Path, help="write the figures to this file too")
     parser.add_argument("relay_args", nargs="*", help="after --: further flags for the relay")
     options = parser.parse_args()
-    wanted = set(options.only.split(",")) if options.only else set(QUICK if options.quick else LIVE | set(ROOMS))
+    wanted = set(options.only.split(",")) if options.only else set(QUICK if options.quick else FULL)
     if unknown := wanted - LIVE - set(ROOMS):
         parser.error(f"unknown runs: {', '.join(sorted(unknown))}")
     if not Path("/proc/self/stat").exists():

@@ -45,7 +45,7 @@ def ours_steps() -> Iterator[int]:
 
 
 def stock_steps() -> Iterator[int]:
-    return itertools.count(4, 2)
+    return itertools.count(6, 3)
 
 
 async def tried(match: Match, side: Side, calls: int, seconds: float) -> Window | None:

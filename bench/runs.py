@@ -45,6 +45,11 @@ async def talk(match: Match, calls: int, rounds: int, seconds: float) -> None:
     keeping_up(match, f"N={calls} both talking", ours, stock)
 
 
+def fewer(rounds: int) -> int:
+    """Where a figure spreads little, or is far from its target."""
+    return max(1, rounds - 1)
+
+
 def load(
     match: Match,
     name: str,
@@ -123,7 +128,7 @@ async def crowd(match: Match, calls: int, rounds: int, seconds: float, wanted: s
             ("nothing", "no packets", CPU_QUIET, None),
             ("silence", "silent packets", CPU_MUTED, {"recvfrom": 1.0, "unprotect": 1.0}),
         ):
-            seen = await match.windows(Load(up=what, down="none"), rounds, seconds)
+            seen = await match.windows(Load(up=what, down="none"), fewer(rounds), seconds)
             load(match, f"N={calls} muted, {name}", *seen, target, steps)
     if "talk" in wanted and calls > FEW:  # `few` looks closer
         await talk(match, calls, rounds, seconds)
@@ -147,12 +152,12 @@ async def few(match: Match, rounds: int, seconds: float, wanted: set[str], quick
         keeping_up(match, f"N={FEW} both talking", ours, stock)
         delays(match, ours, stock)
     if "loss" in wanted:
-        lossy(match, *await match.windows(Load(delays=True, loss=LOSS), rounds, seconds))
+        lossy(match, *await match.windows(Load(delays=True, loss=LOSS), fewer(rounds), seconds))
         if not quick:
             bumps = Load(delays=True, bumps=True)
-            bumpy(match, *await match.windows(bumps, rounds, max(seconds, BUMPS_SECONDS - WARM_UP)))
+            bumpy(match, *await match.windows(bumps, fewer(rounds), max(seconds, BUMPS_SECONDS - WARM_UP)))
     if "onsets" in wanted:
-        await onsets(match, rounds, 1 if quick else 3)
+        await onsets(match, fewer(rounds), 1 if quick else 4)
     await match.hang_up()
 
 
