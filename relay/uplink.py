@@ -27,6 +27,9 @@ MESSAGE_MS: Final = 20
 MESSAGE_BYTES: Final = MESSAGE_MS * _BYTES_PER_SECOND // 1000
 # What is said while the model's connection is being made; the oldest is dropped. The setup takes 0.8 s at Google.
 WAITING_MS: Final = 3000
+# How far the model's sound may be ahead of time: what waited for it, and as much again for stalls of the network. Who
+# sends more is dropped until time has caught up; else a packet of 120 ms every 10 ms would be twelve calls for one.
+AHEAD_SECONDS: Final = 6.0
 
 
 class Uplink:
@@ -60,7 +63,9 @@ class Uplink:
         self._odd_ticks = 0  # of silence: less than a sample
         self.packets = 0
         self.undecodable = 0
+        self.hurried = 0  # packets dropped because more came than time passed
         self.seconds_sent = 0.0
+        self._sent_since = self._loop.time()  # when the first of it would have been said, had it never paused
 
     def open(self) -> None:
         """The microphone is on: decode what comes."""
@@ -100,6 +105,9 @@ class Uplink:
                 self._undecodable(ONE_FRAME_TICKS[payload[0]], self._loop.time())
             return
         now = self._loop.time()
+        if self._hurries(now):
+            self.hurried += 1
+            return
         found = read(red, red[0] & 0x7F) if red else None  # what brought the packet is of one payload type
         self.jitter.push(sequence, timestamp, payload, ssrc, now, found.redundant if found is not None else ())
         for step in self.jitter.poll(now):
@@ -110,8 +118,11 @@ class Uplink:
     def on_pcm(self, pcm: bytes) -> None:
         """16 kHz mono sound that somebody else decoded."""
         self.packets += 1
-        if self._open:
-            self._hear(pcm, self._loop.time())
+        now = self._loop.time()
+        if self._hurries(now):
+            self.hurried += 1
+        elif self._open:
+            self._hear(pcm, now)
             if self._timer is None:
                 self._arm()
 
@@ -126,6 +137,7 @@ class Uplink:
         """What waited long enough, or has not come."""
         self._timer = None
         now = self._loop.time()
+        self._hurries(now)
         for step in self.jitter.poll(now):
             self._play(step, now)
         if self.jitter.deadline is None and (silence := self.stall.poll(now)):
@@ -157,12 +169,27 @@ class Uplink:
 
     def _begin_anew(self, timestamp: int, ssrc: int) -> None:
         now = self._loop.time()
-        if self.stall.absent(now):
+        if self.stall.absent(now) and not self._hurries(now):
             self.stall.begin(self.jitter.gap(timestamp, ssrc), now)
             self.jitter.restart()
             self._decoder.reset()
 
+    def _hurries(self, now: float) -> bool:
+        """Whether so much has come that no more is heard for now; then what comes later continues nothing.
+
+        The straight way does not ask: `_look` does for it, five times a second, and sends what follows the other way.
+        """
+        self._sent_since = max(self._sent_since, now - self.seconds_sent)
+        if self._sent_since + self.seconds_sent - now <= AHEAD_SECONDS:
+            return False
+        self.jitter.restart()
+        self._decoder.reset()
+        return True
+
     def _play(self, step: Step, now: float) -> None:
+        if step.ticks and self._hurries(now):
+            self.hurried += isinstance(step, Play)
+            return
         match step:
             case Play(payload, ticks):
                 try:
