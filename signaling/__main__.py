@@ -89,6 +89,8 @@ async def run(config: Config) -> None:
         check_ice_addresses(config)
         studio = Studio(config, standin, load_agent(config.agent) if config.agent else None)
         stack.push_async_callback(studio.close)
+        garbage = Garbage(studio.metrics, lambda: studio.speaking)
+        stack.callback(garbage.close)
         from signaling.app import House, serving  # aiohttp takes half of the start
         from signaling.registry import Registry
 
@@ -104,8 +106,6 @@ async def run(config: Config) -> None:
             figures = Figures(studio.metrics, registry, lambda: studio.tier, lambda: studio.lateness)
             await stack.enter_async_context(scraping(figures, config, metrics_sockets))
             log.info("metrics at %s/metrics", address_of(config.metrics_host, metrics_sockets[0]))
-        garbage = Garbage(studio.metrics, lambda: studio.speaking)
-        stack.callback(garbage.close)
         if standin is not None:
             await standin.ready()
         warn(config)
