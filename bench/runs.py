@@ -2,7 +2,7 @@
 
 import asyncio
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import Any, Final
 
 from bench import stamps
@@ -163,22 +163,27 @@ async def few(match: Match, rounds: int, seconds: float, wanted: set[str], quick
 
 def delays(match: Match, ours: list[Window], stock: list[Window]) -> None:
     def say(name: str, figure: Any, target: float, note: str = "", floor: bool = False) -> None:
-        values = [[figure(window) for window in windows] for windows in (ours, stock)]
+        values = [[figure(window) for window in windows if window.delays] for windows in (ours, stock)]
         least = match.floor(UP) if floor else None
         name = f"N={FEW}: packet → WebSocket frame {name}"
         match.say(name, values[0], "ms", target, note, stock=values[1], floor=None if least is None else least / 1e3)
 
     count = sum(len(up.frames) for window in ours for up in window.ups)
-    say("p50", lambda window: statistics.median(frames(window)), UPLINK_P50, floor=True)
+    say("p50", lambda window: percentile(frames(window), 0.5), UPLINK_P50, floor=True)
     say("p99", lambda window: percentile(frames(window), 0.99), UPLINK_P99, f"{count} frames")
-    say("with batching p50", lambda window: statistics.median(packets(window)), UPLINK_P50 + BATCHING)
-    say("with batching p99", lambda window: percentile(packets(window), 0.99), UPLINK_P99 + BATCHING)
-    ups = [[up for window in windows for up in window.ups] for windows in (ours, stock)]
-    missing, drift = ([float(up.missing) for up in side] for side in ups), [sum(abs(up.drift) for up in s) for s in ups]
-    first, second = missing
-    match.say("20 ms frames per call missing at the start", first, "", 0.0, f"max {max(first):.0f}", stock=second)
-    match.say("20 ms frames lost or added later, all calls", drift[:1], "", 0.0, stock=drift[1:] if stock else ())
-    probed = [[statistics.median(window.probed) for window in windows] for windows in (ours, stock)]
+    say("with batching p50", lambda window: percentile(window.delays, 0.5), UPLINK_P50 + BATCHING)
+    say("with batching p99", lambda window: percentile(window.delays, 0.99), UPLINK_P99 + BATCHING)
+    counts: dict[str, Callable[[Window], int]] = {
+        "calls whose sound was not known again": lambda window: window.calls - len(window.ups),
+        "20 ms frames missing at the start, worst call": lambda window: max(
+            (up.missing for up in window.ups), default=0
+        ),
+        "20 ms frames lost or added later, all calls": lambda window: sum(abs(up.drift) for up in window.ups),
+    }
+    for name, figure in counts.items():
+        values = [[float(figure(window)) for window in windows] for windows in (ours, stock)]
+        match.say(f"N={FEW}: {name}", values[0], "", 0.0, stock=values[1])
+    probed = [[percentile(window.probed, 0.5) for window in windows] for windows in (ours, stock)]
     own_p99 = percentile([delay for window in ours for delay in window.probed], 0.99)
     match.say("(the bench's own part of each delay, p50)", probed[0], "ms", None, f"p99 {own_p99:.2f}", stock=probed[1])
 
@@ -187,18 +192,14 @@ def frames(window: Window) -> list[float]:
     return [delay for up in window.ups for delay in up.frames]
 
 
-def packets(window: Window) -> list[float]:
-    return [delay for up in window.ups for _, delay in up.packets]
-
-
 def lossy(match: Match, ours: list[Window], stock: list[Window]) -> None:
     """Stock loses sound for good, so its delay is known to a frame only, from what can be recognised."""
-    name, theirs = f"N={FEW}, {LOSS:.0%} lost: packet → WebSocket frame", [_late(window.lags) for window in stock]
-    values = [packets(window) for window in ours]
-    note = f"{sum(map(len, values))} packets"
+    name, known = f"N={FEW}, {LOSS:.0%} lost: packet → WebSocket frame", [window.delays for window in ours]
+    theirs = [[delay for _, delay in window.lags] for window in stock]
+    note = f"{sum(map(len, known))} packets"
     for title, share, target in (("p50", 0.5, None), ("p95", 0.95, UPLINK_LOSSY_P95), ("p99", 0.99, None)):
-        known = [percentile(window, share) for window in theirs if window]
-        match.say(f"{name} {title}", [percentile(each, share) for each in values], "ms", target, note, stock=known)
+        figures = [[percentile(window, share) for window in windows if window] for windows in (known, theirs)]
+        match.say(f"{name} {title}", figures[0], "ms", target, note, stock=figures[1])
     heard = [[100 * window.unheard for window in windows] for windows in (ours, stock)]
     match.say(f"N={FEW}, {LOSS:.0%} lost: sound not given to the model, worst call", heard[0], "%", 2.0, stock=heard[1])
 
@@ -218,10 +219,6 @@ def bumpy(match: Match, ours: list[Window], stock: list[Window]) -> None:
             values = [[percentile(delays, share)] if delays else [] for delays in figures]
             title = f"N={FEW}: packet → frame p{100 * share:.0f} just after {name}"
             match.say(title, values[0], "ms", target, stock=values[1])
-
-
-def _late(lags: Sequence[tuple[int, float]]) -> list[float]:
-    return [delay for _, delay in lags]
 
 
 async def onsets(match: Match, rounds: int, turns: int) -> None:

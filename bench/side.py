@@ -1,6 +1,7 @@
 """One of the relays that are compared, with the callers and the model it has to itself."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -80,11 +81,17 @@ class Window:
 
     @cached_property
     def ups(self) -> list[Uplink]:
-        reference = stamps.reference_levels()
-        return [
-            stamps.uplink(call["sent"], line, reference, call["dropped"])
-            for call, line in zip(self.taken, self.heard, strict=True)
-        ]
+        """Of the calls whose sound the model heard well enough to know it again."""
+        reference, ups = stamps.reference_levels(), []
+        for call, line in zip(self.taken, self.heard, strict=True):
+            with contextlib.suppress(stamps.NotHeard):
+                ups.append(stamps.uplink(call["sent"], line, reference, call["dropped"]))
+        return ups
+
+    @property
+    def delays(self) -> list[float]:
+        """Milliseconds of each packet to the WebSocket frame that completes it."""
+        return [delay for up in self.ups for _, delay in up.packets]
 
     @cached_property
     def lags(self) -> list[tuple[int, float]]:

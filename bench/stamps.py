@@ -23,6 +23,10 @@ PIECE_STEP_FRAMES: Final = 10
 PIECE_PLACED: Final = 0.88  # correlation below which we do not believe the placing of a piece
 
 
+class NotHeard(Exception):
+    """What the model heard is not what was sent, or too little of it."""
+
+
 class Got(NamedTuple):
     """One RTP packet at the client: when it came, its sequence number, its marker bit and its payload's bytes."""
 
@@ -91,7 +95,7 @@ def place(reference: Sequence[float], levels: Sequence[float], about: int) -> in
     first = max(0, about * STEPS - len(reference) // 2)
     likeness, lag = best_lag(reference, levels[first : first + 2 * len(reference)])
     if likeness < PLACED:
-        raise RuntimeError(f"the model did not hear the speech that was sent (likeness {likeness:.2f})")
+        raise NotHeard(f"the model did not hear the speech that was sent (likeness {likeness:.2f})")
     return round((first + lag) / STEPS)
 
 
