@@ -10,8 +10,9 @@ The rules, each with a test:
 2. After `LIMIT_SECONDS` of silence the stream has `ended`, and nothing more is due.
 3. What silence stood in for is not said again: sound for that time is passed over, to the sample.
 4. Sound from a new beginning (`reset`) stands where our clock says, for nothing else tells.
-5. Sound that is late without ever catching up comes from a clock that stood still, or over a path that has become
-   longer: after `DOUBT_SECONDS` it is heard, with what was passed over meanwhile, and stands where our clock says.
+5. Sound that is late without ever catching up comes from a clock that stood still (Chromium's does while its sender
+   has no track), or over a path that has become longer: after `DOUBT_SECONDS` it is heard, with what was passed over
+   meanwhile, and stands where our clock says.
 6. What comes faster than time after all, within `WARY_SECONDS`, was late: no more than `LEAD_SECONDS` of it is heard.
 7. After the end the stream begins anew (`begin`) and nothing is owed, but what is older than `FRESH_SECONDS` by the
    sender's clock is passed over; rule 5 holds.
