@@ -14,6 +14,7 @@ that they send stay true:
 | `RTCRtpReceiver._handle_rtp_packet` | RTP in, before the jitter buffer; a TURN relay's on the raw line too | both |
 | `RTCRtpReceiver.__remote_streams` | receiver reports | both |
 | `RTCRtpReceiver.__stop_decoder` | no idle decoder thread | both |
+| `RTCDtlsTransport._rtp_router`, `RtpRouter.payload_type_table` | RED in, which aiortc does not know | both |
 | `RTCDtlsTransport._send_rtp` | RTP out | middle |
 | `RTCRtpSender._handle_rtcp_packet` | what the browser reports of our packets | both |
 | `RTCRtpSender._ssrc`, `__packet_count`, `__octet_count`, `__rtp_timestamp`, `__ntp_timestamp` | our reports | both |
@@ -78,6 +79,7 @@ def check() -> dict[str, list[str]]:
         (sender, "_RTCRtpSender__rtp_timestamp"),
         (sender, "_RTCRtpSender__ntp_timestamp"),
         (transceiver, "_codecs"),
+        (getattr(dtls, "_rtp_router", None), "payload_type_table"),
     ) + _changed(
         (RTCRtpReceiver, "_handle_rtp_packet", ["self", "packet", "arrival_time_ms"]),
         (RTCRtpSender, "_handle_rtcp_packet", ["self", "packet"]),
@@ -232,6 +234,8 @@ class MiddleLine:
         payload_type: int = self._transceiver._codecs[0].payloadType
         self.gate = self.gate or Gate(payload_type)
         self.gate.payload_type, self.gate.red_type = payload_type, red_type
+        if red_type is not None:  # aiortc hands on what it has negotiated itself, and knows nothing of this
+            self._receiver.transport._rtp_router.payload_type_table[red_type] = {self._receiver}
 
     def send(self, payload: bytes, timestamp: int, marker: bool, red: bool = False) -> bool:
         """Send one packet, Opus or RED; `timestamp` counts 48 kHz samples from any origin. False if it cannot leave."""

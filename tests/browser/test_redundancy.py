@@ -23,7 +23,7 @@ ANSWER: Final = "(sdp) => window.connection.setRemoteDescription({ type: 'answer
 PACKETS: Final = 60
 
 
-@pytest.mark.parametrize("tier", ["raw"])
+@pytest.mark.parametrize("tier", ["raw", "middle"])
 async def test_each_packet_of_chromium_brings_the_one_before(page: Page, tier: str) -> None:
     owner = Owner()
     peer = Peer(prepare(["127.0.0.1"], tiers=[tier]), owner)
