@@ -65,7 +65,7 @@ class Dialogue:
         self.uplink = Uplink(self._send_audio, self._on_edge, self._end_stream)
         encoder = functools.partial(Encoder, call.opus_bitrate, call.opus_complexity)
         self.downlink = Downlink(send_rtp, ticker, self, encoder)
-        self.promptness = Promptness()
+        self.promptness = Promptness(time.perf_counter)
         self._turns = Turns(epoch=time.time() - self._loop.time(), model=call.target.model)
         self._flood = said.FloodGate()
         self._tools: dict[str, asyncio.Task[None]] = {}  # running calls of functions by their id
@@ -216,7 +216,7 @@ class Dialogue:
                 self._generating = True
                 if self._skipping:
                     return
-                self.promptness.model_spoke(now)
+                self.promptness.model_spoke()
             case events.Interrupted():
                 self._generating = self._skipping = False
                 self._cut(now)

@@ -25,8 +25,8 @@ OVERLOAD_SECONDS: Final = 5.0
 RECOVERY_SECONDS: Final = 5.0
 # With fewer it is not the calls that make us late, and to refuse them would help nobody.
 MIN_CALLS: Final = 5
-# Seconds, for the histogram: a tick is 20 ms; from 100 ms on the ticks missed are not made up.
-EDGES: Final = (0.0005, 0.001, 0.002, 0.005, 0.010, LATE_SECONDS, 0.040, 0.100, 0.250, 1.0)
+# Seconds, for the histogram: uvloop's clock tells milliseconds; a tick is 20; from 100 on those missed are not made up.
+EDGES: Final = (0.001, 0.002, 0.005, 0.010, LATE_SECONDS, 0.040, 0.100, 0.250, 1.0)
 
 
 class Lateness:

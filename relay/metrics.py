@@ -37,13 +37,18 @@ log = logging.getLogger(__name__)
 
 
 class Promptness:
-    """How long one caller waits for sound; told of edges and of first sounds, it counts the times between."""
+    """How long one caller waits for sound; told of edges and of first sounds, it counts the times between.
 
-    def __init__(self) -> None:
+    `clock` times what takes a part of a millisecond: an event loop's own may stand still while a callback runs, as
+    uvloop's does, and tell whole milliseconds only.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
         self.first_packet = Histogram(FIRST_PACKET_EDGES)
         self.answer = Histogram(ANSWER_EDGES)
         self._stopped: float | None = None  # when the user did, and has not been answered
-        self._spoke: float | None = None  # when the model did, and has not been heard
+        self._spoke: float | None = None  # when the model did, by `clock`, and has not been heard
         self._sounding: float | None = None  # since when we are
 
     def user_started(self) -> None:
@@ -57,15 +62,15 @@ class Promptness:
         else:
             self._stopped = at
 
-    def model_spoke(self, now: float) -> None:
-        """Sound came from the model."""
+    def model_spoke(self) -> None:
+        """Sound came from the model, now."""
         if self._sounding is None and self._spoke is None:
-            self._spoke = now
+            self._spoke = self._clock()
 
     def sound_started(self, now: float) -> None:
-        """The first packet of it left."""
+        """The first packet of it has left at `now`."""
         if self._spoke is not None:
-            self.first_packet.add(now - self._spoke)
+            self.first_packet.add(self._clock() - self._spoke)
         if self._stopped is not None:
             self.answer.add(now - self._stopped)
         self._stopped = self._spoke = None

@@ -133,50 +133,70 @@ def test_refusals_are_counted_by_their_code(metrics: Metrics) -> None:
     assert dict(metrics.refused) == {"busy": 2, "token-wrong": 1}
 
 
-def test_an_answer_is_timed_from_the_end_of_the_question_and_its_first_packet_from_its_first_byte() -> None:
-    waits = Promptness()
+class Watch:
+    """A clock that the test sets."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def watch() -> Watch:
+    return Watch()
+
+
+@pytest.fixture
+def waits(watch: Watch) -> Promptness:
+    return Promptness(watch)
+
+
+def test_an_answer_is_timed_from_the_end_of_the_question_and_its_first_packet_from_its_first_byte(
+    waits: Promptness, watch: Watch
+) -> None:
     waits.user_started()
     waits.user_stopped(10.0)
-    waits.model_spoke(11.0)
-    waits.model_spoke(11.0002)
-    waits.sound_started(11.0004)
-    waits.model_spoke(11.2)
+    watch.now = 500.0  # another clock than the loop's
+    waits.model_spoke()
+    watch.now = 500.0002
+    waits.model_spoke()
+    watch.now = 500.0004
+    waits.sound_started(11.0)
+    waits.model_spoke()
     waits.sound_stopped()
     assert (waits.answer.count, waits.first_packet.count) == (1, 1)
-    assert waits.answer.sum == pytest.approx(1.0004)
+    assert waits.answer.sum == pytest.approx(1.0)
     assert waits.first_packet.sum == pytest.approx(0.0004)
 
 
-def test_what_the_model_says_of_its_own_accord_answers_nothing() -> None:
-    waits = Promptness()
-    waits.model_spoke(5.0)
+def test_what_the_model_says_of_its_own_accord_answers_nothing(waits: Promptness) -> None:
+    waits.model_spoke()
     waits.sound_started(5.0)
     assert (waits.answer.count, waits.first_packet.count) == (0, 1)
 
 
-def test_an_answer_that_is_quicker_than_we_know_of_the_end_of_the_question_is_timed_all_the_same() -> None:
-    waits = Promptness()
+def test_an_answer_that_is_quicker_than_we_know_of_the_end_of_the_question_is_timed_all_the_same(
+    waits: Promptness,
+) -> None:
     waits.user_started()
-    waits.model_spoke(10.3)
     waits.sound_started(10.3)
     waits.user_stopped(10.0)
     assert waits.answer.sum == pytest.approx(0.3)
     waits.sound_stopped()
-    waits.model_spoke(60.0)
     waits.sound_started(60.0)
     assert waits.answer.count == 1
 
 
-def test_who_speaks_again_has_not_been_kept_waiting() -> None:
-    waits = Promptness()
+def test_who_speaks_again_has_not_been_kept_waiting(waits: Promptness) -> None:
     waits.user_stopped(10.0)
     waits.user_started()
     waits.sound_started(30.0)
     assert waits.answer.count == 0
 
 
-def test_an_interruption_begins_a_new_question() -> None:
-    waits = Promptness()
+def test_an_interruption_begins_a_new_question(waits: Promptness) -> None:
     waits.sound_started(1.0)
     waits.user_started()
     waits.sound_stopped()
@@ -198,7 +218,7 @@ def test_packets_are_told_by_the_copies_they_carry_and_no_sum_falls_when_one_can
         for packets, protected, unsent in ((10, [3, 1], 0), (10, [4, 1], 1), (11, [4, 1], 1)):
             downlink.packets, downlink.protected, downlink.unsent = packets, protected, unsent
             read.append(CallFigures())
-            read[-1].add_sound(uplink, downlink, Promptness())
+            read[-1].add_sound(uplink, downlink, Promptness(Watch()))
         ticker.close()
         return read
 
