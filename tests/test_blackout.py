@@ -150,6 +150,24 @@ def test_a_word_that_the_network_cuts_off_ends_for_everybody() -> None:
     assert 2 * END_SECONDS < LIMIT_SECONDS, "within the silence"
 
 
+def test_a_sender_that_is_quiet_between_words_is_heard_to_the_sample_and_its_stream_goes_on() -> None:
+    """Discontinuous transmission: a packet every 400 ms says that nothing is said."""
+
+    async def main(line: Line) -> None:
+        sequence, began = 0, line.loop.time()
+        for n in range(500):
+            speaks = n % 250 < 50
+            if speaks or n % 20 == 0:
+                line.uplink.on_rtp(sequence, n * FRAME_TICKS, 7, SPEECH if speaks else QUIET)
+                sequence += 1
+                assert len(line.messages) == n + 1
+                assert line.messages[-1][0] == line.loop.time()
+            await asyncio.sleep(began + sent(n) - line.loop.time())
+        assert not line.ends
+
+    in_a_call(main)
+
+
 @pytest.mark.parametrize("still", [0.25, 1.0, 1.9])
 def test_a_microphone_whose_clock_stood_still_loses_no_word(still: float) -> None:
     arrivals = on_time(range(BEGINS)) + [(at + still, n) for at, n in on_time(range(BEGINS, 200))]

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from relay.audio.packet import DECODED_RATE, FRAME_TICKS, TICKS_PER_SECOND
 from relay.audio.stall import (
@@ -382,3 +384,40 @@ def test_the_drift_of_a_clock_is_not_added_up_in_an_hour_of_stalls(parts: float)
         heard += sum(len(stall.hear(sound(0), back)) // 2 for _ in range(50))
         assert heard == (first + every) * SAMPLES
     assert stall.stalls == whole_hour // every
+
+
+events = st.one_of(
+    st.tuples(st.just("hear"), st.integers(0, 4000)),
+    st.tuples(st.just("poll"), st.just(0)),
+    st.tuples(st.just("reset"), st.just(0)),
+    st.tuples(st.just("restart"), st.just(0)),
+    st.tuples(st.just("begin"), st.one_of(st.none(), st.integers(-(1 << 31), (1 << 31) - 1))),
+)
+waits = st.one_of(st.just(0.0), st.floats(0.0, 0.1), st.floats(0.1, 4.0), st.floats(4.0, 1e5))
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.tuples(waits, events), max_size=60))
+def test_in_no_order_of_events_does_it_say_more_than_it_heard_and_was_silent_for(
+    order: list[tuple[float, tuple[str, int | None]]],
+) -> None:
+    stall, now, given_out, heard = Stall(), 1000.0, 0, 0
+    for wait, (event, amount) in order:
+        now += wait
+        match event, amount:
+            case "hear", int(samples):
+                heard += samples
+                got = stall.hear(b"\1\0" * samples, now)
+                assert len(got) % 2 == 0
+                given_out += len(got) // 2
+            case "poll", _:
+                silence = stall.poll(now)
+                assert 0 <= silence <= LIMIT_SECONDS * DECODED_RATE
+                given_out += silence
+            case "begin", gap:
+                if stall.absent(now):
+                    stall.begin(gap, now)
+            case name, _:
+                getattr(stall, name)()
+        assert stall.deadline is None or not stall.ended
+        assert given_out <= heard + (now - 1000.0) * DECODED_RATE + 1
