@@ -1,4 +1,4 @@
-"""Garbage waits for a moment in which nobody is listening; the collector is given back as it was."""
+"""Garbage waits for a moment in which nobody is listening."""
 
 import asyncio
 import gc
@@ -56,6 +56,7 @@ def house() -> Iterator[House]:
     gc.disable()
     yield house
     house.garbage.close()
+    gc.unfreeze()
     if enabled:
         gc.enable()
 
@@ -102,7 +103,7 @@ def test_it_does_not_wait_for_ever(house: House) -> None:
     assert house.garbage.look()
 
 
-def test_it_looks_by_itself_keeps_what_was_there_and_gives_the_collector_back(house: House) -> None:
+def test_it_looks_by_itself_keeps_what_was_there_and_lets_the_collector_go(house: House) -> None:
     before, callbacks = gc.get_threshold(), len(gc.callbacks)
 
     async def life() -> None:
@@ -119,4 +120,4 @@ def test_it_looks_by_itself_keeps_what_was_there_and_gives_the_collector_back(ho
         house.garbage.close()
 
     virtual.run(life())
-    assert (gc.get_freeze_count(), gc.get_threshold(), len(gc.callbacks)) == (0, before, callbacks)
+    assert (gc.get_threshold(), len(gc.callbacks)) == (before, callbacks)
