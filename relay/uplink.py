@@ -225,6 +225,8 @@ class Uplink:
             self.stall.heard_at = now
         else:
             pcm = self.stall.hear(pcm, now)
+            if self._timer is None:
+                self._arm()  # whoever was passed over is waited for again
         if pcm:
             self._pass_on(pcm, now)
 
