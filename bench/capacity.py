@@ -31,7 +31,7 @@ async def search(match: Match, seconds: float) -> None:
     match.say(
         "calls on one core, both talking, that keep up",
         best["relay"],
-        "",
+        "calls",
         CALLS,
         "".join(notes),
         stock=best.get("stock", []),

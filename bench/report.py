@@ -30,8 +30,8 @@ class Row:
 
     @property
     def ratio(self) -> float | None:
-        """How many times better than stock; below 1 it is worse."""
-        if not self.values or not self.stock:
+        """How many times better than stock, below 1 worse; None where nothing is compared, or bare counts are."""
+        if not self.values or not self.stock or not self.unit:
             return None
         ours, theirs = statistics.median(self.values), statistics.median(self.stock)
         above, below = (ours, theirs) if self.least else (theirs, ours)

@@ -126,8 +126,9 @@ def test_a_delay_is_found_though_sound_is_lost_for_good(sentence: Sound) -> None
 
 def test_the_ratio_says_how_many_times_better_than_stock() -> None:
     assert Row("a", [2.0], "ms", stock=[80.0]).ratio == 40
-    assert Row("b", [120.0], "", stock=[12.0], least=True).ratio == 10
-    assert Row("c", [0.0], "", stock=[6.0]).ratio is None
+    assert Row("b", [120.0], "calls", stock=[12.0], least=True).ratio == 10
+    assert Row("c", [0.0], "ms", stock=[6.0]).ratio is None
+    assert Row("d", [2.0], "", stock=[6.0]).ratio is None
     assert report.line(Row("d", [2.0], "ms", 3, "note", [80.0], 0.5)).split() == [
         *("d", "2.00", "ms", "≤", "3", "ok", "80.0", "40.0", "×", "0.50", "note"),
     ]
