@@ -30,7 +30,7 @@ test: lint
 	node --test tests/page/*.test.js
 	$(BIN)/python -m pytest $(ARGS)
 
-soak: $(VENV)/.test $(NODE_TOOLS)/.stamp
+soak: $(VENV)/.test $(VENV)/.soak $(NODE_TOOLS)/.stamp
 	$(BIN)/python -m pytest -s -o python_files='soak_*.py' tests/soak $(ARGS)
 
 bench: $(VENV)/.bench
@@ -47,7 +47,7 @@ format: $(VENV)/.test
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) $(NODE_TOOLS) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(NODE_TOOLS) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .fuzz
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A virtual environment that already works is kept; one whose making was interrupted is made anew.
@@ -67,6 +67,10 @@ $(VENV)/.test: pyproject.toml $(VENV)/.run
 	@touch $@
 
 # pesq comes as source alone and is built with what it asks for: a C compiler, Cython and numpy.
+$(VENV)/.soak: pyproject.toml $(VENV)/.run
+	$(PIP) --no-build-isolation --editable ".[soak]"
+	@touch $@
+
 $(VENV)/.bench: pyproject.toml $(VENV)/.run
 	$(PIP) --editable ".[bench]"
 	@touch $@

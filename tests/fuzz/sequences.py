@@ -42,7 +42,7 @@ SSRCS: Final = (7, 7, 7, 7, 7, 7, 8, 0xFFFFFFFF)
 # How much sound may be on its way to the model when it is noticed that there is too much: what the gate lets through at
 # once, and until somebody looks, of the longest packets that need no second look.
 UNNOTICED_SECONDS: Final = (BURST_PACKETS + PACKETS_PER_SECOND) * max(ONE_FRAME_TICKS) / TICKS_PER_SECOND
-HONEST_PACKETS: Final = 60
+HONEST_PACKETS: Final = 15
 
 
 class Caller:

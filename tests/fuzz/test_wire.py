@@ -126,6 +126,29 @@ async def test_sound_with_a_lying_header_and_invented_streams_harm_nobody(
         await still_heard(line)
 
 
+async def test_a_flood_in_one_call_takes_no_packet_of_another() -> None:
+    async with call() as flooded, call() as other:
+        await flooded.connect()
+        await other.connect()
+        await still_heard(flooded)
+        await still_heard(other)
+        flooded.microphone.mute(packets=False)
+        await asyncio.sleep(0.05)
+        sender: Any = flooded.browser.getSenders()[0]
+        before, (first, _, ssrc, _) = len(other.owner.rtp), flooded.owner.rtp[-1]
+        for number in range(1, 5001):
+            header = struct.pack("!BBHII", 0x80, 0x60, first + number & 0xFFFF, number * 5760, ssrc)
+            await sender.transport._send_rtp(header + b"\x1b\x02" + bytes(40))
+            await asyncio.sleep(0)  # let it be read: the socket buffer holds a few hundred
+        await still_heard(other)
+        heard = [packet[0] for packet in other.owner.rtp[before:]]
+        assert heard == [heard[0] + n & 0xFFFF for n in range(len(heard))]
+        assert flooded.peer.line.gate is not None
+        assert flooded.peer.line.gate.dropped["rate"] > 1000
+        assert other.peer.line.gate is not None
+        assert other.peer.line.gate.dropped == {}
+
+
 def port(line: Call) -> int:
     connection: Any = line.peer._audio.receiver.transport.transport._connection
     found: int = connection.local_candidates[0].port
