@@ -110,7 +110,7 @@ FEC_LOSSES: Final = (5, 10, 20)
 MOST_LOSS: Final = 30
 FLAWLESS: Final = 4.64  # the most that PESQ-wb gives
 PANEL_TOP, PANEL_HEIGHT, PANEL_WIDTH = 52, 190, 252
-PANELS: Final = (48, 410)  # where each begins
+PANELS: Final = (50, 411)  # where each begins
 
 
 def loss(rows: Rows, theme: Theme) -> str:
