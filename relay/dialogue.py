@@ -62,7 +62,7 @@ class Dialogue:
         self._loop = asyncio.get_running_loop()
         self.tasks: asyncio.TaskGroup | None = None
         self.client: LiveClient | None = None
-        self.uplink = Uplink(self._send_audio, self._on_edge, self._end_stream)
+        self.uplink = Uplink(lambda pcm: None, self._on_edge, self._end_stream)
         encoder = functools.partial(Encoder, call.opus_bitrate, call.opus_complexity)
         self.downlink = Downlink(send_rtp, ticker, self, encoder)
         self.promptness = Promptness(time.perf_counter)
@@ -79,6 +79,11 @@ class Dialogue:
         self._generating = False
         self._skipping = False  # what is left of a generation that a typed message cut
         self._overflowed = False
+
+    def connect(self, client: LiveClient) -> None:
+        """This is the model: what is said goes there without a step between, once it listens."""
+        self.client = client
+        self.uplink.connect(client.send_audio)
 
     def begin(self) -> None:
         """The client is ready, or will not say so: the microphone is on."""
@@ -306,10 +311,6 @@ class Dialogue:
             return False
         self._early.append(message)
         return True
-
-    def _send_audio(self, pcm: bytes) -> None:
-        if self.client is not None:
-            self.client.send_audio(pcm)
 
     def _end_stream(self) -> None:
         self._send(protocol.audio_end_message())

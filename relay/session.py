@@ -188,7 +188,8 @@ class Session:
             config = call.agent.live_config(
                 call.target.model, voice=call.voice, language=call.language, instructions=call.instructions
             )
-            self._client = dialogue.client = LiveClient(call.target, config, dialogue.on_model_event, self._model_lost)
+            self._client = LiveClient(call.target, config, dialogue.on_model_event, self._model_lost)
+            dialogue.connect(self._client)
             await self._client.connect()
         except RelayError as fault:
             self._model_fault = fault

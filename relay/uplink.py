@@ -41,7 +41,7 @@ class Uplink:
 
     def __init__(
         self,
-        send_audio: Callable[[bytes], None],
+        send_audio: Callable[[bytes], object],
         on_edge: Callable[[Edge], None],
         end_stream: Callable[[], None],
     ) -> None:
@@ -66,6 +66,10 @@ class Uplink:
         self.hurried = 0  # packets dropped because more came than time passed
         self.seconds_sent = 0.0
         self._sent_since = self._loop.time()  # when the first of it would have been said, had it never paused
+
+    def connect(self, send_audio: Callable[[bytes], object]) -> None:
+        """From now on this is where sound goes."""
+        self._send_audio = send_audio
 
     def open(self) -> None:
         """The microphone is on: decode what comes."""

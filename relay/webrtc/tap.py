@@ -324,11 +324,19 @@ class RawLine(MiddleLine):
         super().__init__(transceiver, on_rtp, on_report)
         self._inbound: _Srtp | None = None
         self._outbound: _Srtp | None = None
+        self._dtls: Any = None
+        self._ice: Any = None
+        self._pair: Any = None  # what was nominated when the last packet left,
+        self._sendto: Any = None  # its socket's
+        self._address: Any = None  # and where the browser is
 
     def attach(self, red_type: int | None = None) -> None:
         """Put a `Wire` before each of the connection's sockets, too."""
         super().attach(red_type)
-        for protocol in self._receiver.transport.transport._connection._protocols:
+        # bundling may have swapped the transport; it does so before there is an answer
+        self._dtls = self._receiver.transport
+        self._ice = self._dtls.transport._connection
+        for protocol in self._ice._protocols:
             # a TURN relay's transport is aioice's own and takes no other protocol: its RTP comes by `_from_aiortc`
             transport: Any = getattr(protocol, "transport", None)
             if hasattr(transport, "set_protocol") and not isinstance(transport.get_protocol(), Wire):
@@ -338,15 +346,14 @@ class RawLine(MiddleLine):
 
     def overheard(self, addr: tuple[Any, ...]) -> None:
         """A datagram that is no sound came from `addr`: the browser lives if it is the nominated one."""
-        pair = self._receiver.transport.transport._connection._nominated.get(1)
+        pair = self._ice._nominated.get(1)
         if pair is not None and addr[:2] == pair.remote_addr:
             self.last_heard = self._time()
 
     def take(self, datagram: bytes) -> bool:
         """One SRTP datagram from the wire, up to the Opus payload; False before DTLS is done."""
         inbound = self._inbound
-        # bundling may swap the transport, so it is looked up, not kept
-        session = self._receiver.transport._rx_srtp
+        session = self._dtls._rx_srtp
         if inbound is None or inbound.session is not session:
             if session is None:
                 return False
@@ -370,18 +377,23 @@ class RawLine(MiddleLine):
         return True
 
     def _put(self, header: bytes, payload: bytes) -> bool:
-        dtls, outbound = self._receiver.transport, self._outbound
-        pair = dtls.transport._connection._nominated.get(1)
-        session = dtls._tx_srtp
-        if pair is None or session is None:
+        if self._ice is None:
             return False
+        pair = self._ice._nominated.get(1)
+        if pair is not self._pair or pair is None:
+            if pair is None:
+                return False
+            self._pair, self._sendto, self._address = pair, pair.protocol.transport.sendto, pair.remote_addr
+        session, outbound = self._dtls._tx_srtp, self._outbound
         if outbound is None or outbound.session is not session:
+            if session is None:
+                return False
             outbound = self._outbound = _Srtp(session)
         datagram = outbound.protect(header, payload)
         if datagram is None:
             return False
         try:
-            pair.protocol.transport.sendto(datagram, pair.remote_addr)
+            self._sendto(datagram, self._address)
         except OSError:
             return False
         return True
