@@ -25,7 +25,6 @@ from relay.gemini.client import LiveClient
 from relay.metrics import CallFigures, Quality
 from relay.ticker import Ticker
 from relay.webrtc.peer import Media, Peer
-from relay.webrtc.rtcp import Report
 
 # aiortc never gives up on a half-open call; a browser on a working path needs a tenth of a second.
 CONNECT_SECONDS: Final = 15.0
@@ -289,9 +288,9 @@ class Session:
         """ICE and DTLS are up."""
         self._connected.set()
 
-    def on_report(self, report: Report) -> None:
+    def on_report(self, fraction_lost: float) -> None:
         """What the browser says of the packets that we sent."""
-        self._dialogue.downlink.on_report(report.fraction_lost)
+        self._dialogue.downlink.on_report(fraction_lost)
 
     def on_lost(self, peer: Peer, *, hung_up: bool = False) -> None:
         """The peer connection ended, by the browser's goodbye or otherwise; one that was replaced may."""

@@ -18,7 +18,6 @@ from relay.errors import BrowserFault
 from relay.webrtc import tame, tap
 from relay.webrtc.gate import BURST_PACKETS, PACKETS_PER_SECOND
 from relay.webrtc.peer import MAX_CHANNELS, Media, Peer, prepare
-from relay.webrtc.rtcp import Report
 from tests.caller import FRAME, SPOKEN_RATE, Decoder, Encoder, Microphone
 from tests.sound import Sound, tone
 
@@ -31,7 +30,7 @@ class Owner:
         self.rtp: list[tuple[int, int, int, bytes]] = []
         self.red: list[bytes] = []
         self.pcm: list[bytes] = []
-        self.reports: list[Report] = []
+        self.reports: list[float] = []
         self.messages: list[str | bytes] = []
         self.hung_up = False
 
@@ -40,8 +39,8 @@ class Owner:
         self.rtp.append((sequence, timestamp, ssrc, payload))
         self.heard.set()
 
-    def on_report(self, report: Report) -> None:
-        self.reports.append(report)
+    def on_report(self, fraction_lost: float) -> None:
+        self.reports.append(fraction_lost)
 
     def on_pcm(self, pcm: bytes) -> None:
         self.pcm.append(pcm)
@@ -149,6 +148,21 @@ async def test_sound_goes_both_ways(tier: str) -> None:
                     break
         speaking.cancel()
         await asyncio.wait([speaking])
+
+
+@pytest.mark.parametrize("tier", ["raw", "middle"])
+async def test_what_the_browser_lost_of_our_sound_is_told(tier: str) -> None:
+    async with call(tier) as line:
+        await line.connect()
+        for n in range(400):
+            if any(line.owner.reports):
+                break
+            if n % 4:
+                line.peer.send_rtp(b"\xd8\xff\xfe", n * 960, n == 0, False)
+            else:
+                line.peer.line._sequence += 1  # type: ignore[union-attr]  # lost on the way
+            await asyncio.sleep(0.01)
+        assert 0.1 < max(line.owner.reports) < 0.4
 
 
 async def test_the_microphone_arrives_packet_for_packet_and_decodes() -> None:

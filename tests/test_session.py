@@ -25,7 +25,6 @@ from relay.session import CLOSE_SECONDS, CONNECT_SECONDS, LOST_SECONDS, READY_SE
 from relay.ticker import Ticker
 from relay.webrtc.gate import Gate
 from relay.webrtc.peer import Media
-from relay.webrtc.rtcp import Report
 from tests import virtual
 
 
@@ -85,7 +84,7 @@ class FakePeer:
         self.events.on_message(self, json.dumps({"label": "rtvi-ai", "type": kind, "id": "1", "data": data}))
 
     def report(self, fraction_lost: float) -> None:
-        self.events.on_report(Report(fraction_lost, lost=0, highest=0, jitter=0, lsr=0, dlsr=0))
+        self.events.on_report(fraction_lost)
 
     def mute(self) -> None:
         status = {"type": "trackStatus", "receiver_index": 0, "enabled": False}

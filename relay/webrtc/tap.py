@@ -44,7 +44,6 @@ from aiortc.rtp import RtcpRrPacket, RtcpSrPacket, RtpPacket
 from relay.audio.red import primary
 from relay.webrtc.gate import Gate
 from relay.webrtc.reception import Reception
-from relay.webrtc.rtcp import Report
 
 # The largest datagram a browser sends is under 1500 bytes; asyncio would allocate 256 KiB for each.
 DATAGRAM_BYTES: Final = 2048
@@ -59,8 +58,8 @@ _RTP_HEADER: Final = struct.Struct("!BBHII")
 OnRtp = Callable[[int, int, int, bytes, bytes], None]
 """sequence, timestamp (48 kHz), SSRC, Opus payload, and the RED payload it came in (RFC 2198) or nothing"""
 
-OnReport = Callable[[Report], None]
-"""what the browser says of the packets that we sent"""
+OnReport = Callable[[float], None]
+"""the share (0 to 1) of our packets that the browser lost since its last report"""
 
 
 def check() -> dict[str, list[str]]:
@@ -302,16 +301,7 @@ class MiddleLine:
         if isinstance(packet, RtcpRrPacket | RtcpSrPacket):
             for report in packet.reports:
                 if report.ssrc == self._sender._ssrc:
-                    self._on_report(
-                        Report(
-                            fraction_lost=report.fraction_lost / 256,
-                            lost=report.packets_lost,
-                            highest=report.highest_sequence,
-                            jitter=report.jitter,
-                            lsr=report.lsr,
-                            dlsr=report.dlsr,
-                        )
-                    )
+                    self._on_report(report.fraction_lost / 256)
         await self._rtcp_to_aiortc(packet)
 
 
