@@ -1,7 +1,4 @@
-"""How much of the model's voice a Chromium makes up on a bad network: one figure for a test, or a table of them.
-
-python -m tests.network.measure 20 1 2        # seconds a point, seeds
-"""
+"""How much of the model's voice a Chromium makes up on a bad network; `bench/network.py` makes a table of it."""
 
 import asyncio
 import json
