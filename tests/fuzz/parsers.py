@@ -44,6 +44,15 @@ async def _ignored(packet: Any) -> None:
     pass
 
 
+class _Sender(SimpleNamespace):
+    """What a line touches of aiortc's; a router keeps it in a set."""
+
+    def __init__(self) -> None:
+        super().__init__(replaceTrack=lambda track: None, _handle_rtcp_packet=_ignored, _ssrc=OUR_SSRC)
+
+    __hash__ = object.__hash__  # type: ignore[assignment]
+
+
 def raw_line(on_rtp: OnRtp) -> RawLine:
     """A raw line without a connection, whose SRTP lets everything through. Call it inside a loop."""
     session = object()
@@ -53,7 +62,7 @@ def raw_line(on_rtp: OnRtp) -> RawLine:
             receive=_ignored,
             _RTCRtpReceiver__remote_streams={},
         ),
-        sender=SimpleNamespace(replaceTrack=lambda track: None, _handle_rtcp_packet=_ignored, _ssrc=OUR_SSRC),
+        sender=_Sender(),
     )
     line: Any = RawLine(transceiver, on_rtp, lambda report: None)
     line._dtls = transceiver.receiver.transport
@@ -125,22 +134,26 @@ def _red_by_the_book(data: bytes) -> red.Red | None:
     return red.Red(primary, tuple(blocks)) if (primary := reader.take(len(data))) else None
 
 
-async def _read_by_aiortc(data: bytes) -> int:
-    """Give it to a DTLS transport's own reader of RTCP; how often that was too much for it."""
+async def _read_by_aiortc(data: bytes) -> tuple[list[float], int]:
+    """Give it to a DTLS transport's own reader of RTCP: the losses that reach us, and what was too much for it."""
+    losses: list[float] = []
     junk: list[bool] = []
+    line: Any = raw_line(lambda *packet: None)
+    line._on_report = losses.append
     dtls: Any = RTCDtlsTransport.__new__(RTCDtlsTransport)
     dtls._rtp_router = RtpRouter()
     dtls._RTCDtlsTransport__log_debug = lambda *words: None
-    sender: Any = SimpleNamespace(_handle_rtcp_packet=_ignored)
-    dtls._rtp_router.register_sender(sender, ssrc=OUR_SSRC)
+    dtls._rtp_router.register_sender(line._sender, ssrc=OUR_SSRC)
     tame.bear_reports(dtls, lambda: junk.append(True))
     await dtls._handle_rtcp_data(data)
-    return len(junk)
+    return losses, len(junk)
 
 
 def rtcp(data: bytes) -> None:
-    """One RTCP datagram as it comes out of SRTP: read as aiortc reads it, and nothing escapes."""
-    assert virtual.run(_read_by_aiortc(data)) <= 1
+    """One RTCP datagram as it comes out of SRTP: what it says of our losses is a share, and nothing escapes."""
+    losses, junk = virtual.run(_read_by_aiortc(data))
+    assert all(0 <= lost < 1 for lost in losses)
+    assert junk <= 1
 
 
 @functools.cache
