@@ -1,4 +1,4 @@
-"""`python -m bench.plots FIGURES.json…`: the README's two plots, from what `--json` of the bench wrote.
+"""`python -m bench.plots FIGURES.json…`: the documents' plots, from what `--json` of the bench wrote.
 
 SVG by hand, each in a light and a dark variant, because GitHub shows either by the reader's theme. Whoever cannot see
 them is told the figures in their description; whoever sees no colours has shapes and labels.
@@ -270,14 +270,54 @@ def calls(rows: Rows, theme: Theme) -> str:
     return svg(theme, height, "Calls that one core carries, both sides talking all the time", f"{told}.", body)
 
 
+# -- path ----------------------------------------------------------------------------------------------------
+
+PATH_SCALE: Final = 11.6  # pixels a microsecond
+PATH_STEP, PATH_BAR, WORDS_A_LINE = 116, 26, 6
+WAYS: Final = {"up": "Up, from the microphone to the model", "down": "Down, from the model to the loudspeaker"}
+IN_C: Final = ("libopus", "libsrtp", "kernel")
+
+Stages = list[tuple[str, str, float]]  # way, name, microseconds
+
+
+def path(stages: Stages, theme: Theme) -> str:
+    """Where the microseconds of a packet go, in the order in which it passes."""
+    body, told = [], []
+    for number, (way, title) in enumerate(WAYS.items()):
+        steps = [(name.partition(":")[0], spent) for which, name, spent in stages if which == way]
+        top, left, total = 12 + number * PATH_STEP, 0.0, sum(spent for _, spent in steps)
+        body.append(text(0, top + 6, f"{title}: {total:.0f} µs a packet", font_size=15, font_weight=600))
+        for name, spent in steps:
+            width = PATH_SCALE * spent
+            colour = _kind(name, theme)
+            body.append(
+                f'<rect x="{left:.1f}" y="{top + 18}" width="{width:.1f}" height="{PATH_BAR}" fill="{colour}"'
+                f' stroke="{theme.paper}"/>'
+            )
+            left += width
+        words = [f'<tspan fill="{_kind(name, theme)}">{name} {spent:.1f}</tspan>' for name, spent in steps]
+        for row in range(0, len(words), WORDS_A_LINE):
+            arrow = " →" if row + WORDS_A_LINE < len(words) else ""
+            line = " → ".join(words[row : row + WORDS_A_LINE]) + arrow
+            body.append(f'<text x="0" y="{top + 64 + 20 * row // WORDS_A_LINE}">{line}</text>')
+        told.append(f"{title}, microseconds: " + ", ".join(f"{name} {spent:.1f}" for name, spent in steps))
+    return svg(theme, 2 * PATH_STEP - 28, "Where the microseconds of a packet go", "; ".join(told) + ".", body)
+
+
+def _kind(name: str, theme: Theme) -> str:
+    """libopus; other C and the kernel; our Python."""
+    return theme.ours if name == "libopus" else theme.faint if name in IN_C else theme.stock
+
+
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="bench.plots", description="Draw the README's plots.")
-    parser.add_argument("figures", type=Path, nargs="+", help="what --json of the bench wrote")
+    parser = argparse.ArgumentParser(prog="bench.plots", description="Draw the documents' plots.")
+    parser.add_argument("figures", type=Path, nargs="*", help="what --json of the bench wrote")
+    parser.add_argument("--stages", type=Path, help="what --json of bench.stages wrote")
     parser.add_argument("--folder", type=Path, default=FOLDER, help="where the plots go (docs/plots)")
     options = parser.parse_args()
     rows = read(options.figures)
     options.folder.mkdir(parents=True, exist_ok=True)
-    for name, draw in (("loss", loss), ("calls", calls)):
+    for name, draw in (("loss", loss), ("calls", calls)) if options.figures else ():
         for theme in (LIGHT, DARK):
             try:
                 drawn = draw(rows, theme)
@@ -285,6 +325,9 @@ def main() -> int:
                 print(f"{name} is not drawn: nobody measured {missing}", file=sys.stderr)
                 break
             (options.folder / f"{name}-{theme.name}.svg").write_text(drawn, encoding="utf-8")
+    for theme in (LIGHT, DARK) if options.stages is not None else ():
+        drawn = path(json.loads(options.stages.read_text()), theme)
+        (options.folder / f"path-{theme.name}.svg").write_text(drawn, encoding="utf-8")
     return 0
 
 

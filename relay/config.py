@@ -140,8 +140,8 @@ FLAGS: Final = (
          "127.0.0.1"),
     Flag("opus-bitrate", "opus_bitrate", "BIT/S", f"of the voice to the browser, {values.MIN_BITRATE} to "
          f"{values.MAX_BITRATE}", values.whole(values.MIN_BITRATE, values.MAX_BITRATE), "64000"),
-    Flag("opus-complexity", "opus_complexity", "N", XX
-         "and sounds the same at the default bit rate", values.whole(0, 10), "0"),
+    Flag("opus-complexity", "opus_complexity", "N", "libopus's effort at that voice, 0 to 10; more bits are "
+         "cheaper than more effort", values.whole(0, 10), "0"),
     Flag("state-dir", "state_dir", "DIR", "where the relay may keep files; none so far", values.directory,
          "$XDG_STATE_HOME/gemini-relay or ~/.local/state/gemini-relay"),
     Flag("log-level", "log_level", "LEVEL", "debug, info, warning or error",

@@ -12,7 +12,7 @@ MAX_TEXT_CHARS: Final = 32_768  # instructions; the Live API's whole context is 
 MAX_GREETING_CHARS: Final = 1_000
 MIN_TOKEN_CHARS: Final = 16  # 96 bits as URL-safe base64
 MAX_TOKEN_CHARS: Final = 256
-# bit/s. Below, libopus leaves the mode that costs little; above, a copy of a packet is no longer worth its bytes.
+# bit/s. Below, libopus leaves the mode that costs little; above, nobody hears a difference any more.
 MIN_BITRATE, MAX_BITRATE = 24_000, 128_000
 
 _TOKEN: Final = re.compile(r"[A-Za-z0-9._~-]+")  # what RFC 6750 and a URL's fragment both carry as it is

@@ -36,6 +36,15 @@ def test_a_plot_names_itself_and_tells_its_figures(draw: object, theme: Theme) -
     assert picture.find(f".//{SVG}style") is None, "GitHub may take it out"
 
 
+def test_the_path_tells_every_step_in_its_order() -> None:
+    stages = [("up", "kernel: take", 1.0), ("up", "libopus: decode", 18.0), ("down", "playout: cut", 0.9)]
+    picture = ElementTree.fromstring(plots.path(stages, DARK))
+    told = picture.findtext(f"{SVG}desc") or ""
+    assert "kernel 1.0, libopus 18.0" in told
+    assert "playout 0.9" in told
+    assert len(picture.findall(f"{SVG}rect")) == len(stages)
+
+
 def test_what_nobody_measured_is_not_drawn() -> None:
     with pytest.raises(Missing, match="calls on one core"):
         plots.calls({}, LIGHT)
