@@ -167,6 +167,7 @@ def plan() -> Iterator[tuple[Trouble, str, bool]]:
             yield trouble, "fec", True
         yield trouble, "stock", False
     yield jitter, "red", True
+    yield jitter, "fec", True
     yield jitter, "stock", False
 
 
@@ -185,15 +186,14 @@ def rows_of(trouble: Trouble, way: str, by_way: dict[tuple[Trouble, str], list[F
     pesq, stoi = (RED_TARGETS if way == "red" else FEC_TARGETS).get(loss, (None, None))
     yield row("PESQ-wb", "pesq", "", pesq, least=True)
     yield row("STOI", "stoi", "", stoi, least=True)
-    if way != "red":
-        return
-    yield row("delivered", "share", "%", WHOLE, least=True)
     if trouble.exponential:
         yield row("dropped as late", "late", "%", JITTER_LATE)
         yield row("delay p95", "p95", "ms", JITTER_P95)
-    else:
+        return
+    if way == "red":
+        yield row("delivered", "share", "%", WHOLE, least=True)
         yield row("delay p95", "p95", "ms")
-    if trouble.burst:
+    if trouble.burst and way == "red":
         yield row("delay after hole", "settled", "ms", MOMENT)
 
 
