@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Final
 
 from relay.audio.activity import Activity, Edge
-from relay.audio.jitter import MAX_GAP_TICKS, JitterBuffer
+from relay.audio.jitter import MAX_CONCEAL_TICKS, MAX_GAP_TICKS, JitterBuffer
 from relay.audio.opus import Decoder, OpusError
 from relay.audio.packet import DECODED_RATE, ONE_FRAME_TICKS, TICKS_PER_SECOND
 from relay.audio.red import read
@@ -144,12 +144,24 @@ class Uplink:
         self._hurries(now)
         for step in self.jitter.poll(now):
             self._play(step, now)
+        stalls = self.stall.stalls
         if self.jitter.deadline is None and (silence := self.stall.poll(now)):
-            self._pass_on(bytes(2 * silence), now)
+            self._be_still(silence, now, begins=self.stall.stalls > stalls)
             if self.stall.ended:
                 self._end()
         if self._open:
             self._arm()
+
+    def _be_still(self, samples: int, now: float, *, begins: bool) -> None:
+        """A stall begins like any hole: the decoder goes on with what it knows for a while, and then there is silence.
+
+        What it makes up is nobody's voice.
+        """
+        made_up = self._decoder.conceal(MAX_CONCEAL_TICKS)[: 2 * samples] if begins else b""
+        edge = self._activity.feed(bytes(2 * samples), now)
+        if edge is not None:
+            self._on_edge(edge)
+        self._gather(made_up.ljust(2 * samples, b"\0"))
 
     def _arm(self) -> None:
         """A hole first: what is held may be what silence would stand in for."""
@@ -240,7 +252,10 @@ class Uplink:
             self._on_edge(edge)
         if not self._pending and len(pcm) == MESSAGE_BYTES:
             self._forward(pcm)
-            return
+        else:
+            self._gather(pcm)
+
+    def _gather(self, pcm: bytes) -> None:
         self._pending += pcm
         while len(self._pending) >= MESSAGE_BYTES:
             self._forward(bytes(self._pending[:MESSAGE_BYTES]))

@@ -224,7 +224,9 @@ def test_after_a_blackout_of_a_second_the_call_goes_on_where_it_would_have_been(
     dark = range(round(begin / FRAME), round(end / FRAME))
     assert call.missing == [*dark]
     assert call.is_whole()
-    assert not any(any(call.messages[n]) for n in dark), "it is silence"
+    concealed = MAX_CONCEAL_TICKS // FRAME_TICKS
+    assert any(call.messages[dark[0]]), "the last word fades"
+    assert not any(any(call.messages[n]) for n in dark[concealed:]), "and then it is silence"
     stalled = STALL_SECONDS + PACKET_SECONDS
     for n in dark:
         due = max(stalled - (n - dark[0]) * FRAME, PACKET_SECONDS)
