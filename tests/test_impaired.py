@@ -11,7 +11,7 @@ from typing import Final
 import pytest
 
 from relay.audio import red
-from relay.audio.jitter import FEC_HOLD_SECONDS, HOLD_SECONDS
+from relay.audio.jitter import FEC_HOLD_SECONDS, HOLD_SECONDS, MAX_CONCEAL_TICKS
 from relay.audio.packet import FRAME_TICKS
 from relay.audio.patience import LATE_HOLD_SECONDS
 from relay.audio.stall import PACKET_SECONDS, STALL_SECONDS
