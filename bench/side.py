@@ -18,7 +18,8 @@ WARM_UP: Final = 1.5  # seconds of load before anything is measured
 WORKING: Final = 0.01  # of a processor: a thread above it works
 REFUSALS: Final = 10  # seconds in which a relay may recover
 PATIENCE: Final = 5.0  # seconds until a call's end or beginning shows at the model
-SMALLEST_SOUND: Final = 0.99  # of what was sent; the rest may be on its way
+SMALLEST_SOUND: Final = 0.99  # of what was sent; the rest may be on its way,
+EDGE_PACKETS: Final = 5  # and so may 100 ms of it, for the two ends are not counted in the same moment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,9 +72,13 @@ class Window:
 
     @property
     def unheard(self) -> float:
-        """The share of the callers' packets whose sound did not come to the model, on the worst call."""
+        """The share of the callers' packets whose sound did not come to the model, on the worst call.
+
+        The two are counted one after the other, call by call, so a few packets at the window's ends say nothing.
+        """
         sent = [len(call["sent"]) for call in self.taken]
-        return max(1 - count / max(1, packets) for count, packets in zip(self.counts, sent, strict=True))
+        missing = (packets - count for count, packets in zip(self.counts, sent, strict=True))
+        return max((less - EDGE_PACKETS) / max(1, packets) for less, packets in zip(missing, sent, strict=True))
 
     @property
     def keeps_up(self) -> bool:
