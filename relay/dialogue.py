@@ -1,7 +1,7 @@
 """What is said on a call, by whom, and what follows: the two lines of sound, the turns, the words and the tools.
 
 A dialogue knows neither peer connections nor deadlines; `session` owns those. It is told what the browser and the
-model say, and says what follows through `say` (RTVI messages), `send_rtp` (sound) and its model connection.
+model say, and says what follows through `say` (RTVI messages), its two lines of sound and its model connection.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from relay.audio.activity import Edge
 from relay.audio.opus import Encoder
 from relay.audio.packet import ENCODED_RATE
 from relay.call import CallSettings
-from relay.downlink import Downlink, SendRtp
+from relay.downlink import Downlink
 from relay.errors import BrowserFault, ModelFault, RelayError
 from relay.gemini import events, protocol
 from relay.gemini.client import LiveClient
@@ -50,7 +50,6 @@ class Dialogue:
         *,
         name: str,
         say: Callable[[Sequence[rtvi.Message]], None],
-        send_rtp: SendRtp,
         ready: Callable[[Sequence[rtvi.Message]], None],
         end: Callable[[RelayError | None], None],
     ) -> None:
@@ -64,7 +63,7 @@ class Dialogue:
         self.client: LiveClient | None = None
         self.uplink = Uplink(lambda pcm: None, self._on_edge, self._end_stream)
         encoder = functools.partial(Encoder, call.opus_bitrate, call.opus_complexity)
-        self.downlink = Downlink(send_rtp, ticker, self, encoder)
+        self.downlink = Downlink(lambda *packet: False, ticker, self, encoder)
         self.promptness = Promptness(time.perf_counter)
         self._turns = Turns(epoch=time.time() - self._loop.time(), model=call.target.model)
         self._flood = said.FloodGate()

@@ -198,13 +198,6 @@ class Metrics:
         sums.include(self._past)
         return sums
 
-    def figures(self) -> CallFigures:
-        """The sums of all calls there have been."""
-        sums = self.past()
-        for call in self._calls:
-            sums.include(figures_of(call))
-        return sums
-
     def call_seconds(self, now: float) -> float:
         """How long all calls together have lasted."""
         self._pass(now)

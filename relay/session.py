@@ -71,9 +71,7 @@ class Session:
         self._pc_id = secrets.token_hex(16)
         self._peer: Peer | None = None
         self._client: LiveClient | None = None
-        self._dialogue = Dialogue(
-            call, ticker, name=id[:8], say=self._say, send_rtp=_to_nobody, ready=self._begin, end=self.end
-        )
+        self._dialogue = Dialogue(call, ticker, name=id[:8], say=self._say, ready=self._begin, end=self.end)
         self.on_rtp = self._dialogue.uplink.on_rtp  # the microphone's packets, without a step between
         self.on_pcm = self._dialogue.uplink.on_pcm
         self._outbox: deque[rtvi.Message] = deque(maxlen=OUTBOX_MESSAGES)
@@ -320,11 +318,6 @@ class Session:
                 self._outbox.append(message)
             else:
                 self._peer.send_message(rtvi.encode(message), spare=rtvi.droppable(message))
-
-
-def _to_nobody(payload: bytes, timestamp: int, marker: bool, red: bool) -> bool:
-    """Where sound goes before there is a peer connection."""
-    return False
 
 
 class _Ended(Exception):

@@ -127,8 +127,6 @@ class Uplink:
             self.hurried += 1
         elif self._open:
             self._hear(pcm, now)
-            if self._timer is None:
-                self._arm()
 
     def close(self) -> None:
         """Free the timer; idempotent."""

@@ -1,8 +1,8 @@
 """One stream of Opus at the pace of speech passes; the rest is dropped and counted."""
 
+from relay.audio.packet import MAX_PAYLOAD_BYTES
 from relay.webrtc.gate import (
     BURST_PACKETS,
-    MAX_PAYLOAD_BYTES,
     MAX_RED_BYTES,
     PACKETS_PER_SECOND,
     SSRC_CHANGE_SECONDS,

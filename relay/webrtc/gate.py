@@ -8,12 +8,12 @@ Without this an admitted browser could make one receiver report per invented SSR
 from dataclasses import dataclass, field
 from typing import Final
 
+from relay.audio.packet import MAX_PAYLOAD_BYTES
+
 # Opus at 20 ms is 50 packets/s, at its shortest useful frame (10 ms) 100.
 PACKETS_PER_SECOND: Final = 100.0
 # Two seconds' worth may arrive at once after a stall of the network.
 BURST_PACKETS: Final = 200.0
-# RFC 6716 §3.2.1: no Opus frame is longer; a packet of ours holds one.
-MAX_PAYLOAD_BYTES: Final = 1275
 # What a datagram of 1500 bytes holds besides the headers of IP, UDP and RTP and SRTP's tag; a browser stops at 1200.
 MAX_RED_BYTES: Final = 1500 - 20 - 8 - 12 - 10
 # A browser changes its SSRC when it replaces the transceiver, not several times in a row.

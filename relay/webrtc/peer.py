@@ -93,7 +93,6 @@ class Peer:
 
     def __init__(self, media: Media, events: PeerEvents) -> None:
         self._events = events
-        self.media = media
         self._pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self._channel: RTCDataChannel | None = None
         self._channels = 0
@@ -127,7 +126,8 @@ class Peer:
         except Exception as error:
             # aiortc's parser and state machine raise whatever Python raises on a malformed offer
             raise BrowserFault("bad-sdp", f"{type(error).__name__} in negotiation") from error
-        answer = sdp.finish(self._pc.localDescription.sdp, screened if self.media.tier in LINES else "")
+        reads_red = isinstance(self.line, tap.MiddleLine)
+        answer = sdp.finish(self._pc.localDescription.sdp, screened if reads_red else "")
         self.line.attach(sdp.red_payload_type(answer))
         for transceiver in self._pc.getTransceivers():
             tame.bear_reports(transceiver.receiver.transport, self._dropped_junk)

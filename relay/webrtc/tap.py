@@ -203,7 +203,6 @@ class MiddleLine:
         self._sender = cast(Any, transceiver.sender)
         self._on_rtp = on_rtp
         self._on_report = on_report
-        self._reception: Reception | None = None
         self._sequence = random.getrandbits(15)  # the upper half is left free: a wrap in the first second breaks SRTP
         self._timestamp_origin = random.getrandbits(32)
         self._time = asyncio.get_running_loop().time
@@ -222,11 +221,6 @@ class MiddleLine:
             self._receiver._RTCRtpReceiver__stop_decoder()
 
         self._receiver.receive = receive_without_decoder
-
-    @property
-    def reception(self) -> Reception | None:
-        """What came from the browser, as our reports tell it; None before the first packet."""
-        return self._reception
 
     def attach(self, red_type: int | None = None) -> None:
         """Learn what was negotiated, RED's payload type too; call it after each answer."""
@@ -283,18 +277,14 @@ class MiddleLine:
             if not payload:
                 gate.drop("red")
                 return
-        reception = self._receiver._RTCRtpReceiver__remote_streams.get(ssrc)
+        streams = self._receiver._RTCRtpReceiver__remote_streams
+        reception = streams.get(ssrc)
         if reception is None:
-            self._meet(ssrc, Reception(sequence, timestamp, now))
+            streams.clear()  # the report block of a stream that ended would overflow the report one day
+            streams[ssrc] = Reception(sequence, timestamp, now)
         else:
             reception.add(sequence, timestamp, now)
         self._on_rtp(sequence, timestamp, ssrc, payload, red)
-
-    def _meet(self, ssrc: int, reception: Reception) -> None:
-        """Report on this stream from now on."""
-        streams = self._receiver._RTCRtpReceiver__remote_streams
-        streams.clear()  # the report block of a stream that ended would overflow the report one day
-        self._reception = streams[ssrc] = reception
 
     async def _reported(self, packet: Any) -> None:
         """A sender's or receiver's report of the browser's: aiortc reads it, and so do we (RFC 3550 §6.4)."""
