@@ -7,15 +7,20 @@ Messages are plain objects, and `encode` makes one text frame of such an object.
 import json
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from relay.said import LABEL, ClientMessage, ClientReady, Malformed
 
-VERSION: Final = "2.1.0"
+VERSION: Final = "2.2.0"
 LIBRARY: Final = "gemini-webrtc-relay"
 PROCESSOR: Final = "GeminiLive#0"  # under this name metrics are charted
 
 Message = dict[str, Any]
+InputType = Literal["transcription", "chat"]
+# What the relay tells of itself, as `server-message {event: …}`; docs/rtvi.md says when, and with what.
+RelayEvent = Literal[
+    "reconnecting", "resumed", "memory-shortened", "idle-warning", "limit-warning", "replaced", "mic-dead"
+]
 
 
 def encode(message: Message) -> str:
@@ -26,7 +31,7 @@ def encode(message: Message) -> str:
 
 def droppable(message: Message) -> bool:
     """Whether a client that reads too slowly may miss this message: the final words follow."""
-    return message["type"] == "user-transcription" and not message["data"]["final"]
+    return message["type"] in ("user-transcription", "user-input") and not message["data"]["final"]
 
 
 def plain(type_: str, data: Mapping[str, Any] | None = None, id_: str = "") -> Message:
@@ -49,7 +54,21 @@ def without_nulls(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def welcome(ready: ClientReady, library_version: str, about: Mapping[str, Any] | None = None) -> list[Message]:
+def capabilities(*, sees: bool = False) -> Message:
+    """What this relay can do. It `sees` when it takes a camera and a screen."""
+    return {
+        "audio_in": True,
+        "audio_out": True,
+        "video_in": sees,
+        "screen_in": sees,
+        "video_out": False,
+        "metrics": True,
+    }
+
+
+def welcome(
+    ready: ClientReady, library_version: str, about: Mapping[str, Any] | None = None, *, sees: bool = False
+) -> list[Message]:
     """The answer to `ready`: doubts about its version first, then bot-ready in any case.
 
     A client of generation 1 hears its own version, lest it wait for what generation 2 would send.
@@ -58,9 +77,13 @@ def welcome(ready: ClientReady, library_version: str, about: Mapping[str, Any] |
     if ready.major not in (1, 2):
         version = ready.version or "unknown"
         messages.append(refusal(ready.id, f"Client version {version}. Compatibility issues may occur."))
-    about = {"library": LIBRARY, "library_version": library_version, **(about or {})}
-    version = ready.version if ready.major == 1 else VERSION
-    return [*messages, plain("bot-ready", {"version": version, "about": about}, ready.id)]
+    data: Message = {"version": VERSION, "about": {"library": LIBRARY, "library_version": library_version}}
+    data["about"] |= about or {}
+    if ready.major == 1:
+        data["version"] = ready.version
+    else:
+        data["capabilities"] = capabilities(sees=sees)
+    return [*messages, plain("bot-ready", data, ready.id)]
 
 
 def complaint(malformed: Malformed) -> Message:
@@ -90,6 +113,11 @@ def server_message(data: Mapping[str, Any]) -> Message:
     return plain("server-message", data)
 
 
+def relay_event(name: RelayEvent, /, **data: Any) -> Message:
+    """What the relay tells of itself; docs/rtvi.md lists the events and their members."""
+    return server_message({**data, "event": name})
+
+
 def append_to_context_result(id_: str, result: str = "ok") -> Message:
     return plain("append-to-context-result", {"result": result}, id_)
 
@@ -101,6 +129,12 @@ def peer_left() -> Message:
 
 def user_transcription(text: str, timestamp: str, *, final: bool) -> Message:
     return plain("user-transcription", {"text": text, "user_id": "", "timestamp": timestamp, "final": final})
+
+
+def user_input(text: str, timestamp: str, *, final: bool, kind: InputType = "transcription", id_: str = "") -> Message:
+    """Protocol 2.2's word for what the user says or types; `id_` is that of the send-text."""
+    data = {"text": text, "input_type": kind, "timestamp": timestamp, "final": final, "msg_id": id_ or None}
+    return plain("user-input", data)
 
 
 def user_llm_text(text: str) -> Message:
@@ -120,25 +154,55 @@ def bot_tts_text(text: str) -> Message:
 
 
 def bot_output(text: str, segment: int, *, spoken: bool = True, generation: int = 2) -> Message:
-    """A whole sentence as it begins to be heard; `segment` is a number of its own."""
+    """A whole sentence as it begins to be heard, or one that never is; `segment` is a number of its own.
+
+    Of one that is `spoken` a client of generation 2 is told more: `bot_output_progress`.
+    """
     if generation == 1:
         return plain("bot-output", {"text": text, "aggregated_by": "sentence", "spoken": spoken})
     return plain(
-        "bot-output",
-        {
-            "text": text,
-            **dict.fromkeys(("aggregated_by", "text_type", "output_type"), "sentence"),
-            "segment_id": segment,
-            "spoken": spoken,
-            "will_be_spoken": False,  # no progress follows
-            "spoken_status": "new",
-        },
+        "bot-output", _segment(text, segment) | {"spoken": spoken, "will_be_spoken": False, "spoken_status": "new"}
     )
+
+
+def bot_output_progress(text: str, segment: int, heard: int) -> Message:
+    """The first `heard` characters of the sentence have been heard; all of them, and it is completed."""
+    data = _segment(text, segment) | {
+        "spoken": heard >= len(text),
+        "will_be_spoken": True,
+        "spoken_status": "completed" if heard >= len(text) else "in-progress",
+        "spoken_progress": {"accumulated_text": text[:heard], "remaining_text": text[heard:]},
+    }
+    return plain("bot-output", data)
+
+
+def _segment(text: str, segment: int) -> Message:
+    """`spoken` is true once, of the sentence that was heard to its end: clients that know no progress wait for it."""
+    kinds = dict.fromkeys(("aggregated_by", "text_type", "output_type"), "sentence")
+    return {"text": text, **kinds, "segment_id": segment, "spoken": False}
+
+
+def search_response(result: str, rendered: str, origins: Sequence[Mapping[str, Any]]) -> Message:
+    """What the model found. `rendered` is Google's HTML, which its terms ask to show.
+
+    An origin: ``{"site_uri", "site_title", "results": [{"text", "confidence": [0…1]}]}``.
+    """
+    data = {"search_result": result or None, "rendered_content": rendered or None, "origins": origins}
+    return plain("bot-llm-search-response", data)
 
 
 def metrics_ttfb(seconds: float, model: str) -> Message:
     """Time to first byte: from the end of the question to the first sound of the answer."""
-    return plain("metrics", {"ttfb": [{"processor": PROCESSOR, "model": model, "value": round(seconds, 4)}]})
+    return plain("metrics", {"ttfb": [_measured(seconds, model)]})
+
+
+def metrics_processing(seconds: float, model: str) -> Message:
+    """From the end of the question until the answer was complete, though not yet played."""
+    return plain("metrics", {"processing": [_measured(seconds, model)]})
+
+
+def _measured(seconds: float, model: str) -> Message:
+    return {"processor": PROCESSOR, "model": model, "value": round(seconds, 4)}
 
 
 def metrics_tokens(prompt: int, completion: int, total: int, **details: int) -> Message:
@@ -149,7 +213,23 @@ def metrics_tokens(prompt: int, completion: int, total: int, **details: int) -> 
 
 def function_call(call_id: str) -> Sequence[Message]:
     """A function of the server is being run. Its name stays here: a named call would make the client run it too."""
-    return plain("llm-function-call-started", {}), plain("llm-function-call-in-progress", {"tool_call_id": call_id})
+    return function_call_started(), plain("llm-function-call-in-progress", {"tool_call_id": call_id})
+
+
+def function_call_started(name: str = "") -> Message:
+    """The model calls a function. Only one of the client is named."""
+    return plain("llm-function-call-started", {"function_name": name or None})
+
+
+def function_call_in_progress(call_id: str, name: str, arguments: Mapping[str, Any]) -> Message:
+    """A function of the client: it runs it, and answers `said.FunctionCallResult`."""
+    data = {"tool_call_id": call_id, "function_name": name, "arguments": arguments}
+    return plain("llm-function-call-in-progress", data)
+
+
+def legacy_function_call(call_id: str, name: str, arguments: Mapping[str, Any]) -> Message:
+    """The same for iOS and Android, which know no other form. A client that knows both would run it twice."""
+    return plain("llm-function-call", {"function_name": name, "tool_call_id": call_id, "args": arguments})
 
 
 def function_call_stopped(call_id: str, *, cancelled: bool = False) -> Message:

@@ -186,26 +186,43 @@ def test_a_clock_that_stands_still_or_steps_back_gives_nothing_away() -> None:
 
 # -- what the relay says --------------------------------------------------------------------------------------
 
+TIME: Final = "2026-01-01T00:00:00.000+00:00"
 REQUEST: Final = ClientMessage("8f3a91c2", "set-language")
+WEATHER: Final = ("fc-7", "get_weather", {"city": "Oslo"})
+ORIGIN: Final = {
+    "site_uri": "https://example.org",
+    "site_title": "Weather",
+    "results": [{"text": "rain", "confidence": [0.9]}],
+}
 SAYINGS: Final[dict[str, Callable[[], Any]]] = {
-    "bot-ready": lambda: rtvi.welcome(ClientReady("8f3a91c2", "2.0.0"), "1.0.0")[-1],
+    "bot-ready": lambda: rtvi.welcome(ClientReady("8f3a91c2", "2.0.0"), "1.0.0", sees=True)[-1],
+    "bot-ready of generation 1": lambda: rtvi.welcome(ClientReady("8f3a91c2", "1.2.0"), "1.0.0", sees=True)[-1],
     "error": lambda: rtvi.error("The model cannot be reached."),
     "error-response": lambda: rtvi.complaint(Malformed("8f3a91c2", "Unsupported type sing")),
     "server-response": lambda: rtvi.server_response(REQUEST, {"ok": True}),
     "server-message": lambda: rtvi.server_message({"kind": "session-expiring", "seconds": 60}),
+    "relay event": lambda: rtvi.relay_event("mic-dead", seconds=5),
+    "user-input": lambda: rtvi.user_input("hey", TIME, final=True, kind="chat", id_="9a96c803"),
     "append-to-context-result": lambda: rtvi.append_to_context_result("8f3a91c2"),
     "peer-left": rtvi.peer_left,
-    "user-transcription": lambda: rtvi.user_transcription("hello there", "2026-01-01T00:00:00.000+00:00", final=True),
+    "user-transcription": lambda: rtvi.user_transcription("hello there", TIME, final=True),
     "user-llm-text": lambda: rtvi.user_llm_text("hello there"),
     "bot-llm-text": lambda: rtvi.bot_llm_text("Hi, I am "),
     "bot-transcription": lambda: rtvi.bot_transcription("Hi, I am a bot."),
     "bot-tts-text": lambda: rtvi.bot_tts_text("Hi, I am a bot."),
     "bot-output": lambda: rtvi.bot_output("Hi, I am a bot.", 1),
+    "bot-output in progress": lambda: rtvi.bot_output_progress("Hi, I am a bot.", 1, 5),
+    "bot-output completed": lambda: rtvi.bot_output_progress("Hi, I am a bot.", 1, 15),
     "bot-output of generation 1": lambda: rtvi.bot_output("Hi, I am a bot.", 1, generation=1),
     "metrics of time": lambda: rtvi.metrics_ttfb(0.42, "models/gemini-live"),
+    "metrics of the whole answer": lambda: rtvi.metrics_processing(0.9, "models/gemini-live"),
     "metrics of tokens": lambda: rtvi.metrics_tokens(10, 20, 30, reasoning_tokens=0),
     "llm-function-call-started": lambda: rtvi.function_call("fc-7")[0],
     "llm-function-call-in-progress": lambda: rtvi.function_call("fc-7")[1],
+    "llm-function-call-started, the client's": lambda: rtvi.function_call_started("get_weather"),
+    "llm-function-call-in-progress, the client's": lambda: rtvi.function_call_in_progress(*WEATHER),
+    "llm-function-call": lambda: rtvi.legacy_function_call(*WEATHER),
+    "bot-llm-search-response": lambda: rtvi.search_response("It rains.", "<b>rain</b>", [ORIGIN]),
     "llm-function-call-stopped": lambda: rtvi.function_call_stopped("fc-7"),
     "user-started-speaking": lambda: rtvi.USER_STARTED_SPEAKING,
     "bot-interrupted": lambda: rtvi.BOT_INTERRUPTED,
@@ -253,6 +270,14 @@ def test_nothing_the_relay_can_say_holds_a_null(
         rtvi.error_response(id_, text),
         rtvi.server_response(ClientMessage(id_, text), d),
         rtvi.server_message(data),
+        rtvi.relay_event("replaced", **{name: value for name, value in data.items() if name.isidentifier()}),
+        rtvi.user_input(text, text, final=flag, kind="chat" if flag else "transcription", id_=id_),
+        rtvi.search_response(text, id_, [data, data]),
+        *(rtvi.bot_output_progress(text, number, heard) for heard in (0, len(text) // 2, len(text))),
+        rtvi.metrics_processing(number / 7, text),
+        rtvi.function_call_started(id_),
+        rtvi.function_call_in_progress(id_, text, data),
+        rtvi.legacy_function_call(id_, text, data),
         rtvi.append_to_context_result(id_, text),
         rtvi.peer_left(),
         rtvi.user_transcription(text, text, final=flag),
@@ -308,6 +333,7 @@ def test_an_answer_without_content_leaves_it_out() -> None:
 
 def test_only_interim_words_may_be_dropped() -> None:
     assert rtvi.droppable(rtvi.user_transcription("hel", "", final=False))
+    assert rtvi.droppable(rtvi.user_input("hel", "", final=False))
     assert not rtvi.droppable(rtvi.user_transcription("hello", "", final=True))
     assert not any(rtvi.droppable(saying()) for saying in SAYINGS.values())
 
