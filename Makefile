@@ -5,7 +5,7 @@
 #   make test ARGS="-k interrupted"    flags for pytest
 #
 # Stamps: .venv/.made says that the environment is whole, .venv/.run and .venv/.test that it matches pyproject.toml,
-# tests/node_modules/.stamp that the page's test tools match their lock file.
+# tests/node_modules/.stamp that the test tools and the official clients match their lock file.
 
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
@@ -75,7 +75,8 @@ $(VENV)/.bench: pyproject.toml $(VENV)/.run
 	$(PIP) --editable ".[bench]"
 	@touch $@
 
-# A browser and Node.js come from the machine's own packages.
+# The browsers and Node.js come from the machine's own packages. No package runs a script of its own: esbuild's program
+# comes as a package for this kind of machine.
 $(NODE_TOOLS)/.stamp: tests/package-lock.json
 	@sh tests/machine.sh browser
 	cd tests && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error

@@ -2,7 +2,7 @@
 # What only the machine itself can give, checked or fetched; one sentence and exit 2 when it is missing.
 #
 #   machine.sh python     prints a Python of at least 3.11 that can make virtual environments
-#   machine.sh browser    sees to Chromium, Node.js and npm: by apt when root, else prints the line to run
+#   machine.sh browser    sees to Chromium, Firefox, Node.js and npm: by apt when root, else prints the line to run
 
 set -eu
 
@@ -32,6 +32,7 @@ prepare_browser() {
         || missing=" chromium"
     # An ordinary user's Chromium keeps its sandbox, which Debian packs by itself; root has none.
     [ -z "$missing" ] || [ "$(id -u)" -eq 0 ] || missing="$missing chromium-sandbox"
+    command -v firefox-esr >/dev/null || command -v firefox >/dev/null || missing="$missing firefox-esr"
     command -v node >/dev/null || missing="$missing nodejs"
     command -v npm >/dev/null || missing="$missing npm"
     # Playwright brings a Node.js of its own, which wants this library.

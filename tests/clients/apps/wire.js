@@ -1,0 +1,23 @@
+// Notes what the page's peer connections and data channels carry, without touching the SDK.
+window.peers = [];
+window.wire = { sent: [], heard: [] };
+{
+  const Original = window.RTCPeerConnection;
+  window.RTCPeerConnection = class extends Original {
+    constructor(...args) {
+      super(...args);
+      window.peers.push(this);
+    }
+
+    createDataChannel(...args) {
+      const channel = super.createDataChannel(...args);
+      const send = channel.send.bind(channel);
+      channel.send = (frame) => {
+        window.wire.sent.push(frame);
+        send(frame);
+      };
+      channel.addEventListener("message", ({ data }) => window.wire.heard.push(data));
+      return channel;
+    }
+  };
+}
