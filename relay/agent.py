@@ -7,20 +7,35 @@ def time_of_day() -> str:
     return ...
 
 agent = Agent(instructions="You answer the phone of a watchmaker.", tools=[time_of_day])
+
+or a function of that name, sync or async, which is given what the app sent with the call:
+
+def agent(call: CallRequest) -> Agent:
+    if call.body.get("shop") not in SHOPS:
+        raise Refused("There is no such shop.")
+    return Agent(instructions=f"You answer the phone of {SHOPS[call.body['shop']]}.")
 """
 
+import asyncio
+import functools
 import importlib.util
 import inspect
+import logging
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from google.genai import types
 
+from relay.errors import BrowserFault, OwnerFault, place
+from relay.thread import in_thread
 from relay.tools import Tools
+
+if TYPE_CHECKING:
+    from relay.request import CallRequest
 
 DEFAULT_VOICE: Final = "Puck"
 DEFAULT_INSTRUCTIONS: Final = (
@@ -29,11 +44,21 @@ DEFAULT_INSTRUCTIONS: Final = (
 )
 DEFAULT_GREETING: Final = "Say hello, briefly, and ask how you can help."
 
+AGENT_SECONDS: Final = 5.0  # for the file's `agent(call)`; the caller hears nothing meanwhile
+MAX_DECIDING: Final = 32  # runs of a sync `agent(call)` at a time: a thread each, which nothing can stop
+MAX_REFUSAL: Final = 300  # characters of a refusal's words
+
 Sensitivity = Literal["high", "low"]
+
+log = logging.getLogger(__name__)
 
 
 class AgentError(Exception):
     """An agent file cannot be used; the text is the one sentence its author reads."""
+
+
+class Refused(Exception):
+    """Raised by `agent(call)` in order not to take the call: the text is a sentence that the caller reads."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,8 +161,56 @@ def _detection(listening: Listening | None) -> types.RealtimeInputConfig | None:
     )
 
 
-def load_agent(path: Path) -> Agent:
-    """Run the Python file at `path` and take its `agent`, or its only `Agent`. Raises `AgentError`."""
+AgentFunction = Callable[["CallRequest"], Agent | Awaitable[Agent]]
+
+
+class AgentSource:
+    """Whose agent takes a call: one for all calls, or what the function of an agent file makes for each."""
+
+    def __init__(self, agent: Agent | AgentFunction, *, deadline: float = AGENT_SECONDS) -> None:
+        self.agent = agent
+        self._deadline = deadline
+        self._deciding = 0
+
+    async def for_call(self, request: "CallRequest") -> Agent:
+        """The agent of this call, within `deadline` seconds; a sync function runs in a thread.
+
+        Raises `BrowserFault` ``agent-refused`` with the words of `Refused`, and `OwnerFault` ``agent-failed`` for
+        whatever else goes wrong: its detail is the kind and the place of the error, not its words.
+        """
+        if isinstance(self.agent, Agent):
+            return self.agent
+        try:
+            async with asyncio.timeout(self._deadline) as timeout:
+                agent = await self._ask(self.agent, request)
+        except Refused as refused:
+            raise BrowserFault("agent-refused", hint=" ".join(str(refused).split())[:MAX_REFUSAL]) from None
+        except OwnerFault:
+            raise
+        except (Exception, SystemExit) as error:
+            if isinstance(error, TimeoutError) and timeout.expired():
+                raise OwnerFault("agent-failed", f"no agent in {self._deadline:g} s") from None
+            raise OwnerFault("agent-failed", f"{type(error).__name__} at {place(error)}") from None
+        if not isinstance(agent, Agent):
+            raise OwnerFault("agent-failed", f"agent(call) gave a {type(agent).__name__}, not an Agent")
+        return agent
+
+    async def _ask(self, function: AgentFunction, request: "CallRequest") -> object:
+        if inspect.iscoroutinefunction(function):
+            return await function(request)
+        if self._deciding >= MAX_DECIDING:
+            raise OwnerFault("agent-failed", f"{MAX_DECIDING} runs of agent(call) have not ended")
+        self._deciding += 1
+        agent = await in_thread(functools.partial(function, request), self._decided)
+        return await agent if inspect.isawaitable(agent) else agent
+
+    def _decided(self) -> None:
+        self._deciding -= 1
+
+
+def load_source(path: Path) -> AgentSource:
+    """Run the Python file at `path` and take its `agent`, an `Agent` or a function that makes one for each call, or
+    else its only `Agent`. Raises `AgentError`."""
     spec = importlib.util.spec_from_file_location(f"agent_{path.stem}", path)
     if spec is None or spec.loader is None:
         raise AgentError(f"{path.name} is not a Python file.")
@@ -149,7 +222,25 @@ def load_agent(path: Path) -> Agent:
         del sys.modules[spec.name]
         raise AgentError(f"{path.name} fails when it is run: {type(error).__name__}: {error}") from error
     named = getattr(module, "agent", None)
+    if inspect.isroutine(named):
+        return AgentSource(_taking_a_call(named, path))
     found = [named] if isinstance(named, Agent) else [one for one in vars(module).values() if isinstance(one, Agent)]
     if len(found) != 1:
         raise AgentError(f"{path.name} defines {len(found) or 'no'} agents; name the one to use `agent`.")
-    return found[0]
+    return AgentSource(found[0])
+
+
+def _taking_a_call(function: AgentFunction, path: Path) -> AgentFunction:
+    try:
+        inspect.signature(function).bind(None)
+    except TypeError:
+        raise AgentError(f"The function agent of {path.name} must take one argument, the call.") from None
+    return function
+
+
+def load_agent(path: Path) -> Agent:
+    """The `Agent` of the file at `path`, which is the same for all calls. Raises `AgentError`."""
+    agent = load_source(path).agent
+    if not isinstance(agent, Agent):
+        raise AgentError(f"{path.name} makes an agent for each call.")
+    return agent

@@ -1,6 +1,6 @@
 """What can go wrong, whose fault it is, and what each party is told.
 
-Three families: our own bug, the browser's fault, the model's fault. `FAULTS` is the one table from a
+Four families: our own bug, the browser's fault, the model's, the owner's. `FAULTS` is the one table from a
 stable code to the HTTP status, the sentence a person reads, and the log level. The sentence names a next
 step and never holds foreign text; foreign text goes to `RelayError.detail`, which only the log sees.
 """
@@ -55,6 +55,9 @@ FAULTS: Final[dict[str, Fault]] = {
     "model-unreachable": Fault(502, "The model cannot be reached. Check the network and try again.", logging.ERROR),
     "model-timeout": Fault(504, "The model did not answer in 10 seconds. Try again.", logging.WARNING),
     "model-lost": Fault(502, "The connection to the model was lost. Start a new call.", logging.WARNING),
+    # the owner's agent file
+    "agent-refused": Fault(403, "The relay's agent does not take this call. Ask its owner what it takes."),
+    "agent-failed": Fault(500, "The relay's agent failed. Try again; its owner finds why in the log.", logging.ERROR),
     # our own
     "internal": Fault(500, "The relay made a mistake. Try again; its log says more.", logging.ERROR),
 }
@@ -93,3 +96,17 @@ class BrowserFault(RelayError):
 
 class ModelFault(RelayError):
     """The model side refused, failed, or went away."""
+
+
+class OwnerFault(RelayError):
+    """What the relay's owner wrote failed."""
+
+
+def place(error: BaseException) -> str:
+    """File and line of the innermost frame of what first went wrong: for the log, which must not have its words."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace is not None else "?"

@@ -4,11 +4,10 @@
 """
 
 import asyncio
-import contextvars
+import functools
 import inspect
 import json
 import logging
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -16,7 +15,9 @@ from google.genai import types
 from pydantic import ValidationError, validate_call
 from pydantic_core import to_jsonable_python
 
+from relay.errors import place
 from relay.gemini.events import FunctionCall
+from relay.thread import in_thread
 
 CALL_DEADLINE: Final = 20.0  # seconds for one call; the model waits meanwhile
 MAX_RUNNING: Final = 64  # calls at a time, of all conversations with one agent; more are told to come back
@@ -70,7 +71,7 @@ class Tools:
             if isinstance(error, TimeoutError) and timeout.expired():
                 return {"error": f"The function did not answer in {self._deadline:g} seconds."}
             # Its words may hold what the user said: the log learns where, not what.
-            log.warning("tool %s failed: %s at %s", call.name, type(error).__name__, _where(error))
+            log.warning("tool %s failed: %s at %s", call.name, type(error).__name__, place(error))
             return {"error": "The function failed."}
         finally:
             self._running -= 1
@@ -79,37 +80,10 @@ class Tools:
         if inspect.iscoroutinefunction(function):
             return await function(**args)
         self._running += 1  # a thread cannot be stopped: it counts until it ends by itself, answered for or not
-        return await _in_thread(function, args, self._thread_ended)
+        return await in_thread(functools.partial(function, **args), self._thread_ended)
 
     def _thread_ended(self) -> None:
         self._running -= 1
-
-
-async def _in_thread(function: Callable[..., Any], args: Mapping[str, Any], ended: Callable[[], None]) -> Any:
-    """A daemon thread of its own: one that never returns holds up neither the loop's executor nor the exit."""
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[tuple[Any, BaseException | None]] = loop.create_future()
-
-    def tell(output: Any, error: BaseException | None) -> None:
-        ended()
-        if not done.done():
-            done.set_result((output, error))
-
-    def work() -> None:
-        output, error = None, None
-        try:
-            output = context.run(function, **args)
-        except BaseException as raised:
-            error = raised
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(tell, output, error)
-
-    context = contextvars.copy_context()
-    threading.Thread(target=work, name="tool", daemon=True).start()
-    output, error = await done
-    if error is not None:
-        raise error
-    return output
 
 
 def _answer(output: Any) -> dict[str, Any]:
@@ -122,13 +96,3 @@ def _answer(output: Any) -> dict[str, Any]:
 def _misfits(error: ValidationError) -> str:
     """Which arguments, and why; what was given stays out, for the model knows it."""
     return "; ".join(f"{'.'.join(map(str, row['loc']))}: {row['msg']}" for row in error.errors(include_input=False))
-
-
-def _where(error: BaseException) -> str:
-    """File and line of the innermost frame of what first went wrong."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    return f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace is not None else "?"

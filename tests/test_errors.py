@@ -57,7 +57,7 @@ def test_every_code_that_the_source_names_is_in_the_table() -> None:
     named = set()
     for room in ("relay", "signaling"):
         for path in (ROOT / room).rglob("*.py"):
-            named |= set(re.findall(r"(?:BrowserFault|ModelFault|RelayError)\(\s*\"([a-z-]+)\"", path.read_text()))
+            named |= set(re.findall(r"(?:BrowserFault|ModelFault|OwnerFault|RelayError)\(\s*\"([a-z-]+)\"", path.read_text()))
     assert "bad-sdp" in named
     assert sorted(named - FAULTS.keys()) == []
 

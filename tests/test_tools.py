@@ -64,7 +64,7 @@ async def test_a_slow_sync_function_delays_nobody() -> None:
     await asyncio.sleep(0.02)
     assert not running.done()
     released.set()
-    assert await running == {"output": "tool"}
+    assert await running == {"output": "owner's function"}
 
 
 async def test_an_unknown_function_and_unfit_arguments_are_errors_the_model_can_mend() -> None:

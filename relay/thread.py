@@ -1,0 +1,40 @@
+"""A function of the owner's that may block, in a thread of its own; the event loop goes on meanwhile."""
+
+import asyncio
+import contextvars
+import threading
+from collections.abc import Callable
+from typing import Any
+
+
+async def in_thread(work: Callable[[], Any], ended: Callable[[], None]) -> Any:
+    """What `work` returns, or raises; what is no `Exception` is raised as the cause of a RuntimeError.
+
+    The thread is a daemon of its own: one that never returns holds up neither the loop's executor nor the exit. It
+    cannot be stopped. `ended` is called in the event loop once it has ended by itself, waited for or not.
+    """
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[tuple[Any, BaseException | None]] = loop.create_future()
+
+    def tell(result: Any, error: BaseException | None) -> None:
+        ended()
+        if not done.done():
+            done.set_result((result, error))
+
+    def run() -> None:
+        result, error = None, None
+        try:
+            result = context.run(work)
+        except BaseException as raised:
+            error = raised
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(tell, result, error)
+
+    context = contextvars.copy_context()
+    threading.Thread(target=run, name="owner's function", daemon=True).start()
+    result, error = await done
+    if error is None:
+        return result
+    if isinstance(error, Exception):
+        raise error
+    raise RuntimeError(type(error).__name__) from error  # a KeyboardInterrupt of its own making stops nobody else
