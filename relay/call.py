@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from relay.agent import Agent
 from relay.audio.opus import BITRATE, COMPLEXITY
 from relay.gemini.client import Target
+from relay.request import CallRequest as CallRequest
 
 
 @dataclass(frozen=True, slots=True)

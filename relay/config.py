@@ -45,6 +45,7 @@ class Config:
     greeting: str | None = None  # None: the agent's own; empty: the caller speaks first
     agent: Path | None = None
     ice_addresses: tuple[str, ...] = ()  # empty: every local address, see `--ice-address`
+    allow_body: tuple[str, ...] = ()  # settings that an app may choose, of `values.ALLOWABLE`
     allow_origins: tuple[str, ...] = ()
     access_token: Secret | None = field(default=None)
     public_url: str = ""  # origin form, no trailing slash
@@ -121,6 +122,9 @@ FLAGS: Final = (
     Flag("greeting", "greeting", "TEXT", f"how the model opens, up to {values.MAX_GREETING_CHARS} characters; an empty "
          "--greeting lets the caller speak first", values.text(values.MAX_GREETING_CHARS), "the agent's own"),
     Flag("agent", "agent", "FILE", "Python file that defines an Agent", values.agent_file, "the friendly one"),
+    Flag("allow-body", "allow_body", "NAMES", f"which of {', '.join(values.ALLOWABLE)} an app may choose for its call, "
+         "separated by commas; instructions let it make anything of the model, at your cost",
+         values.choices(*values.ALLOWABLE), "none"),
     Flag("ice-address", "ice_addresses", "ADDRESS", "local IP address to bind for media and to put into answers",
          values.ice_address, "all but loopback; loopback too when --host is", repeatable=True),
     Flag("allow-origin", "allow_origins", "ORIGIN", "another site whose pages may call, such as "

@@ -149,6 +149,24 @@ def choice(*choices: str) -> Callable[[str], str]:
     return check
 
 
+def choices(*names: str) -> Callable[[str], tuple[str, ...]]:
+    def check(text: str) -> tuple[str, ...]:
+        chosen = tuple(dict.fromkeys(part.strip() for part in text.split(",")))
+        if not set(chosen) <= set(names):
+            raise ValueError(f"must be some of {', '.join(names)}, separated by commas")
+        return chosen
+
+    return check
+
+
+ALLOWABLE: Final[Mapping[str, Callable[[str], str]]] = {
+    "voice": pattern(NAME, "a voice's name"),
+    "language": pattern(LANGUAGE, "a language tag such as de-DE"),
+    "instructions": text(MAX_TEXT_CHARS),
+}
+"""What the owner may leave to the app (`--allow-body`), each with its check."""
+
+
 def agent_file(text: str) -> Path:
     path = Path(text).expanduser()
     if path.suffix != ".py" or not path.is_file() or not os.access(path, os.R_OK):

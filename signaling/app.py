@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -18,8 +18,8 @@ from signaling import pages
 from signaling.admission import Admission, Policy
 from signaling.connections import Connections, fault_of, head_arrived, told
 from signaling.health import Health
-from signaling.offers import CLIENT_ADDRESS, MAX_BODY_BYTES, Offers
-from signaling.registry import MakeCall, Registry
+from signaling.offers import CLIENT_ADDRESS, MAX_BODY_BYTES, Maker, Offers
+from signaling.registry import Registry
 
 CORS_METHODS: Final = "POST, PATCH, DELETE"
 CORS_HEADERS: Final = ("content-type", "authorization")  # and what the app asks for
@@ -39,7 +39,7 @@ class House:
     """What the application is made of."""
 
     config: Config
-    maker: Callable[[], Awaitable[MakeCall]]
+    maker: Maker
     registry: Registry
     model_well: Callable[[], bool] = lambda: True
     media: Callable[[], str] = lambda: ""
@@ -56,7 +56,7 @@ def build(house: House, admission: Admission) -> web.Application:
     app.add_routes(
         [
             web.get("/healthz", health.healthz),
-            *Offers(house.registry, admission, house.maker).routes(),
+            *Offers(house.registry, admission, house.maker, config.allow_body).routes(),
             *pages.Pages(house.page or pages.root()).routes(),
         ]
     )

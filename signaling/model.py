@@ -5,6 +5,7 @@ Nothing heavy is imported at the top: the child starts before aiohttp is there, 
 
 import asyncio
 import contextlib
+import functools
 import importlib
 import logging
 import os
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 import relay
 from relay.config import KEY_VARIABLES, Config, ConfigError, Secret
 from relay.metrics import Live, Metrics
+from relay.request import CallRequest
 from signaling.registry import Call, MakeCall
 
 if TYPE_CHECKING:
@@ -34,6 +36,9 @@ MAX_AGENT_WORDS: Final = 300  # characters of an agent file's own complaint
 COMMAND: Final = (sys.executable, "-m", "relay.standin", "--port", "0", "--with-parent")
 
 _LISTENING: Final = re.compile(rb"listening on (ws://127\.0\.0\.1:\d{1,5})\s*$")
+
+MakeAsked = Callable[[CallRequest, str, Callable[[object], None]], Call]
+"""(what the app asks, session id, what to call once when the session is closed) -> the session"""
 
 log = logging.getLogger(__name__)
 
@@ -152,7 +157,7 @@ class Studio:
         self._standin = standin
         self._agent = agent
         self._ticker: Ticker | None = None
-        self._warm: asyncio.Task[MakeCall] | None = None
+        self._warm: asyncio.Task[MakeAsked] | None = None
         self.metrics = Metrics(time.process_time)
         self.tier = ""  # how sound reaches us on this machine; empty while warming up
 
@@ -175,16 +180,17 @@ class Studio:
         """Would one call more make all of them late?"""
         return self._ticker is not None and self._ticker.lateness.overloaded(now, calls)
 
-    def warm_up(self) -> "asyncio.Task[MakeCall]":
+    def warm_up(self) -> "asyncio.Task[MakeAsked]":
         """Begin to import what a call needs; the task ends when calls can be made."""
         if self._warm is None:
             self._warm = asyncio.create_task(self._prepare(), name="warming up")
         return self._warm
 
-    async def maker(self) -> MakeCall:
-        """What makes a call, once everything is there."""
+    async def maker(self, request: CallRequest) -> MakeCall:
+        """What makes the call that is asked for, once everything is there."""
         # shielded: one caller who hangs up does not stop it for all
-        return await asyncio.shield(self.warm_up())
+        make = await asyncio.shield(self.warm_up())
+        return functools.partial(make, request)
 
     async def close(self) -> None:
         """Stop warming up and ticking; idempotent."""
@@ -194,7 +200,7 @@ class Studio:
         if self._ticker is not None:
             self._ticker.close()
 
-    async def _prepare(self) -> MakeCall:
+    async def _prepare(self) -> MakeAsked:
         for name in SLOW_IMPORTS:
             await asyncio.to_thread(importlib.import_module, name)
         from relay.agent import Agent
@@ -211,14 +217,15 @@ class Studio:
         log.info("sound takes the %s path", media.tier)
         now = asyncio.get_running_loop().time
 
-        def make(id: str, on_closed: Callable[[object], None]) -> Call:
+        def make(request: CallRequest, id: str, on_closed: Callable[[object], None]) -> Call:
             target = Target(self._url(), config.gemini_model, config.gemini_api_version, self._key())
+            chosen = request.settings(config.allow_body)
             settings = CallSettings(
                 target=target,
                 agent=agent,
-                voice=config.voice,
-                language=config.language,
-                instructions=config.instructions,
+                voice=chosen.get("voice", config.voice),
+                language=chosen.get("language", config.language),
+                instructions=chosen.get("instructions", config.instructions),
                 greeting=config.greeting,
                 opus_bitrate=config.opus_bitrate,
                 opus_complexity=config.opus_complexity,

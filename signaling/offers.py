@@ -6,13 +6,14 @@ A known session id in the path, or a known pc_id in the body, lets in by itself;
 import asyncio
 import contextlib
 import json
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final, NoReturn
 
 from aiohttp import web
 
 from relay.errors import BrowserFault, OurBug, RelayError
+from relay.request import CallRequest, settings
 from signaling.admission import Admission
 from signaling.registry import Entry, MakeCall, Registry
 
@@ -23,18 +24,11 @@ CLOSE_SECONDS: Final = 1.0  # what a session's close may take
 MAX_PC_ID_CHARS: Final = 128
 TRANSPORTS: Final = ("webrtc", "smallwebrtc")
 
-# What decides cost or behaviour is the owner's to choose; a caller who asks for it is told so.
-OWNER_SETTINGS: Final = frozenset(
-    {
-        *("model", "geminimodel", "voice", "voicename", "language", "languagecode", "greeting", "tools", "agent"),
-        *("instructions", "systeminstruction", "systeminstructions", "systemprompt", "apikey", "geminiurl"),
-        *("apiversion", "generationconfig", "speechconfig", "config"),
-    }
-)
-
 CLIENT_ADDRESS: Final = web.RequestKey("client_address", str)
 
 Json = Mapping[str, Any]
+Maker = Callable[[CallRequest], Awaitable[MakeCall]]
+"""what makes the call that is asked for; waits while the process is still warming up"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +38,19 @@ class Offer:
     sdp: str
     pc_id: str | None
     restart: bool
+    request_data: Json = field(default_factory=dict)
 
 
 class Offers:
     """The handlers of every route that begins, keeps or ends a call."""
 
-    def __init__(self, registry: Registry, admission: Admission, maker: Callable[[], Awaitable[MakeCall]]) -> None:
+    def __init__(
+        self, registry: Registry, admission: Admission, maker: Maker, allow_body: Collection[str] = ()
+    ) -> None:
         self._registry = registry
         self._admission = admission
-        self._maker = maker  # waits while the process is still warming up
+        self._maker = maker
+        self._allow_body = allow_body  # settings that an app may choose
 
     def routes(self) -> list[web.RouteDef]:
         """The routes; the two kinds of offer differ in what lets the caller in."""
@@ -68,21 +66,22 @@ class Offers:
     async def start(self, request: web.Request) -> web.Response:
         """Promise a session. Its id is a bearer: whoever has it may make the call."""
         self._admission.token(request.headers.get("Authorization"))
-        body = await read_json(request, empty=True)
-        check_start(body)
-        return web.json_response({"sessionId": self._promise(request).id})
+        body = check_start(await read_json(request, empty=True), self._allow_body)
+        entry = self._promise(request)
+        entry.body = body
+        return web.json_response({"sessionId": entry.id})
 
     async def session_offer(self, request: web.Request) -> web.Response:
         """An offer for a promised or live session."""
         entry = self._registry.find(request.match_info["id"], _now())
-        offer = check_offer(await read_json(request))
+        offer = check_offer(await read_json(request), self._allow_body)
         return await self._answer(entry, offer)
 
     async def plain_offer(self, request: web.Request) -> web.Response:
         """An offer without `/start`: a new session, or the one whose pc_id it names."""
         refusal = self._token_refusal(request)
         try:
-            offer = check_offer(await read_json(request))
+            offer = check_offer(await read_json(request), self._allow_body)
         except RelayError as fault:
             raise refusal or fault from None
         if offer.pc_id is not None:
@@ -144,7 +143,10 @@ class Offers:
         async with entry.turn:
             if offer.pc_id is not None and offer.pc_id != entry.pc_id:
                 raise BrowserFault("unknown-peer")
-            call = self._registry.open(entry, await self._maker(), _now())
+            call = entry.call
+            if call is None:
+                make = await self._maker(CallRequest(entry.body, offer.request_data))
+                call = self._registry.open(entry, make, _now())
             try:
                 async with asyncio.timeout(ANSWER_SECONDS):
                     answer = await call.answer(offer.sdp, pc_id=offer.pc_id, restart=offer.restart)
@@ -192,18 +194,18 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON")
 
 
-def check_start(body: Json) -> None:
-    """`/start` may carry the app's own data, but no transport that is not ours and no setting of the owner's."""
+def check_start(body: Json, allow_body: Collection[str] = ()) -> Json:
+    """The app's own data, which `/start` carries as `body`.
+
+    No transport that is not ours is let in, and no setting of the owner's; one that is allowed belongs into `body`.
+    """
     if body.get("transport", "webrtc") not in TRANSPORTS:
         raise _malformed("transport")
-    data = body.get("body")
-    if data is not None and not isinstance(data, dict):
-        raise _malformed("body")
-    _refuse_settings(body)
-    _refuse_settings(data or {})
+    settings(body, ())
+    return _app_data(body, "body", allow_body)
 
 
-def check_offer(body: Json) -> Offer:
+def check_offer(body: Json, allow_body: Collection[str] = ()) -> Offer:
     """Only the form is checked here; the description itself is screened by the session."""
     sdp, restart = body.get("sdp"), body.get("restart_pc")
     if not isinstance(sdp, str) or not sdp:
@@ -214,12 +216,16 @@ def check_offer(body: Json) -> Offer:
         raise _malformed("type")
     if restart is not None and not isinstance(restart, bool):
         raise _malformed("restart_pc")
-    for name in ("requestData", "request_data"):
-        data = body.get(name)
-        if data is not None and not isinstance(data, dict):
-            raise _malformed(name)
-        _refuse_settings(data or {})
-    return Offer(sdp, check_pc_id(body), bool(restart))
+    snake, camel = (_app_data(body, name, allow_body) for name in ("request_data", "requestData"))
+    return Offer(sdp, check_pc_id(body), bool(restart), {**snake, **camel})
+
+
+def _app_data(body: Json, name: str, allow_body: Collection[str]) -> Json:
+    data = body.get(name)
+    if data is not None and not isinstance(data, dict):
+        raise _malformed(name)
+    settings(data or {}, allow_body)
+    return data or {}
 
 
 def check_pc_id(body: Json) -> str | None:
@@ -228,13 +234,6 @@ def check_pc_id(body: Json) -> str | None:
     if pc_id is not None and (not isinstance(pc_id, str) or len(pc_id) > MAX_PC_ID_CHARS):
         raise _malformed("pc_id")
     return pc_id or None
-
-
-def _refuse_settings(data: Json) -> None:
-    for name in data:
-        plain = name.lower().replace("_", "").replace("-", "")
-        if plain in OWNER_SETTINGS:
-            raise BrowserFault("setting-refused", hint=f"The relay's owner chooses {plain}.")
 
 
 def _malformed(name: str) -> BrowserFault:

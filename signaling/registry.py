@@ -5,7 +5,7 @@
 
 import asyncio
 import secrets
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Final, Protocol
@@ -62,6 +62,7 @@ class Entry:
     state: State = State.RESERVED
     call: Call | None = None
     pc_id: str = ""
+    body: Mapping[str, Any] = field(default_factory=dict)  # what `/start` brought for the call, until it is made
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)  # one offer at a time
 
 
@@ -118,6 +119,7 @@ class Registry:
         if refusal := self._refusal(now, promised=0):
             raise refusal
         entry.call = make(entry.id, lambda _: self.end(entry))
+        entry.body = {}
         self._move(entry, State.LIVE)
         return entry.call
 

@@ -11,6 +11,7 @@ import aiohttp
 
 from relay.config import Config, load
 from relay.errors import BrowserFault, RelayError
+from relay.request import CallRequest
 from signaling.__main__ import listen
 from signaling.app import House, serving
 from signaling.registry import Call, MakeCall, Overloaded, Registry
@@ -33,6 +34,7 @@ class FakeCall:
     fault: Exception | None = None
     slow: float = 0.0
     stuck: bool = False
+    request: CallRequest = field(default_factory=CallRequest)
     offers: list[tuple[str, str | None, bool]] = field(default_factory=list)
     closed: bool = False
     why: str = ""
@@ -106,13 +108,13 @@ async def visiting(
     """Serve with these flags; `shape` bends each new call before it is used."""
     calls: list[FakeCall] = []
 
-    def make(id: str, on_closed: Callable[[object], None]) -> Call:
-        call = FakeCall(id, on_closed)
-        shape(call)
-        calls.append(call)
-        return call
+    async def maker(request: CallRequest) -> MakeCall:
+        def make(id: str, on_closed: Callable[[object], None]) -> Call:
+            call = FakeCall(id, on_closed, request=request)
+            shape(call)
+            calls.append(call)
+            return call
 
-    async def maker() -> MakeCall:
         return make
 
     config = settings(*arguments)

@@ -123,6 +123,7 @@ WRONG = [
     ("allow-origin", "https://*.example"), ("access-token", "short"), ("access-token", "with space" * 3),
     ("access-token", "ä" * 20), ("public-url", "talk.example"), ("public-url", "https://a/sub"),
     ("trusted-proxy", "10.0.0.1/8"), ("trusted-proxy", "proxy"), ("log-level", "loud"), ("state-dir", "/etc/passwd"),
+    ("allow-body", "voice,model"), ("allow-body", "voice;language"),
     ("max-calls", "0"), ("max-calls", "10001"), ("max-calls", "-3"), ("max-calls", "many"), ("max-calls", "1e3"),
     ("metrics-port", "65536"), ("metrics-port", "off"), ("metrics-host", "a b"),
     ("opus-bitrate", str(MIN_BITRATE - 1)), ("opus-bitrate", str(MAX_BITRATE + 1)), ("opus-bitrate", "64k"),

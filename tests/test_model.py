@@ -11,6 +11,7 @@ import pytest
 
 from relay.config import ConfigError, load
 from relay.lateness import LATE_SECONDS, MIN_CALLS, OVERLOAD_SECONDS
+from relay.request import CallRequest
 from relay.ticker import PERIOD
 from signaling import model
 from signaling.model import StandIn, StandInFailed, Studio, child_environment, load_agent
@@ -126,8 +127,8 @@ async def test_the_studio_warms_up_once_and_names_its_tier() -> None:
     studio = Studio(config, None, None)
     assert studio.well
     assert studio.tier == ""
-    one, two = await asyncio.gather(studio.maker(), studio.maker())
-    assert one is two
+    assert studio.warm_up() is studio.warm_up()
+    await asyncio.gather(*(studio.maker(CallRequest()) for _ in range(2)))
     assert studio.tier
     await studio.close()
     await studio.close()
@@ -150,7 +151,7 @@ async def test_a_studio_takes_no_more_calls_than_it_can_serve_in_time(caplog: py
 async def test_a_call_is_watched_and_counted_from_its_beginning_to_its_end() -> None:
     studio = Studio(load(["--model", "gemini", "--gemini-url", "ws://127.0.0.1:1"], {}), None, None)
     closed: list[object] = []
-    call = (await studio.maker())("0" * 32, closed.append)
+    call = (await studio.maker(CallRequest()))("0" * 32, closed.append)
     assert list[object](studio.metrics.calls) == [call]
     async with asyncio.timeout(5):
         while not studio.lateness or not studio.lateness.histogram.count:

@@ -10,6 +10,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from relay.errors import BrowserFault, ModelFault
+from relay.request import CallRequest
+from relay.values import MAX_TEXT_CHARS
 from signaling import offers
 from signaling.offers import MAX_BODY_BYTES, MAX_PC_ID_CHARS, check_offer, check_start
 from tests.house import BAD_SDP, OFFER, refused, visiting
@@ -386,6 +388,58 @@ async def test_what_is_the_owners_to_choose_is_refused_wherever_it_is_asked(name
         refused(await visit.offer(requestData=asked), 400, "setting-refused")
         refused(await visit.offer(request_data=asked), 400, "setting-refused")
         assert visit.calls == []
+
+
+ALLOWED = ("--allow-body", "voice,language,instructions")
+CHOICE = {"voice": "Kore", "language": "de-DE", "instructions": "Be brief."}
+
+
+async def test_what_start_and_the_offer_bring_reaches_the_call_that_is_made() -> None:
+    async with visiting() as visit:
+        started = await visit.ask("POST", "/start", json={"transport": "webrtc", "body": {"customer": 7}})
+        path = f"/sessions/{started.json['sessionId']}/api/offer"
+        answered = await visit.offer(path, requestData={"a": 1}, request_data={"b": 2})
+        assert visit.calls[0].request == CallRequest({"customer": 7}, {"a": 1, "b": 2})
+        await visit.offer(path, pc_id=answered.json["pc_id"], requestData={"c": 3})
+        assert len(visit.calls) == 1
+        await visit.offer()
+        assert visit.calls[1].request == CallRequest({}, {})
+
+
+async def test_settings_that_the_owner_leaves_to_the_app_are_taken_and_the_offers_word_is_the_last() -> None:
+    async with visiting(*ALLOWED) as visit:
+        started = await visit.ask("POST", "/start", json={"body": CHOICE})
+        await visit.offer(f"/sessions/{started.json['sessionId']}/api/offer", requestData={"voice": "Puck"})
+        chosen = visit.calls[0].request.settings(("voice", "language", "instructions"))
+        assert chosen == CHOICE | {"voice": "Puck"}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"voice": 5}, {"voice": ["Kore"]}, {"voice": ""}, {"voice": "a b"}, {"voice": "x" * 129},
+        {"language": "German, please"}, {"instructions": "x" * (MAX_TEXT_CHARS + 1)}, {"instructions": "\0"},
+    ],
+    ids=lambda wrong: repr(wrong)[:24],
+)  # fmt: skip
+async def test_a_setting_of_the_wrong_type_or_size_is_named(wrong: dict[str, Any]) -> None:
+    (name,) = wrong
+    async with visiting(*ALLOWED) as visit:
+        for path, body in (("/start", {"body": wrong}), ("/api/offer", {"requestData": wrong})):
+            answered = await visit.ask("POST", path, json={"sdp": OFFER, "type": "offer", **body})
+            refused(answered, 400, "bad-request")
+            assert name in answered.json["detail"]
+        assert visit.calls == []
+
+
+async def test_only_what_is_on_the_owners_list_is_taken() -> None:
+    async with visiting("--allow-body", "language") as visit:
+        assert (await visit.ask("POST", "/start", json={"body": {"language": "de", "other": 1}})).status == 200
+        assert (await visit.ask("POST", "/start", json={"body": {"language": None}})).status == 200
+        answered = await visit.ask("POST", "/start", json={"body": {"language": "de", "voice": "Kore"}})
+        refused(answered, 400, "setting-refused")
+        assert "voice" in answered.json["detail"]
+        refused(await visit.ask("POST", "/start", json={"language": "de"}), 400, "setting-refused")
 
 
 # --- anything at all ---
