@@ -208,7 +208,7 @@ class AgentSource:
         self._deciding -= 1
 
 
-def load_source(path: Path) -> AgentSource:
+def load_agent(path: Path) -> AgentSource:
     """Run the Python file at `path` and take its `agent`, an `Agent` or a function that makes one for each call, or
     else its only `Agent`. Raises `AgentError`."""
     spec = importlib.util.spec_from_file_location(f"agent_{path.stem}", path)
@@ -236,11 +236,3 @@ def _taking_a_call(function: AgentFunction, path: Path) -> AgentFunction:
     except TypeError:
         raise AgentError(f"The function agent of {path.name} must take one argument, the call.") from None
     return function
-
-
-def load_agent(path: Path) -> Agent:
-    """The `Agent` of the file at `path`, which is the same for all calls. Raises `AgentError`."""
-    agent = load_source(path).agent
-    if not isinstance(agent, Agent):
-        raise AgentError(f"{path.name} makes an agent for each call.")
-    return agent

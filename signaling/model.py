@@ -12,7 +12,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -23,7 +23,7 @@ from relay.request import CallRequest
 from signaling.registry import Call, MakeCall
 
 if TYPE_CHECKING:
-    from relay.agent import Agent
+    from relay.agent import AgentSource
     from relay.lateness import Lateness
     from relay.ticker import Ticker
 
@@ -37,8 +37,8 @@ COMMAND: Final = (sys.executable, "-m", "relay.standin", "--port", "0", "--with-
 
 _LISTENING: Final = re.compile(rb"listening on (ws://127\.0\.0\.1:\d{1,5})\s*$")
 
-MakeAsked = Callable[[CallRequest, str, Callable[[object], None]], Call]
-"""(what the app asks, session id, what to call once when the session is closed) -> the session"""
+Cast = Callable[[CallRequest], Awaitable[MakeCall]]
+"""what the app asks -> what makes that call, with the agent that takes it"""
 
 log = logging.getLogger(__name__)
 
@@ -152,12 +152,12 @@ def child_environment(environ: Mapping[str, str]) -> dict[str, str]:
 class Studio:
     """Makes the calls: warms up once, in the background, then hands out `MakeCall`. Owes one `close`."""
 
-    def __init__(self, config: Config, standin: StandIn | None, agent: "Agent | None") -> None:
+    def __init__(self, config: Config, standin: StandIn | None, source: "AgentSource | None") -> None:
         self._config = config
         self._standin = standin
-        self._agent = agent
+        self._source = source  # None: the friendly one
         self._ticker: Ticker | None = None
-        self._warm: asyncio.Task[MakeAsked] | None = None
+        self._warm: asyncio.Task[Cast] | None = None
         self.metrics = Metrics(time.process_time)
         self.tier = ""  # how sound reaches us on this machine; empty while warming up
 
@@ -180,17 +180,17 @@ class Studio:
         """Would one call more make all of them late?"""
         return self._ticker is not None and self._ticker.lateness.overloaded(now, calls)
 
-    def warm_up(self) -> "asyncio.Task[MakeAsked]":
+    def warm_up(self) -> "asyncio.Task[Cast]":
         """Begin to import what a call needs; the task ends when calls can be made."""
         if self._warm is None:
             self._warm = asyncio.create_task(self._prepare(), name="warming up")
         return self._warm
 
     async def maker(self, request: CallRequest) -> MakeCall:
-        """What makes the call that is asked for, once everything is there."""
+        """What makes the call that is asked for, once everything is there; raises what `AgentSource.for_call` does."""
         # shielded: one caller who hangs up does not stop it for all
-        make = await asyncio.shield(self.warm_up())
-        return functools.partial(make, request)
+        cast = await asyncio.shield(self.warm_up())
+        return await cast(request)
 
     async def close(self) -> None:
         """Stop warming up and ticking; idempotent."""
@@ -200,24 +200,24 @@ class Studio:
         if self._ticker is not None:
             self._ticker.close()
 
-    async def _prepare(self) -> MakeAsked:
+    async def _prepare(self) -> Cast:
         for name in SLOW_IMPORTS:
             await asyncio.to_thread(importlib.import_module, name)
-        from relay.agent import Agent
+        from relay.agent import Agent, AgentSource
         from relay.call import CallSettings
         from relay.gemini.client import Target
         from relay.session import Session
         from relay.ticker import Ticker
         from relay.webrtc.peer import prepare
 
-        config, agent = self._config, self._agent or Agent()
+        config, source = self._config, self._source or AgentSource(Agent())
         media = prepare(config.ice_addresses, loopback=config.on_loopback)
         ticker = self._ticker = Ticker()
         self.tier = media.tier
         log.info("sound takes the %s path", media.tier)
         now = asyncio.get_running_loop().time
 
-        def make(request: CallRequest, id: str, on_closed: Callable[[object], None]) -> Call:
+        def make(agent: Agent, request: CallRequest, id: str, on_closed: Callable[[object], None]) -> Call:
             target = Target(self._url(), config.gemini_model, config.gemini_api_version, self._key())
             chosen = request.settings(config.allow_body)
             settings = CallSettings(
@@ -242,7 +242,10 @@ class Studio:
             ticker.watch()
             return session
 
-        return make
+        async def cast(request: CallRequest) -> MakeCall:
+            return functools.partial(make, await source.for_call(request), request)
+
+        return cast
 
     def _url(self) -> str:
         return self._config.gemini_url if self._standin is None else self._standin.url
@@ -251,8 +254,8 @@ class Studio:
         return self._config.api_key if self._standin is None else None
 
 
-def load_agent(path: Path) -> "Agent":
-    """The owner's agent; whatever is wrong with the file becomes one sentence."""
+def load_agent(path: Path) -> "AgentSource":
+    """Whose agent takes the calls; whatever is wrong with the file becomes one sentence."""
     from relay import agent
 
     try:

@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from relay.agent import Agent
+from relay.agent import Agent, AgentFunction, AgentSource
 from relay.config import load
 from relay.standin.script import Script
 from relay.standin.server import Standin, serve
@@ -32,14 +32,16 @@ class Running:
 
 
 @contextlib.asynccontextmanager
-async def running(*flags: str, script: Script | None = None, agent: Agent | None = None) -> AsyncIterator[Running]:
+async def running(
+    *flags: str, script: Script | None = None, agent: Agent | AgentFunction | None = None
+) -> AsyncIterator[Running]:
     """A relay with these flags, on a free port of 127.0.0.1, whose model follows `script`."""
     async with contextlib.AsyncExitStack() as stack:
         model = await stack.enter_async_context(serve(script))
         arguments = ("--port", "0", "--gemini-url", model.url, "--ice-address", "127.0.0.1", *flags)
         config = load(arguments, {"GEMINI_API_KEY": KEY})
         sockets = listen(config)
-        studio = Studio(config, None, agent)
+        studio = Studio(config, None, AgentSource(agent) if agent is not None else None)
         stack.push_async_callback(studio.close)
         await studio.warm_up()
         registry = Registry(config.max_calls, studio.overloaded)

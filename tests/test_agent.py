@@ -1,6 +1,10 @@
 """What a user of this project writes, and the settings it becomes."""
 
+import asyncio
 import dataclasses
+import logging
+import threading
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -8,11 +12,29 @@ from typing import Any
 import pytest
 from google.genai import types
 
-from relay.agent import DEFAULT_VOICE, Agent, AgentError, Listening, load_agent
+from relay.agent import (
+    DEFAULT_VOICE,
+    MAX_DECIDING,
+    MAX_REFUSAL,
+    Agent,
+    AgentError,
+    AgentSource,
+    Listening,
+    Refused,
+    load_agent,
+)
+from relay.errors import BrowserFault, OwnerFault, RelayError
 from relay.gemini.events import FunctionCall
+from relay.request import CallRequest
 
 MODEL = "gemini-3.8-live"
 EXAMPLES = Path(__file__).parent.parent / "examples"
+
+
+def example() -> Agent:
+    agent = load_agent(EXAMPLES / "my_agent.py").agent
+    assert isinstance(agent, Agent)
+    return agent
 
 
 def voice_of(config: types.LiveConnectConfig) -> str | None:
@@ -116,7 +138,7 @@ def test_an_agent_is_not_changed_after_it_is_made() -> None:
 
 
 async def test_the_example_is_an_agent_whose_tools_work() -> None:
-    agent = load_agent(EXAMPLES / "my_agent.py")
+    agent = example()
     assert [declaration.name for declaration in agent.toolbox.declarations] == ["time_in", "roll_dice"]
     told = await agent.toolbox.run(FunctionCall("1", "time_in", {"zone": "Europe/Oslo"}))
     assert ":" in told["output"]
@@ -129,7 +151,7 @@ async def test_the_example_is_an_agent_whose_tools_work() -> None:
     [("time_in", {"zone": "../etc/passwd"}), ("time_in", {"zone": "Nowhere"}), ("roll_dice", {"sides": 1})],
 )
 async def test_the_examples_tools_say_what_they_cannot_do(name: str, args: dict[str, Any]) -> None:
-    told = await load_agent(EXAMPLES / "my_agent.py").toolbox.run(FunctionCall("1", name, args))
+    told = await example().toolbox.run(FunctionCall("1", name, args))
     assert told["error"] != "The function failed."
 
 
@@ -154,4 +176,130 @@ def test_the_agent_is_found_by_its_name_or_because_it_is_alone(name: str, tmp_pa
     path = tmp_path / "mine.py"
     other = "other = Agent()\n" if name == "agent" else ""
     path.write_text(f"from relay.agent import Agent\n{other}{name} = Agent(voice='Leda')\n")
-    assert load_agent(path).voice == "Leda"
+    assert load_agent(path).agent == Agent(voice="Leda")
+
+
+ASKED = CallRequest({"name": "Ada"}, {"room": 7})
+
+
+def hired(call: CallRequest) -> Agent:
+    return Agent(instructions=f"{call.body['name']} in {call.request_data['room']}")
+
+
+async def hired_later(call: CallRequest) -> Agent:
+    await asyncio.sleep(0)
+    return hired(call)
+
+
+@pytest.mark.parametrize("function", [hired, hired_later, lambda call: hired_later(call)])
+async def test_an_agent_is_made_for_each_call_of_what_the_app_sent(function: Callable[[CallRequest], Any]) -> None:
+    source = AgentSource(function)
+    first, second = await source.for_call(ASKED), await source.for_call(ASKED)
+    assert first.instructions == "Ada in 7"
+    assert first is not second
+
+
+async def test_one_agent_for_all_calls_is_the_same_for_each() -> None:
+    agent = Agent()
+    assert await AgentSource(agent).for_call(ASKED) is await AgentSource(agent).for_call(CallRequest()) is agent
+
+
+async def test_a_sync_function_that_thinks_long_holds_up_nobody() -> None:
+    released = threading.Event()
+
+    def slowly(call: CallRequest) -> Agent:
+        released.wait(5)
+        return hired(call)
+
+    asking = asyncio.create_task(AgentSource(slowly).for_call(ASKED))
+    await asyncio.sleep(0.02)
+    assert not asking.done()
+    released.set()
+    assert (await asking).instructions == "Ada in 7"
+
+
+async def failure(source: AgentSource, kind: type[RelayError], code: str) -> RelayError:
+    with pytest.raises(kind) as caught:
+        await source.for_call(ASKED)
+    assert caught.value.code == code
+    return caught.value
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyError, StopIteration, SystemExit, KeyboardInterrupt, TimeoutError])
+async def test_an_agent_function_that_fails_is_told_by_kind_and_place_and_never_in_its_words(
+    error: type[BaseException], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+
+    def fails(call: CallRequest) -> Agent:
+        raise error("canary")
+
+    fault = await failure(AgentSource(fails), OwnerFault, "agent-failed")
+    assert "test_agent.py:" in fault.detail
+    assert "canary" not in fault.detail + str(fault.told()) + caplog.text
+    assert fault.__suppress_context__, "a traceback would show its words"
+
+
+@pytest.mark.parametrize("sync", [True, False])
+async def test_an_agent_function_that_hangs_is_waited_for_so_long(sync: bool) -> None:
+    released = threading.Event()
+
+    def hangs(call: CallRequest) -> Agent:
+        released.wait(5)
+        return hired(call)
+
+    async def hangs_too(call: CallRequest) -> Agent:
+        await asyncio.Event().wait()
+        return hired(call)
+
+    source = AgentSource(hangs if sync else hangs_too, deadline=0.02)
+    assert "0.02 s" in (await failure(source, OwnerFault, "agent-failed")).detail
+    released.set()
+
+
+async def test_functions_that_never_return_take_no_more_than_so_many_threads() -> None:
+    released = threading.Event()
+
+    def hangs(call: CallRequest) -> Agent:
+        released.wait(5)
+        return hired(call)
+
+    source = AgentSource(hangs, deadline=0.001)
+    before = threading.active_count()
+    for _ in range(MAX_DECIDING + 3):
+        await failure(source, OwnerFault, "agent-failed")
+    assert threading.active_count() == before + MAX_DECIDING
+    released.set()
+    async with asyncio.timeout(5):
+        while threading.active_count() > before:
+            await asyncio.sleep(0.01)
+    assert isinstance(await AgentSource(hangs).for_call(ASKED), Agent)
+
+
+async def test_what_is_no_agent_takes_no_call() -> None:
+    fault = await failure(AgentSource(lambda call: {"voice": "Kore"}), OwnerFault, "agent-failed")  # type: ignore[arg-type,return-value]
+    assert "dict" in fault.detail
+
+
+async def test_an_author_refuses_a_call_in_words() -> None:
+    def refuses(call: CallRequest) -> Agent:
+        raise Refused("There is no\nsuch shop. " + "x" * 1000)
+
+    fault = await failure(AgentSource(refuses), BrowserFault, "agent-refused")
+    assert fault.fault.status == 403
+    assert fault.told()["detail"].startswith("There is no such shop. xxx")
+    assert len(fault.hint) == MAX_REFUSAL
+
+
+@pytest.mark.parametrize("how", ["def", "async def"])
+async def test_a_file_may_make_an_agent_for_each_call(how: str, tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(f"from relay.agent import Agent\n{how} agent(call):\n    return Agent(voice=call.body['name'])\n")
+    assert (await load_agent(path).for_call(ASKED)).voice == "Ada"
+
+
+def test_a_function_that_takes_no_call_is_found_out_at_the_start(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text("def agent():\n    pass\n")
+    with pytest.raises(AgentError, match="must take one argument"):
+        load_agent(path)

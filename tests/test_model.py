@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from relay.agent import Agent
 from relay.config import ConfigError, load
 from relay.lateness import LATE_SECONDS, MIN_CALLS, OVERLOAD_SECONDS
 from relay.request import CallRequest
@@ -197,4 +198,5 @@ def test_an_agent_file_that_is_no_text_is_one_sentence(tmp_path: Path) -> None:
 def test_a_right_agent_file_is_loaded(tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
     file.write_text("from relay.agent import Agent\nagent = Agent(instructions='Be kind.', voice='Kore')\n")
-    assert load_agent(file).voice == "Kore"
+    assert isinstance(agent := load_agent(file).agent, Agent)
+    assert agent.voice == "Kore"
