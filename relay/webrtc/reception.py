@@ -19,11 +19,12 @@ class Reception:
     """One stream's figures, with the names that aiortc's reporter reads; `add` each packet that came."""
 
     __slots__ = (
-        *("_arrived", "_expected_before", "_jitter", "_received_before", "_timestamp"),
+        *("_arrived", "_expected_before", "_jitter", "_rate", "_received_before", "_timestamp"),
         *("base_seq", "cycles", "max_seq", "packets_received"),
     )
 
-    def __init__(self, sequence: int, timestamp: int, now: float) -> None:
+    def __init__(self, sequence: int, timestamp: int, now: float, rate: int = TICKS_PER_SECOND) -> None:
+        self._rate = rate  # ticks a second
         self._jitter = 0.0
         self._begin(sequence, timestamp, now)
 
@@ -44,7 +45,7 @@ class Reception:
             self.max_seq = sequence
             ticks = (timestamp - self._timestamp + 0x80000000 & 0xFFFFFFFF) - 0x80000000
             if ticks:
-                self._jitter += (abs((now - self._arrived) * TICKS_PER_SECOND - ticks) - self._jitter) / 16
+                self._jitter += (abs((now - self._arrived) * self._rate - ticks) - self._jitter) / 16
                 self._timestamp, self._arrived = timestamp, now
         elif MAX_DROPOUT <= ahead < 0x10000 - MAX_MISORDER:
             self._begin(sequence, timestamp, now)

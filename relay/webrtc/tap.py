@@ -18,7 +18,8 @@ that they send stay true:
 | `RTCDtlsTransport._send_rtp` | RTP out | middle |
 | `RTCRtpSender._handle_rtcp_packet` | what the browser reports of our packets | both |
 | `RTCRtpSender._ssrc`, `__packet_count`, `__octet_count`, `__rtp_timestamp`, `__ntp_timestamp` | our reports | both |
-| `RTCRtpTransceiver._codecs` | our payload type | both |
+| `RTCRtpTransceiver._codecs`, `_headerExtensions` | our payload type; what is answered for video | both |
+| `RTCRtpReceiver._send_rtcp_pli` | ask for a key frame | both |
 | `RTCIceTransport._connection`, `Connection._protocols`, `StunProtocol.transport` | put `Wire` before aioice | raw |
 | `Connection._nominated` | where to send; tell the browser's own packets from a stranger's | both |
 | `RTCDtlsTransport._rx_srtp`, `_tx_srtp` | the SRTP sessions | raw |
@@ -29,10 +30,11 @@ tier for every call. Documented API alone is what `public.PublicLine` uses. `tam
 """
 
 import asyncio
+import contextlib
 import inspect
 import random
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final, cast
 
 import aioice.ice
@@ -51,12 +53,18 @@ DATAGRAM_BYTES: Final = 2048
 SRTP_TRAILER_BYTES: Final = 144
 # A sender report says at what wall clock an RTP timestamp was sent (RFC 3550 §6.4.1); any recent pair is as true.
 PACKETS_PER_CLOCK_PAIR: Final = 25
+# What we read of a browser's video, by aiortc's names; their clock (RFC 7741 §6.1, RFC 6184 §8.2.1).
+VIDEO_CODECS: Final = frozenset(("VP8", "H264"))
+VIDEO_TICKS_PER_SECOND: Final = 90_000
 
 _HEADER_BYTES: Final = 12
 _RTP_HEADER: Final = struct.Struct("!BBHII")
 
 OnRtp = Callable[[int, int, int, bytes, bytes], None]
 """sequence, timestamp (48 kHz), SSRC, Opus payload, and the RED payload it came in (RFC 2198) or nothing"""
+
+OnVideo = Callable[[int, int, int, int, bool, bytes], None]
+"""payload type, sequence, timestamp (90 kHz), SSRC, marker, payload"""
 
 OnReport = Callable[[float], None]
 """the share (0 to 1) of our packets that the browser lost since its last report"""
@@ -78,9 +86,11 @@ def check() -> dict[str, list[str]]:
         (sender, "_RTCRtpSender__rtp_timestamp"),
         (sender, "_RTCRtpSender__ntp_timestamp"),
         (transceiver, "_codecs"),
+        (transceiver, "_headerExtensions"),
         (getattr(dtls, "_rtp_router", None), "payload_type_table"),
     ) + _changed(
         (RTCRtpReceiver, "_handle_rtp_packet", ["self", "packet", "arrival_time_ms"]),
+        (RTCRtpReceiver, "_send_rtcp_pli", ["self", "media_ssrc"]),
         (RTCRtpSender, "_handle_rtcp_packet", ["self", "packet"]),
     )
     raw = _absent((connection, "_protocols"), (dtls, "_rx_srtp"), (dtls, "_tx_srtp")) + _changed(
@@ -192,6 +202,16 @@ class _Quiet(MediaStreamTrack):
         await asyncio.get_running_loop().create_future()
 
 
+def _never_decode(receiver: Any) -> None:
+    start = receiver.receive
+
+    async def receive_without_decoder(parameters: Any) -> None:
+        await start(parameters)
+        receiver._RTCRtpReceiver__stop_decoder()
+
+    receiver.receive = receive_without_decoder
+
+
 class MiddleLine:
     """Sound in and out of one connection's audio section, where aiortc hands RTP from one class to another."""
 
@@ -208,19 +228,44 @@ class MiddleLine:
         self._time = asyncio.get_running_loop().time
         self.last_heard = self._time()
         self.gate: Gate | None = None
+        self.video_types: frozenset[int] = frozenset()  # payload types of what goes to `on_video`
+        self.on_video: OnVideo | None = None
+        self._showing: dict[int, Any] = {}  # whose video it is: aiortc's receivers by SSRC
         self.detoured = 0  # packets that came by aiortc's own path
         self.rejected = 0  # datagrams whose SRTP tag was wrong, or whose RTP header was cut or lied
         self._sender.replaceTrack(_Quiet())
         self._receiver._handle_rtp_packet = self._from_aiortc
         self._rtcp_to_aiortc = self._sender._handle_rtcp_packet
         self._sender._handle_rtcp_packet = self._reported
-        start = self._receiver.receive
+        _never_decode(self._receiver)
 
-        async def receive_without_decoder(parameters: Any) -> None:
-            await start(parameters)
-            self._receiver._RTCRtpReceiver__stop_decoder()
+    def adopt(self, video: RTCRtpTransceiver) -> dict[int, str]:
+        """Let a video section's packets come to `on_video`, undecoded; call it between an offer and its answer.
 
-        self._receiver.receive = receive_without_decoder
+        Answered is what we read, in the offer's order: no retransmission, no header extension, of the feedback only
+        requests for a key frame. Gives the codecs' names by payload type.
+        """
+        section: Any = video
+        section._codecs = [codec for codec in section._codecs if codec.name in VIDEO_CODECS]
+        for codec in section._codecs:
+            codec.rtcpFeedback = [feedback for feedback in codec.rtcpFeedback if feedback.parameter == "pli"]
+        section._headerExtensions = []
+        if section.receiver._handle_rtp_packet != self._video_from_aiortc:
+            section.receiver._handle_rtp_packet = self._video_from_aiortc
+            _never_decode(section.receiver)
+        return {codec.payloadType: codec.name for codec in section._codecs}
+
+    def expect(self, streams: Mapping[int, RTCRtpTransceiver]) -> None:
+        """Which video section a stream is of, by its SSRC; others are dropped."""
+        self._showing = {ssrc: section.receiver for ssrc, section in streams.items()}
+
+    def ask_key_frame(self, ssrc: int) -> None:
+        """Ask the browser for a picture that needs no other (RFC 4585 §6.3.1); lost if there is no connection."""
+        receiver = self._showing.get(ssrc)
+        if receiver is not None:
+            with contextlib.suppress(StopIteration, ConnectionError, OSError, pylibsrtp.Error):
+                # it never waits either
+                receiver._send_rtcp_pli(ssrc).send(None)
 
     def attach(self, red_type: int | None = None) -> None:
         """Learn what was negotiated, RED's payload type too; call it after each answer."""
@@ -265,6 +310,28 @@ class MiddleLine:
     async def _from_aiortc(self, packet: RtpPacket, arrival_time_ms: int) -> None:
         self.detoured += 1
         self._admit(packet.payload_type, packet.sequence_number, packet.timestamp, packet.ssrc, packet.payload)
+
+    async def _video_from_aiortc(self, packet: RtpPacket, arrival_time_ms: int) -> None:
+        self.detoured += 1
+        type_, marker = packet.payload_type, bool(packet.marker)
+        self._see(type_, packet.sequence_number, packet.timestamp, packet.ssrc, marker, packet.payload)
+
+    def _see(self, payload_type: int, sequence: int, timestamp: int, ssrc: int, marker: bool, payload: bytes) -> None:
+        self.last_heard = now = self._time()
+        receiver = self._showing.get(ssrc)
+        if receiver is None:
+            if self.gate is not None:
+                self.gate.drop("ssrc")
+            return
+        streams = receiver._RTCRtpReceiver__remote_streams
+        reception = streams.get(ssrc)
+        if reception is None:
+            streams.clear()
+            streams[ssrc] = Reception(sequence, timestamp, now, VIDEO_TICKS_PER_SECOND)
+        else:
+            reception.add(sequence, timestamp, now)
+        if self.on_video is not None:
+            self.on_video(payload_type, sequence, timestamp, ssrc, marker, payload)
 
     def _admit(self, payload_type: int, sequence: int, timestamp: int, ssrc: int, payload: bytes) -> None:
         self.last_heard = now = self._time()
@@ -353,7 +420,11 @@ class RawLine(MiddleLine):
         except (ValueError, struct.error, IndexError):
             self.rejected += 1
             return True
-        self._admit(second & 0x7F, sequence, timestamp, ssrc, packet[start:end])
+        payload_type = second & 0x7F
+        if payload_type in self.video_types:
+            self._see(payload_type, sequence, timestamp, ssrc, second > 0x7F, packet[start:end])
+        else:
+            self._admit(payload_type, sequence, timestamp, ssrc, packet[start:end])
         return True
 
     def _put(self, header: bytes, payload: bytes) -> bool:
