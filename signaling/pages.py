@@ -39,7 +39,7 @@ POLICY: Final = "; ".join(
 )
 HEADERS: Final = {
     "Content-Security-Policy": POLICY,
-    "Permissions-Policy": "microphone=(self)",
+    "Permissions-Policy": "microphone=(self), camera=(self), display-capture=(self)",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",

@@ -39,7 +39,7 @@ export const ENDING_MS = 1_500;
 /**
  * @typedef {{type: 'start', typing?: boolean}
  *   | {type: 'microphone'} | {type: 'ready'} | {type: 'stalled'} | {type: 'recovered'}
- *   | {type: 'hangup'} | {type: 'left'} | {type: 'tick'} | {type: 'typed'} | {type: 'interrupted'}
+ *   | {type: 'hangup'} | {type: 'left', code?: string} | {type: 'tick'} | {type: 'typed'} | {type: 'interrupted'}
  *   | {type: 'fail', problem: Problem}
  *   | {type: 'user-speaking', on: boolean} | {type: 'bot-speaking', on: boolean} | {type: 'bot-llm', on: boolean}
  *   | {type: 'mute', on: boolean}} CallEvent
@@ -94,7 +94,7 @@ function move(call, phase, event, now) {
   if (event.type === 'recovered') return { ...call, phase, deadline };
   if (event.type === 'stalled') return { ...call, phase, deadline, thinking: false, late: false };
   if (event.type === 'left' && call.phase !== 'ending') {
-    return { ...quiet(call), phase, deadline, problem: { code: phase === 'error' ? 'left-early' : 'left' } };
+    return { ...quiet(call), phase, deadline, problem: { code: event.code ?? (phase === 'error' ? 'left-early' : 'left') } };
   }
   return { ...quiet(call), phase, deadline };
 }

@@ -4,7 +4,7 @@
  */
 
 /** @typedef {import('./transcript.js').Turn} Turn */
-/** @typedef {{line: HTMLElement, final: HTMLElement, tail: HTMLElement, drawn: number}} Line */
+/** @typedef {{line: HTMLElement, final: HTMLElement, tail: HTMLElement, note: HTMLElement, drawn: number}} Line */
 
 /** Within so many pixels of the end, the captions follow the conversation. */
 const NEAR_PX = 60;
@@ -54,7 +54,8 @@ export class Captions {
     line.tail.className = turn.interim ? 'interim' : turn.ahead ? 'unspoken' : turn.struck ? 'struck' : 'tail';
     if (line.tail.textContent !== tail) line.tail.textContent = tail;
     line.line.classList.toggle('interrupted', turn.interrupted);
-    line.line.hidden = turn.said.length === 0 && !tail;
+    drawNote(line.note, turn);
+    line.line.hidden = turn.said.length === 0 && !tail && line.note.hidden;
   }
 
   /** A new line in the place that the turn has in the conversation. @param {Turn} turn @returns {Line} */
@@ -70,13 +71,36 @@ export class Captions {
     const tail = span('tail', '');
     tail.setAttribute('aria-hidden', 'true');
     text.append(final, tail);
-    line.append(who, text);
+    const note = span('note', '');
+    line.append(who, text, note);
     const after = [...this.#lines.keys()].filter((id) => id > turn.id).sort((a, b) => a - b)[0];
     this.log.insertBefore(line, after === undefined ? null : this.#lines.get(after)?.line ?? null);
-    const made = { line, final, tail, drawn: 0 };
+    const made = { line, final, tail, note, drawn: 0 };
     this.#lines.set(turn.id, made);
     return made;
   }
+}
+
+/**
+ * A small line below the words: that a tool is used, and what was read. The addresses are checked in rtvi.js.
+ * @param {HTMLElement} note
+ * @param {Turn} turn
+ */
+function drawNote(note, turn) {
+  const running = turn.tools.size > 0;
+  const words = running ? 'Using a tool…' : turn.used ? 'Used a tool.' : '';
+  note.hidden = !words && turn.sources.length === 0;
+  if (note.dataset.shown === `${words}${turn.sources.length}`) return;
+  note.dataset.shown = `${words}${turn.sources.length}`;
+  const parts = turn.sources.map(({ title, address }) => {
+    const link = document.createElement('a');
+    link.href = address;
+    link.target = '_blank';
+    link.rel = 'noopener noreferrer';
+    link.textContent = title;
+    return link;
+  });
+  note.replaceChildren(words, ...parts.flatMap((link, index) => [index ? ' · ' : ' Read in ', link]));
 }
 
 /** @param {string} className @param {string} text */

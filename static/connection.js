@@ -3,7 +3,10 @@
  * for words. An ordinary SmallWebRTC client. It holds no state of the call's; it reports what happens.
  */
 
+import { opening } from './opening.js';
+import { Pictures } from './pictures.js';
 import { clientReady, disconnectBot, ping, trackStatus } from './rtvi.js';
+import { KINDS, RECEIVERS } from './sight.js';
 import { ConnectionError, problemOf } from './signalling.js';
 
 /** Time between two looks at the incoming bytes, ms; every second look also sends a ping. */
@@ -17,10 +20,12 @@ const ATTEMPT_MS = 6_000;
 const PAUSE_MS = 1_000;
 
 /** @typedef {import('./call.js').Problem} Problem */
+/** @typedef {import('./sight.js').Kind} Kind */
 /**
  * @typedef {object} Listener
  * @property {(data: unknown) => void} message   a frame from the data channel
  * @property {(stream: MediaStream) => void} sound   the model's voice
+ * @property {(kind: Kind, takes: boolean) => void} sees   does the relay take these pictures?
  * @property {() => void} stalled   nothing arrives any more
  * @property {() => void} recovered
  * @property {(problem: Problem) => void} failed
@@ -31,6 +36,8 @@ export class Connection {
   /** @type {RTCDataChannel|null} */ #channel = null;
   /** @type {RTCRtpSender|null} */ #sender = null;
   /** @type {MediaStreamTrack|null} */ #track;
+  /** @type {Pictures|null} */ #pictures = null;
+  /** @type {Map<Kind, MediaStreamTrack>} */ #shown = new Map();
   /** @type {RTCIceServer[]} */ #iceServers = [];
   /** @type {string|null} */ #session = null;
   /** @type {string|null} */ #pcId = null;
@@ -87,7 +94,15 @@ export class Connection {
   setSending(sending) {
     this.#sending = sending;
     void this.#plug();
-    this.send(trackStatus(sending));
+    this.send(trackStatus(0, sending));
+  }
+
+  /** Show the model these pictures, or none any more. @param {Kind} kind @param {MediaStreamTrack|null} track */
+  show(kind, track) {
+    if (track) this.#shown.set(kind, track);
+    else this.#shown.delete(kind);
+    void this.#pictures?.show(kind, track);
+    this.send(trackStatus(RECEIVERS[kind], track !== null));
   }
 
   /** A muted track would still send fifty silent packets a second; none at all costs neither side anything. */
@@ -98,6 +113,11 @@ export class Connection {
   /** Ask the relay to hang up. It answers `peerLeft`; the caller then owes `close()`. */
   hangUp() {
     return this.send(disconnectBot());
+  }
+
+  /** The session belongs to somebody else now: no goodbye may end it. */
+  disown() {
+    this.#session = null;
   }
 
   /** Forget the session at the relay; survives the closing of the page. */
@@ -118,7 +138,7 @@ export class Connection {
 
   #dropPeer() {
     const pc = this.#pc;
-    this.#pc = this.#channel = this.#sender = null;
+    this.#pc = this.#channel = this.#sender = this.#pictures = null;
     pc?.close();
   }
 
@@ -133,15 +153,17 @@ export class Connection {
     const channel = pc.createDataChannel('rtvi', { ordered: true });
     const streams = this.#track ? [new MediaStream([this.#track])] : [];
     const transceiver = pc.addTransceiver(this.#track ?? 'audio', { direction: 'sendrecv', streams });
+    const pictures = new Pictures(pc);
     pc.ontrack = ({ track, streams: [stream] }) => this.listener.sound(stream ?? new MediaStream([track]));
     channel.onmessage = ({ data }) => this.listener.message(data);
-    const open = this.#opening(pc, channel, signal);
+    const open = opening(pc, channel, signal);
     try {
       await Promise.race([this.#negotiate(pc, restart, signal), open.then(() => {})]);
       this.#dropPeer();
       this.#pc = pc;
       this.#channel = channel;
       this.#sender = transceiver.sender;
+      this.#pictures = pictures;
       await open;
     } catch (error) {
       pc.close();
@@ -150,7 +172,7 @@ export class Connection {
     this.#bytes = -1;
     this.#silent = 0;
     if (!this.#sending) void this.#plug();
-    this.send(trackStatus(this.#sending));
+    this.#resume(pictures);
     channel.onclose = () => window.setTimeout(() => this.#lost(pc), 500);
     pc.onconnectionstatechange = () => {
       if (pc.connectionState === 'failed') this.#lost(pc);
@@ -158,26 +180,15 @@ export class Connection {
     };
   }
 
-  /**
-   * @param {RTCPeerConnection} pc
-   * @param {RTCDataChannel} channel
-   * @param {AbortSignal} signal
-   * @returns {Promise<void>}
-   */
-  #opening(pc, channel, signal) {
-    return new Promise((resolve, reject) => {
-      /** @param {string} code */
-      const fail = (code) => reject(new ConnectionError({ code }));
-      let candidates = 0;
-      channel.onopen = () => resolve();
-      channel.onclose = () => fail('no-path');
-      pc.onicecandidate = ({ candidate }) => { if (candidate?.candidate) candidates += 1; };
-      pc.onicegatheringstatechange = () => {
-        if (pc.iceGatheringState === 'complete' && candidates === 0) fail('no-network');
-      };
-      pc.onconnectionstatechange = () => { if (pc.connectionState === 'failed') fail('no-path'); };
-      signal.addEventListener('abort', () => fail('no-path'), { once: true });
-    });
+  /** Whatever was sent is sent on the new connection, too; first the relay says what it takes. @param {Pictures} pictures */
+  #resume(pictures) {
+    this.send(trackStatus(0, this.#sending));
+    for (const kind of KINDS) {
+      this.listener.sees(kind, pictures.taken(kind));
+      const track = this.#shown.get(kind);
+      if (track) void pictures.show(kind, track);
+      this.send(trackStatus(RECEIVERS[kind], track !== undefined));
+    }
   }
 
   /**

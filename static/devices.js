@@ -1,4 +1,4 @@
-/** Which microphone, which speaker. The lists stay true while devices come and go. */
+/** Which microphone, which speaker, which camera. The lists stay true while devices come and go. */
 
 /** @param {string} [deviceId] @returns {MediaStreamConstraints} */
 function constraints(deviceId) {
@@ -15,35 +15,36 @@ export async function openMicrophone(deviceId) {
 
 export class Pickers {
   /**
-   * @param {HTMLSelectElement} microphone
-   * @param {HTMLSelectElement} speaker
-   * @param {HTMLElement} speakerRow hidden where the browser cannot choose
-   * @param {HTMLAudioElement} sound
+   * @param {import('./view.js').View} view whose lists they are
    * @param {(deviceId: string) => void} onMicrophone
+   * @param {(deviceId: string) => void} onCamera
    */
-  constructor(microphone, speaker, speakerRow, sound, onMicrophone) {
-    this.microphone = microphone;
-    this.speaker = speaker;
-    this.speakerRow = speakerRow;
-    this.sound = sound;
-    microphone.addEventListener('change', () => onMicrophone(microphone.value));
-    speaker.addEventListener('change', () => void this.#moveSound());
+  constructor(view, onMicrophone, onCamera) {
+    this.view = view;
+    view.microphone.addEventListener('change', () => onMicrophone(view.microphone.value));
+    view.cameras.addEventListener('change', () => onCamera(view.cameras.value));
+    view.speaker.addEventListener('change', () => void this.#moveSound());
     navigator.mediaDevices?.addEventListener('devicechange', () => void this.refresh());
     void this.refresh();
   }
 
-  /** @param {string} [microphoneId] the one in use */
-  async refresh(microphoneId = this.microphone.value) {
+  /** @param {{microphone?: string, camera?: string}} [used] the ones in use */
+  async refresh(used = {}) {
+    const { view } = this;
     const devices = await navigator.mediaDevices?.enumerateDevices().catch(() => []) ?? [];
-    const speakers = devices.filter((device) => device.kind === 'audiooutput');
-    fill(this.microphone, devices.filter((device) => device.kind === 'audioinput'), microphoneId, 'Microphone');
-    fill(this.speaker, speakers, this.speaker.value, 'Speaker');
-    this.speakerRow.hidden = !('setSinkId' in this.sound) || speakers.length === 0;
+    /** @param {MediaDeviceKind} kind */
+    const all = (kind) => devices.filter((device) => device.kind === kind);
+    const [speakers, cameras] = [all('audiooutput'), all('videoinput')];
+    fill(view.microphone, all('audioinput'), used.microphone ?? view.microphone.value, 'Microphone');
+    fill(view.speaker, speakers, view.speaker.value, 'Speaker');
+    fill(view.cameras, cameras, used.camera ?? view.cameras.value, 'Camera');
+    view.speakerRow.hidden = !('setSinkId' in view.sound) || speakers.length === 0;
+    view.camerasRow.hidden = cameras.length === 0;
   }
 
   async #moveSound() {
     try {
-      await this.sound.setSinkId(this.speaker.value);
+      await this.view.sound.setSinkId(this.view.speaker.value);
     } catch {
       await this.refresh();
     }

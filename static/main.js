@@ -4,8 +4,9 @@ import { isActive, isLive, newCall, stateName, step } from './call.js';
 import { Captions } from './captions.js';
 import { Connection } from './connection.js';
 import { openMicrophone, Pickers } from './devices.js';
+import { Eye } from './eyes.js';
 import { Meter } from './meter.js';
-import { explain, microphoneProblem } from './problems.js';
+import { deviceProblem, explain, explainEvent } from './problems.js';
 import { parse, sendText } from './rtvi.js';
 import { problemOf, Signalling } from './signalling.js';
 import { Transcript } from './transcript.js';
@@ -17,7 +18,8 @@ const TICK_MS = 250;
 const view = new View();
 const captions = new Captions(view.captions);
 const meter = new Meter(view.canvas, view.level);
-const pickers = new Pickers(view.microphone, view.speaker, view.speakerRow, view.sound, (id) => void swapMicrophone(id));
+const eyes = { camera: makeEye('camera'), screen: makeEye('screen') };
+const pickers = new Pickers(view, (id) => void swapMicrophone(id), (id) => void eyes.camera.choose(id));
 
 let call = newCall();
 let transcript = new Transcript();
@@ -38,9 +40,32 @@ function happen(event) {
   if (call === before) return;
   if (isActive(before) && !isActive(call)) release();
   view.show(call, transcript.turns.length > 0);
+  showEyes();
   meter.show(stateName(call), call.muted || call.typing);
   if (call.late && !before.late) view.remark('The model takes long to answer.', 'Say it again, or type it.');
   moveFocus(before);
+}
+
+/** @param {import('./sight.js').Kind} kind */
+function makeEye(kind) {
+  return new Eye(kind, {
+    changed: (picture) => {
+      connection?.show(kind, picture);
+      if (picture) view.remark('');
+      if (kind === 'camera') void pickers.refresh({ camera: picture?.getSettings().deviceId });
+      showEyes();
+    },
+    trouble: (problem) => tell(explain(problem)),
+  });
+}
+
+function showEyes() {
+  for (const eye of Object.values(eyes)) view.showEye(call, eye);
+}
+
+/** @param {import('./problems.js').Explanation|null} explained what does not end the call */
+function tell(explained) {
+  if (explained) view.remark(explained.what, explained.next);
 }
 
 /** The pressed button may be gone; the focus goes to its heir. @param {import('./call.js').Call} before */
@@ -59,6 +84,7 @@ async function start(typing) {
   transcript = new Transcript();
   captions.clear();
   view.remark('');
+  for (const eye of Object.values(eyes)) eye.forget();
   meter.wake();
   happen({ type: 'start', typing });
   const opened = typing ? null : await microphone();
@@ -68,6 +94,7 @@ async function start(typing) {
   const mine = new Connection(new Signalling(BASE, token()), track, {
     message: (data) => hear(data),
     sound: (stream) => play(stream),
+    sees: (kind, takes) => { eyes[kind].permit('relay', takes); showEyes(); },
     stalled: () => happen({ type: 'stalled' }),
     recovered: () => happen({ type: 'recovered' }),
     failed: (problem) => happen({ type: 'fail', problem }),
@@ -94,7 +121,7 @@ async function microphone() {
       return openMicrophone();
     });
   } catch (error) {
-    happen({ type: 'fail', problem: microphoneProblem(error) });
+    happen({ type: 'fail', problem: deviceProblem('microphone', error) });
     return null;
   }
 }
@@ -108,12 +135,11 @@ function use(opened) {
   if (!track) return;
   track.enabled = !call.muted;
   track.onended = () => {
-    const { what, next } = explain({ code: 'microphone-lost' });
     connection?.setSending(false);
-    view.remark(what, next);
+    tell(explain({ code: 'microphone-lost' }));
     void pickers.refresh();
   };
-  void pickers.refresh(track.getSettings().deviceId);
+  void pickers.refresh({ microphone: track.getSettings().deviceId });
 }
 
 /** @param {string} deviceId */
@@ -127,7 +153,7 @@ async function swapMicrophone(deviceId) {
     connection?.setSending(!call.muted);
     view.remark('');
   } catch (error) {
-    const { what } = explain(microphoneProblem(error));
+    const { what } = explain(deviceProblem('microphone', error));
     view.remark(what, 'Choose another one under Sound; typing still works.');
   }
 }
@@ -140,6 +166,7 @@ function hear(data) {
   switch (event.kind) {
     case 'bot-ready':
       if (event.model) view.showVoice(event.model);
+      for (const eye of Object.values(eyes)) eye.permit('model', event[eye.kind]);
       happen({ type: 'ready' });
       break;
     case 'user-speaking': happen({ type: 'user-speaking', on: event.on && !call.muted }); break;
@@ -148,6 +175,7 @@ function hear(data) {
     case 'interrupted': happen({ type: 'interrupted' }); break;
     case 'peer-left': happen({ type: 'left' }); break;
     case 'renegotiate': void connection?.renegotiate(); break;
+    case 'relay-event': relayTells(event.event, event.seconds); break;
     case 'notice': view.remark(event.text); break;
     case 'error':
       if (event.fatal) happen({ type: 'fail', problem: { code: 'relay-error', info: event.text } });
@@ -155,6 +183,13 @@ function hear(data) {
       break;
     default:
   }
+}
+
+/** @param {string} event @param {number|null} seconds until it comes true */
+function relayTells(event, seconds) {
+  if (event !== 'replaced') return tell(explainEvent(event, seconds));
+  connection?.disown();
+  happen({ type: 'left', code: 'replaced' });
 }
 
 /** @param {MediaStream} stream the model's voice */
@@ -168,6 +203,7 @@ function play(stream) {
 
 function hangUp() {
   const early = call.phase === 'asking' || call.phase === 'connecting';
+  for (const eye of Object.values(eyes)) eye.off();
   if (track) track.enabled = false;
   view.sound.muted = true;
   const asked = connection?.hangUp();
@@ -177,6 +213,7 @@ function hangUp() {
 
 /** The call is over: give back the microphone, the speaker and the session. */
 function release() {
+  for (const eye of Object.values(eyes)) eye.off();
   connection?.close();
   connection = null;
   use(null);
@@ -225,6 +262,8 @@ view.start.addEventListener('click', () => void start(false));
 view.startTyping.addEventListener('click', () => void start(true));
 view.end.addEventListener('click', hangUp);
 view.mute.addEventListener('click', toggleMute);
+view.camera.addEventListener('click', () => void eyes.camera.toggle());
+view.screen.addEventListener('click', () => void eyes.screen.toggle());
 view.typing.addEventListener('submit', submit);
 view.playSound.addEventListener('click', () => {
   meter.wake();

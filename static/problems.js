@@ -34,12 +34,60 @@ const EXPLAINED = {
   },
   'microphone-failed': {
     what: 'The microphone could not be opened.',
-    next: 'Choose another one under Sound, or start again.',
+    next: 'Choose another one under Devices, or start again.',
     canType: true,
   },
   'microphone-lost': {
     what: 'The microphone was unplugged or taken away.',
-    next: 'Choose another one under Sound; typing still works.',
+    next: 'Choose another one under Devices; typing still works.',
+  },
+  'camera-refused': {
+    what: 'The camera is not allowed for this page.',
+    next: 'Allow it in the address bar or in the system’s privacy settings, then press Camera again. The call goes on.',
+  },
+  'camera-missing': {
+    what: 'No camera was found.',
+    next: 'Plug one in and press Camera again. The call goes on.',
+  },
+  'camera-busy': {
+    what: 'The camera is in use by another program, or it failed to start.',
+    next: 'Close the other program and press Camera again. The call goes on.',
+  },
+  'camera-failed': {
+    what: 'The camera could not be opened.',
+    next: 'Choose another one under Devices, or press Camera again. The call goes on.',
+  },
+  'camera-lost': {
+    what: 'The camera was unplugged or taken away.',
+    next: 'Plug it in or choose another one under Devices, then press Camera again.',
+  },
+  'camera-unwanted': {
+    what: 'The model no longer sees the camera: it is switched off.',
+    next: 'The call goes on without it.',
+  },
+  'screen-refused': {
+    what: 'The screen is not shared.',
+    next: 'Press Screen again and choose what the model may see. Some systems must allow it in their privacy settings, too.',
+  },
+  'screen-missing': {
+    what: 'The browser found no screen to share.',
+    next: 'Describe what you see, or use the camera.',
+  },
+  'screen-busy': {
+    what: 'The system does not let the browser read the screen.',
+    next: 'Allow it in the system’s privacy settings, then press Screen again. The call goes on.',
+  },
+  'screen-failed': {
+    what: 'The screen could not be shared.',
+    next: 'Press Screen again. The call goes on.',
+  },
+  'screen-ended': {
+    what: 'The screen is no longer shared.',
+    next: 'Press Screen to share it again.',
+  },
+  'screen-unwanted': {
+    what: 'The model no longer sees the screen: it is not shared any more.',
+    next: 'The call goes on without it.',
   },
   'no-network': {
     what: 'This computer has no network connection that a call could use.',
@@ -68,6 +116,10 @@ const EXPLAINED = {
   left: {
     what: 'The relay ended the call.',
     next: 'Start again to go on.',
+  },
+  replaced: {
+    what: 'The call was taken up elsewhere, in another window or on another device.',
+    next: 'Go on there, or start again here.',
   },
   'left-early': {
     what: 'The relay hung up before the call began.',
@@ -115,6 +167,34 @@ const EXPLAINED = {
   },
 };
 
+/**
+ * What the relay tells in passing, by the name of its event; the call goes on. `…` is where a time stands, if it says one.
+ * @type {Record<string, Explanation>}
+ */
+const EVENTS = {
+  reconnecting: {
+    what: 'The line to the model broke; the relay is calling it again.',
+    next: 'Wait a moment: what was said is not lost.',
+  },
+  resumed: { what: 'The model is back.', next: 'Go on where you were.' },
+  'memory-shortened': {
+    what: 'The conversation has become long, and the model has forgotten how it began.',
+    next: 'Say again what it should still know.',
+  },
+  'idle-warning': {
+    what: 'Nobody has said anything for a while; the call will end….',
+    next: 'Say or type something to keep it.',
+  },
+  'limit-warning': {
+    what: 'The call has nearly reached its longest time and will end….',
+    next: 'Come to a close; you can start again afterwards.',
+  },
+  'mic-dead': {
+    what: 'No sound comes from your microphone.',
+    next: 'Check its own switch, or choose another one under Devices; typing still works.',
+  },
+};
+
 /** @type {Explanation} */
 const REFUSED = /** @type {Explanation} */ (EXPLAINED.refused);
 
@@ -132,13 +212,30 @@ export function explain(problem) {
   return { ...known, what: sentence, next: namesNextStep ? '' : known.next };
 }
 
-/** @param {unknown} error what getUserMedia threw @returns {Problem} */
-export function microphoneProblem(error) {
+/**
+ * An event of the relay's in words; null for one that this page does not know.
+ * @param {string} event
+ * @param {number|null} [seconds] until it comes true
+ * @returns {Explanation|null}
+ */
+export function explainEvent(event, seconds = null) {
+  const known = Object.hasOwn(EVENTS, event) ? EVENTS[event] : undefined;
+  return known ? { ...known, what: known.what.replace('…', seconds === null ? ' soon' : ` in ${duration(seconds)}`) } : null;
+}
+
+/** @param {number} seconds */
+function duration(seconds) {
+  const [count, unit] = seconds < 90 ? [Math.max(1, Math.round(seconds)), 'second'] : [Math.round(seconds / 60), 'minute'];
+  return `${count} ${unit}${count === 1 ? '' : 's'}`;
+}
+
+/** @param {'microphone'|'camera'|'screen'} device @param {unknown} error what the browser threw @returns {Problem} */
+export function deviceProblem(device, error) {
   const name = error instanceof Error ? error.name : '';
-  if (name === 'NotAllowedError' || name === 'SecurityError') return { code: 'microphone-refused' };
-  if (name === 'NotFoundError' || name === 'OverconstrainedError') return { code: 'microphone-missing' };
-  if (name === 'NotReadableError' || name === 'AbortError') return { code: 'microphone-busy' };
-  return { code: 'microphone-failed' };
+  if (name === 'NotAllowedError' || name === 'SecurityError') return { code: `${device}-refused` };
+  if (name === 'NotFoundError' || name === 'OverconstrainedError') return { code: `${device}-missing` };
+  if (name === 'NotReadableError' || name === 'AbortError') return { code: `${device}-busy` };
+  return { code: `${device}-failed` };
 }
 
 /**

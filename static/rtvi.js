@@ -7,14 +7,21 @@ export const VERSION = '2.1.0';
 /** The longest text a person may send, characters: the relay refuses messages over 16 KiB. */
 export const TEXT_MAX = 3_500;
 const LABEL = 'rtvi-ai';
+/** How many places the model read in are named, and how long a name, or an address, may be, characters. */
+const SOURCES_MAX = 5;
+const TITLE_MAX = 80;
+const ADDRESS_MAX = 2_000;
 
 /**
  * @typedef {{kind: 'bot-output', text: string, segment: string, status: string, ahead: boolean, silent: boolean,
  *   spokenText: string|null}} BotOutput
- * @typedef {{kind: 'bot-ready', model: string}
+ * @typedef {{title: string, address: string}} Source where the model says that it read something
+ * @typedef {{kind: 'bot-ready', model: string, camera: boolean, screen: boolean}
  *   | {kind: 'user-speaking', on: boolean} | {kind: 'bot-speaking', on: boolean} | {kind: 'bot-llm', on: boolean}
  *   | {kind: 'user-text', text: string, final: boolean}
  *   | {kind: 'bot-text', text: string} | BotOutput
+ *   | {kind: 'tool', id: string, state: 'running'|'done'|'cancelled'} | {kind: 'sources', sources: Source[]}
+ *   | {kind: 'relay-event', event: string, seconds: number|null}
  *   | {kind: 'interrupted'} | {kind: 'peer-left'} | {kind: 'renegotiate'}
  *   | {kind: 'error', text: string, fatal: boolean} | {kind: 'notice', text: string}} Incoming
  */
@@ -45,9 +52,9 @@ export function disconnectBot() {
   return envelope('disconnect-bot', {});
 }
 
-/** @param {boolean} enabled does the microphone send? */
-export function trackStatus(enabled) {
-  return JSON.stringify({ type: 'signalling', message: { type: 'trackStatus', receiver_index: 0, enabled } });
+/** @param {number} receiver 0 the microphone, 1 the camera, 2 the screen @param {boolean} enabled does it send? */
+export function trackStatus(receiver, enabled) {
+  return JSON.stringify({ type: 'signalling', message: { type: 'trackStatus', receiver_index: receiver, enabled } });
 }
 
 /** @param {number} now epoch milliseconds */
@@ -84,7 +91,7 @@ function signalling(message) {
 /** @param {string} type @param {Record<string, unknown>} data @returns {Incoming|null} */
 function conversation(type, data) {
   switch (type) {
-    case 'bot-ready': return { kind: 'bot-ready', model: string(record(data.about).model) };
+    case 'bot-ready': return botReady(data);
     case 'user-started-speaking': return { kind: 'user-speaking', on: true };
     case 'user-stopped-speaking': return { kind: 'user-speaking', on: false };
     case 'bot-started-speaking': return { kind: 'bot-speaking', on: true };
@@ -95,11 +102,43 @@ function conversation(type, data) {
     case 'user-transcription': return { kind: 'user-text', text: string(data.text), final: data.final !== false };
     case 'bot-llm-text': return { kind: 'bot-text', text: string(data.text) };
     case 'bot-output': return botOutput(data);
+    case 'llm-function-call-in-progress': return tool(data, 'running');
+    case 'llm-function-call-stopped': return tool(data, data.cancelled === true ? 'cancelled' : 'done');
+    case 'bot-llm-search-response': return sources(data);
     case 'error': return { kind: 'error', text: string(data.error) || string(data.message), fatal: data.fatal === true };
     case 'error-response': return { kind: 'error', text: string(data.error) || string(data.message), fatal: false };
     case 'server-message': return notice(data);
     default: return null;
   }
+}
+
+/** Without a word about it, the model may well see. @param {Record<string, unknown>} data @returns {Incoming} */
+function botReady(data) {
+  const { video_in: camera, screen_in: screen } = record(data.capabilities);
+  return { kind: 'bot-ready', model: string(record(data.about).model), camera: camera !== false, screen: screen !== false };
+}
+
+/** @param {Record<string, unknown>} data @param {'running'|'done'|'cancelled'} state @returns {Incoming|null} */
+function tool(data, state) {
+  const id = string(data.tool_call_id);
+  return id ? { kind: 'tool', id, state } : null;
+}
+
+/**
+ * The first few addresses that can be opened, each once. Nothing else of what was found is shown: it may be markup.
+ * @param {Record<string, unknown>} data
+ * @returns {Incoming|null}
+ */
+function sources(data) {
+  /** @type {Map<string, Source>} */
+  const found = new Map();
+  for (const origin of Array.isArray(data.origins) ? data.origins.slice(0, 5 * SOURCES_MAX) : []) {
+    const { site_uri: given, site_title: title } = record(origin);
+    const url = URL.canParse(string(given)) ? new URL(string(given)) : null;
+    if (!url || !['http:', 'https:'].includes(url.protocol) || url.href.length > ADDRESS_MAX || found.has(url.href)) continue;
+    found.set(url.href, { title: string(title).trim().slice(0, TITLE_MAX) || url.hostname, address: url.href });
+  }
+  return found.size > 0 ? { kind: 'sources', sources: [...found.values()].slice(0, SOURCES_MAX) } : null;
 }
 
 /**
@@ -124,6 +163,8 @@ function botOutput(data) {
 
 /** @param {Record<string, unknown>} data @returns {Incoming|null} */
 function notice(data) {
+  const { event, seconds } = data;
+  if (typeof event === 'string') return { kind: 'relay-event', event, seconds: typeof seconds === 'number' ? seconds : null };
   const text = string(data.info) || string(data.notice);
   return text ? { kind: 'notice', text } : null;
 }

@@ -1,6 +1,7 @@
 /**
  * The conversation as a play script: turns in order, each with what was said, what is only guessed (interim), what is
- * still to be spoken (ahead), and what an interruption cut off (struck). No DOM; captions.js draws it.
+ * still to be spoken (ahead), and what an interruption cut off (struck); and beside the model's words, whether it used
+ * tools and where it read. No DOM; captions.js draws it.
  *
  * Gemini gives text in chunks without word times. `bot-llm-text` runs ahead of the voice, `bot-output` keeps pace with
  * it, so the place in the text is found by counting letters: spaces may differ between the two, letters do not.
@@ -16,9 +17,13 @@
  * @property {string} struck       the model's words that an interruption cut off
  * @property {boolean} interrupted
  * @property {boolean} closed
+ * @property {boolean} written     its text comes by itself, ahead of the voice
  * @property {boolean} generated   the model has sent the whole text
  * @property {boolean} stopped     the voice has fallen silent since
  * @property {Map<string, number>} counted letters already counted as spoken, by segment
+ * @property {Set<string>} tools   calls of tools that still run
+ * @property {boolean} used        a tool has answered
+ * @property {import('./rtvi.js').Source[]} sources
  */
 
 /** @typedef {import('./rtvi.js').Incoming} Incoming */
@@ -50,6 +55,8 @@ export class Transcript {
       case 'bot-output': return this.#spoken(event);
       case 'bot-speaking': return event.on ? this.#voiceStarts() : this.#voiceStops();
       case 'interrupted': return this.#interrupt();
+      case 'tool': return event.state === 'running' ? this.#toolBegins(event.id) : this.#toolEnds(event.id, event.state);
+      case 'sources': return this.#read(event.sources);
       default: return [];
     }
   }
@@ -127,6 +134,7 @@ export class Transcript {
     const old = this.model;
     const turn = this.#modelTurn();
     const before = turn.said.join('') + turn.ahead;
+    turn.written = true;
     turn.ahead += /[.!?…]$/.test(before) && /^\p{Lu}/u.test(text) ? ` ${text}` : text;
     return this.#andClosed(old, turn);
   }
@@ -134,12 +142,11 @@ export class Transcript {
   /** @param {import('./rtvi.js').BotOutput} output */
   #spoken(output) {
     const open = this.model && !this.model.closed ? this.model : null;
-    if (output.status !== 'new' && !open) return [];
+    if (output.status !== 'new' && !open?.counted.has(output.segment)) return [];
     const old = this.model;
     const turn = this.#modelTurn();
     if (output.ahead) {
-      const known = letters(turn.said.join('') + turn.ahead).endsWith(letters(output.text));
-      if (!known && !turn.ahead) turn.ahead = join(turn.said.join(''), output.text);
+      if (!turn.written) turn.ahead += join(turn.said.join('') + turn.ahead, output.text);
       turn.counted.set(output.segment, 0);
     } else {
       const text = output.status === 'in-progress' ? output.spokenText ?? '' : output.text;
@@ -148,6 +155,30 @@ export class Transcript {
       if (output.segment) turn.counted.set(output.segment, Math.max(already, letters(text).length));
     }
     return this.#andClosed(old, turn);
+  }
+
+  /** @param {string} id */
+  #toolBegins(id) {
+    const old = this.model;
+    const turn = this.#modelTurn();
+    turn.tools.add(id);
+    return this.#andClosed(old, turn);
+  }
+
+  /** @param {string} id @param {'done'|'cancelled'} state */
+  #toolEnds(id, state) {
+    const turn = this.turns.findLast((candidate) => candidate.tools.has(id));
+    if (!turn) return [];
+    turn.tools.delete(id);
+    turn.used ||= state === 'done';
+    return [turn];
+  }
+
+  /** @param {import('./rtvi.js').Source[]} sources */
+  #read(sources) {
+    const turn = this.model ?? this.#modelTurn();
+    turn.sources.push(...sources.filter(({ address }) => turn.sources.every((known) => known.address !== address)));
+    return [turn];
   }
 
   #voiceStarts() {
@@ -185,7 +216,8 @@ export class Transcript {
   #add(who) {
     const turn = {
       id: this.turns.length, who, said: [], interim: '', ahead: '', struck: '', interrupted: false,
-      closed: false, generated: false, stopped: false, counted: new Map(),
+      closed: false, written: false, generated: false, stopped: false, counted: new Map(),
+      tools: new Set(), used: false, sources: [],
     };
     this.turns.push(turn);
     return turn;

@@ -2,6 +2,7 @@
 
 import { canMute, isActive, isLive, stateName, words } from './call.js';
 import { explain } from './problems.js';
+import { isMirrored } from './sight.js';
 
 /** @typedef {import('./call.js').Call} Call */
 
@@ -43,6 +44,11 @@ export class View {
   microphone = element('microphone', HTMLSelectElement);
   speaker = element('speaker', HTMLSelectElement);
   speakerRow = element('speaker-row', HTMLElement);
+  cameras = element('cameras', HTMLSelectElement);
+  camerasRow = element('cameras-row', HTMLElement);
+  camera = element('camera', HTMLButtonElement);
+  screen = element('screen', HTMLButtonElement);
+  selfViews = { camera: element('camera-view', HTMLVideoElement), screen: element('screen-view', HTMLVideoElement) };
   #remark = { what: '', next: '' };
   #remarkTimer = 0;
   /** @type {import('./problems.js').Explanation|null} */ #problem = null;
@@ -67,6 +73,19 @@ export class View {
     this.mute.setAttribute('aria-pressed', String(call.muted));
     if (!isLive(call)) this.playSound.hidden = true;
     this.#showProblem(call);
+  }
+
+  /** @param {Call} call @param {import('./eyes.js').Eye} eye */
+  showEye(call, { kind, possible, track }) {
+    const button = this[kind];
+    const selfView = this.selfViews[kind];
+    button.hidden = !possible;
+    button.disabled = !isLive(call);
+    button.setAttribute('aria-pressed', String(track !== null));
+    selfView.hidden = track === null;
+    selfView.classList.toggle('mirrored', track !== null && isMirrored(kind, track.getSettings()));
+    const [shown = null] = selfView.srcObject instanceof MediaStream ? selfView.srcObject.getTracks() : [];
+    if (shown !== track) selfView.srcObject = track && new MediaStream([track]);
   }
 
   /** @param {Call} call */

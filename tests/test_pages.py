@@ -52,7 +52,7 @@ def test_the_policy_allows_our_own_files_and_nothing_inline() -> None:
         "default-src 'self'; connect-src 'self'; media-src 'self' blob:; frame-ancestors 'none'; "
         "base-uri 'none'; form-action 'none'; object-src 'none'"
     )
-    assert HEADERS["Permissions-Policy"] == "microphone=(self)"
+    assert HEADERS["Permissions-Policy"] == "microphone=(self), camera=(self), display-capture=(self)"
 
 
 async def test_files_below_the_root_are_served_by_their_suffix(site: Path) -> None:

@@ -168,3 +168,9 @@ test('the microphone may be muted before the call connects, and stays so', () =>
   assert.equal(early.muted, true);
   assert.equal(after({ type: 'start', typing: true }, { type: 'mute', on: true }).muted, false);
 });
+
+test('a call that was taken up elsewhere ends with that reason', () => {
+  const call = after(...TO_LIVE, { type: 'left', code: 'replaced' });
+  assert.equal(call.phase, 'ended');
+  assert.deepEqual(call.problem, { code: 'replaced' });
+});

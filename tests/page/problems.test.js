@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { explain, httpProblem, microphoneProblem } from '../../static/problems.js';
+import { deviceProblem, explain, explainEvent, httpProblem } from '../../static/problems.js';
 
 /** @param {string} name */
 function thrown(name) {
@@ -12,7 +12,7 @@ for (const [name, code] of [
   ['NotReadableError', 'microphone-busy'], ['TypeError', 'microphone-failed'],
 ]) {
   test(`${name} of the microphone has a sentence, a next step and a way to type`, () => {
-    const problem = microphoneProblem(thrown(String(name)));
+    const problem = deviceProblem('microphone', thrown(String(name)));
     assert.equal(problem.code, code);
     const { what, next, canType } = explain(problem);
     assert.match(what, /microphone/i);
@@ -49,4 +49,34 @@ test('a body of the wrong form is as good as none', () => {
 
 test('an unknown code is still explained', () => {
   assert.match(explain({ code: 'never-heard-of' }).what, /relay/);
+});
+
+for (const device of /** @type {const} */ (['camera', 'screen'])) {
+  for (const name of ['NotAllowedError', 'NotFoundError', 'NotReadableError', 'TypeError']) {
+    test(`${name} of the ${device} has a sentence and a next step, and ends no call`, () => {
+      const { what, next, canType } = explain(deviceProblem(device, thrown(name)));
+      assert.match(what, new RegExp(device));
+      assert.match(next, /\.$/);
+      assert.equal(canType, undefined);
+    });
+  }
+}
+
+for (const event of ['reconnecting', 'resumed', 'memory-shortened', 'idle-warning', 'limit-warning', 'mic-dead']) {
+  test(`the relay’s ${event} has a sentence and a next step`, () => {
+    const { what, next } = explainEvent(event) ?? { what: '', next: '' };
+    assert.match(what, /^[A-Z][^…]+\.$/);
+    assert.match(next, /^[A-Z].+\.$/);
+  });
+}
+
+test('a warning says how much time is left, if it is known', () => {
+  assert.match(explainEvent('limit-warning')?.what ?? '', /will end soon\.$/);
+  assert.match(explainEvent('limit-warning', 1)?.what ?? '', /will end in 1 second\.$/);
+  assert.match(explainEvent('idle-warning', 30)?.what ?? '', /will end in 30 seconds\.$/);
+  assert.match(explainEvent('idle-warning', 300)?.what ?? '', /will end in 5 minutes\.$/);
+});
+
+test('an event that the page does not know is passed over', () => {
+  for (const event of ['', 'next-year’s', 'constructor', '__proto__']) assert.equal(explainEvent(event), null);
 });

@@ -32,8 +32,8 @@ test('the longest text fits into what the relay accepts', () => {
 });
 
 test('signalling has neither label nor id', () => {
-  const message = { type: 'trackStatus', receiver_index: 0, enabled: false };
-  assert.deepEqual(JSON.parse(trackStatus(false)), { type: 'signalling', message });
+  const message = { type: 'trackStatus', receiver_index: 2, enabled: false };
+  assert.deepEqual(JSON.parse(trackStatus(2, false)), { type: 'signalling', message });
 });
 
 test('a ping is plain text', () => {
@@ -55,8 +55,47 @@ test('messages without data are understood', () => {
 });
 
 test('bot-ready may name the model, or not', () => {
-  assert.deepEqual(said('bot-ready', { version: '2.1.0', about: { model: 'm' } }), { kind: 'bot-ready', model: 'm' });
-  assert.deepEqual(said('bot-ready'), { kind: 'bot-ready', model: '' });
+  const seeing = { camera: true, screen: true };
+  assert.deepEqual(said('bot-ready', { version: '2.1.0', about: { model: 'm' } }), { kind: 'bot-ready', model: 'm', ...seeing });
+  assert.deepEqual(said('bot-ready'), { kind: 'bot-ready', model: '', ...seeing });
+});
+
+test('a model that sees nothing says so in its capabilities', () => {
+  const capabilities = { audio_in: true, video_in: false, screen_in: true };
+  assert.deepEqual(said('bot-ready', { capabilities }), { kind: 'bot-ready', model: '', camera: false, screen: true });
+});
+
+test('a tool is running, done or cancelled, by its id', () => {
+  const id = { tool_call_id: 't1' };
+  assert.deepEqual(said('llm-function-call-in-progress', id), { kind: 'tool', id: 't1', state: 'running' });
+  assert.deepEqual(said('llm-function-call-stopped', { ...id, cancelled: false }), { kind: 'tool', id: 't1', state: 'done' });
+  assert.deepEqual(said('llm-function-call-stopped', { ...id, cancelled: true }), { kind: 'tool', id: 't1', state: 'cancelled' });
+  assert.equal(said('llm-function-call-in-progress'), null);
+});
+
+test('sources are web addresses, each once, and a few', () => {
+  const origins = [
+    { site_uri: 'https://trees.example/fir', site_title: ' Trees ' }, { site_uri: 'https://trees.example/fir' },
+    { site_uri: 'http://parks.example' }, { site_uri: 'javascript:alert(1)', site_title: 'x' },
+    { site_uri: 'data:text/html,x' }, { site_uri: '//x' }, { site_uri: 7 }, null, 'https://x.example',
+  ];
+  const sources = [
+    { title: 'Trees', address: 'https://trees.example/fir' }, { title: 'parks.example', address: 'http://parks.example/' },
+  ];
+  assert.deepEqual(said('bot-llm-search-response', { origins, rendered_content: '<b>' }), { kind: 'sources', sources });
+  for (const none of [{}, { origins: [] }, { origins: 7 }, { origins: { length: 1e9 } }]) {
+    assert.equal(said('bot-llm-search-response', none), null);
+  }
+  const many = Array.from({ length: 90 }, (_, index) => ({ site_uri: `https://x.example/${index}`, site_title: 'y'.repeat(999) }));
+  const few = said('bot-llm-search-response', { origins: many });
+  assert.ok(few?.kind === 'sources' && few.sources.length <= 5 && few.sources.every(({ title }) => title.length <= 80));
+});
+
+test('an event of the relay has a name, and may have a time', () => {
+  assert.deepEqual(said('server-message', { event: 'mic-dead' }), { kind: 'relay-event', event: 'mic-dead', seconds: null });
+  const soon = { event: 'limit-warning', seconds: 60 };
+  assert.deepEqual(said('server-message', soon), { kind: 'relay-event', event: 'limit-warning', seconds: 60 });
+  assert.deepEqual(said('server-message', { info: 'Hello.' }), { kind: 'notice', text: 'Hello.' });
 });
 
 test('a transcription without a flag is final', () => {

@@ -28,7 +28,7 @@ for (const file of FILES.filter((name) => name.endsWith('.js'))) {
   });
 }
 
-for (const file of ['call.js', 'rtvi.js', 'transcript.js', 'problems.js']) {
+for (const file of ['call.js', 'rtvi.js', 'transcript.js', 'problems.js', 'sight.js']) {
   test(`${file} knows no DOM and no clock`, () => {
     assert.doesNotMatch(read(file), /\b(document|window|navigator|fetch|setTimeout|performance)\b\s*[.(]|Date\.now/);
   });

@@ -18,6 +18,8 @@ const hearing = (on) => ({ kind: 'user-speaking', on });
 const voice = (on) => ({ kind: 'bot-speaking', on });
 /** @param {boolean} on @returns {Incoming} */
 const writing = (on) => ({ kind: 'bot-llm', on });
+/** @param {string} id @param {'running'|'done'|'cancelled'} state @returns {Incoming} */
+const tool = (id, state) => ({ kind: 'tool', id, state });
 /** @type {Incoming} */
 const cut = { kind: 'interrupted' };
 
@@ -158,4 +160,91 @@ test('said is only ever appended to', () => {
     assert.deepEqual(said.slice(0, before.length), before);
     before = [...said];
   }
+});
+
+/** @param {string} segment @param {string} text @returns {Incoming} */
+const announced = (segment, text) => output(text, { segment, ahead: true });
+/** @param {string} segment @param {string} text @param {string} spokenText @returns {Incoming} */
+const halfway = (segment, text, spokenText) => output(text, { segment, status: 'in-progress', spokenText });
+/** @param {string} segment @param {string} text @returns {Incoming} */
+const completed = (segment, text) => output(text, { segment, status: 'completed' });
+
+test('announced segments of a relay that writes nothing ahead follow each other', () => {
+  const events = [announced('1', 'One,'), announced('2', 'two.'), halfway('1', 'One,', 'On'), completed('1', 'One,')];
+  assert.deepEqual(play(...events), ['model: One, [two.]']);
+  assert.deepEqual(play(...events, cut), ['model: One, {two.}']);
+});
+
+test('text that comes by itself is not doubled by the announcement of its segments', () => {
+  const events = [ahead('One, two. Thr'), announced('1', 'One,'), ahead('ee.'), completed('1', 'One,'), announced('2', 'two.')];
+  assert.deepEqual(play(...events), ['model: One, [two. Three.]']);
+});
+
+test('progress of an answer that was cut off leaves the next one alone', () => {
+  const cutOff = [ahead('One. Two.'), announced('1', 'One.'), hearing(true), cut, user('Stop.'), ahead('Fine.')];
+  const late = [halfway('1', 'One.', 'On'), completed('1', 'One.')];
+  assert.deepEqual(play(...cutOff, ...late), ['model: {One. Two.}', 'user: Stop.', 'model: [Fine.]']);
+});
+
+test('however text, announcements and progress interleave, every letter is shown once and in order', () => {
+  const text = 'One, two. Three four five? Six: seven; eight. Nine.';
+  const clauses = text.match(/[^,.?:;]+[,.?:;]\s*/g) ?? [];
+  for (let seed = 1; seed <= 200; seed += 1) {
+    const random = chance(seed);
+    const transcript = new Transcript();
+    let written = 0;
+    let spoken = 0;
+    for (const [index, clause] of clauses.entries()) {
+      const segment = String(index);
+      /** The text is ahead of the voice, by more or less. @param {number} least */
+      const write = (least) => {
+        while (written < Math.min(text.length, least) || (written < text.length && random() < 0.3)) {
+          const size = 1 + Math.floor(random() * 12);
+          transcript.apply(ahead(text.slice(written, written + size)));
+          written += size;
+        }
+      };
+      write(spoken + clause.length);
+      transcript.apply(announced(segment, clause.trim()));
+      for (let at = 1; at < clause.trim().length; at += 1 + Math.floor(random() * 9)) {
+        transcript.apply(halfway(segment, clause.trim(), clause.slice(0, at)));
+        write(0);
+      }
+      if (random() < 0.9) transcript.apply(completed(segment, clause.trim()));
+      spoken += clause.length;
+      const shown = transcript.turns.map(({ said, ahead: left }) => said.join('') + left).join('');
+      assert.equal(shown, text.slice(0, written), `seed ${seed}`);
+    }
+    assert.equal(transcript.turns.length, 1);
+  }
+});
+
+/** Numbers from 0 to 1, the same for the same seed. @param {number} seed */
+function chance(seed) {
+  let state = seed;
+  return () => {
+    state = (state * 48_271) % 2_147_483_647;
+    return state / 2_147_483_647;
+  };
+}
+
+test('a tool is noted with the answer that it serves', () => {
+  const transcript = new Transcript();
+  const [asked] = [hearing(true), user('Where?'), writing(true), tool('a', 'running')].map((event) => transcript.apply(event)).at(-1) ?? [];
+  assert.ok(asked && asked.who === 'model' && asked.tools.size === 1 && !asked.used);
+  transcript.apply(tool('b', 'running'));
+  transcript.apply(tool('b', 'cancelled'));
+  assert.equal(asked.used, false);
+  transcript.apply(tool('a', 'done'));
+  transcript.apply(ahead('Here.'));
+  assert.deepEqual([asked.tools.size, asked.used, asked.ahead], [0, true, 'Here.']);
+  assert.deepEqual(transcript.apply(tool('z', 'done')), [], 'one that never began');
+});
+
+test('sources are noted once each with the last answer, even when it is over', () => {
+  const transcript = new Transcript();
+  const source = { title: 'Trees', address: 'https://trees.example/' };
+  for (const event of [writing(true), ahead('A fir.'), voice(true), writing(false), voice(false)]) transcript.apply(event);
+  for (let twice = 0; twice < 2; twice += 1) transcript.apply({ kind: 'sources', sources: [source] });
+  assert.deepEqual(transcript.turns.map((turn) => turn.sources), [[source]]);
 });
