@@ -22,8 +22,15 @@ MAX_LINE_BYTES: Final = 2048
 # What we ask of the browser's encoder: in-band FEC; wideband, which is all that a 16 kHz model hears and half
 # the decoding work; a rate at which Chromium keeps wideband even under loss (at 20 kb/s it falls to 12 kHz).
 OPUS_FMTP: Final = "minptime=10;useinbandfec=1;maxplaybackrate=16000;maxaveragebitrate=28000;stereo=0"
+# What each picture section may send: a clear key frame of 640 by 480 a second, and as few packets as possible of the
+# frames between, which nobody decodes. Chromium would send up to 2.5 Mb/s.
+VIDEO_KILOBITS_PER_SECOND: Final = 500
+# An encoder sends one stream, three with simulcast; more SSRCs than that are not looked at.
+MAX_VIDEO_STREAMS: Final = 4
 
 _CANDIDATE: Final = ("a=candidate:", "a=end-of-candidates", "a=remote-candidates:")
+_SSRC: Final = re.compile(r"a=ssrc:(\d{1,10})(?: |$)", re.ASCII)
+_RETRANSMITTED: Final = re.compile(r"a=ssrc-group:FID \d{1,10} (\d{1,10})\s*$", re.ASCII)
 _OPUS: Final = re.compile(r"a=rtpmap:(\d{1,3}) opus/48000(?:/2)?\s*$", re.IGNORECASE | re.ASCII)
 # RFC 5761 §4: a payload type from 64 to 95 looks like RTCP on the wire.
 _USABLE_PAYLOAD_TYPES: Final = frozenset(map(str, (*range(64), *range(96, 128))))
@@ -79,6 +86,37 @@ def red_payload_type(text: str) -> int | None:
     return None
 
 
+def video_streams(offer: str) -> dict[str, tuple[int, ...]]:
+    """The SSRCs of each video section by its mid, in the order of the offer, without those of retransmissions."""
+    found: dict[str, tuple[int, ...]] = {}
+    for section in _sections(offer.splitlines()):
+        if not section[0].startswith("m=video "):
+            continue
+        mid = next((line[6:].strip() for line in section if line.startswith("a=mid:")), "")
+        ssrcs, again = dict[int, None](), set[int]()
+        for line in section:
+            if match := _SSRC.match(line):
+                ssrcs[int(match.group(1))] = None
+            elif match := _RETRANSMITTED.match(line):
+                again.add(int(match.group(1)))
+        found[mid] = tuple(ssrc for ssrc in ssrcs if ssrc not in again)[:MAX_VIDEO_STREAMS]
+    return found
+
+
+def bound_video(answer: str) -> str:
+    """Ask for little in each video section that is answered (RFC 8866 §5.8, RFC 3890): the rate that we can use."""
+    lines: list[str] = []
+    video = False
+    for line in answer.splitlines():
+        if line.startswith("m="):
+            video = line.startswith("m=video ")
+        lines.append(line)
+        if video and line.startswith("c="):
+            rate = VIDEO_KILOBITS_PER_SECOND
+            lines += [f"b=AS:{rate}", f"b=TIAS:{1000 * rate}"]
+    return "\r\n".join(lines) + "\r\n"
+
+
 def finish(answer: str, offer: str = "") -> str:
     """Say in the answer what aiortc does not know: how we want Opus (RFC 7587 §6.1), and how long a message may be.
 
@@ -124,6 +162,11 @@ def _first_audio(lines: list[str]) -> tuple[int, list[str]]:
         if lines[start].startswith("m=audio "):
             return start, lines[start:end]
     return len(lines), []
+
+
+def _sections(lines: list[str]) -> list[list[str]]:
+    starts = [at for at, line in enumerate(lines) if line.startswith("m=")] + [len(lines)]
+    return [lines[start:end] for start, end in pairwise(starts)]
 
 
 def _formats(section: list[str]) -> list[str]:
