@@ -45,6 +45,7 @@ class Config:
     greeting: str | None = None  # None: the agent's own; empty: the caller speaks first
     agent: Path | None = None
     ice_addresses: tuple[str, ...] = ()  # empty: every local address, see `--ice-address`
+    ice_servers: tuple[values.IceServer, ...] = ()  # told to clients, not used by us
     allow_body: tuple[str, ...] = ()  # settings that an app may choose, of `values.ALLOWABLE`
     allow_origins: tuple[str, ...] = ()
     access_token: Secret | None = field(default=None)
@@ -127,6 +128,9 @@ FLAGS: Final = (
          values.choices(*values.ALLOWABLE), "none"),
     Flag("ice-address", "ice_addresses", "ADDRESS", "local IP address to bind for media and to put into answers",
          values.ice_address, "all but loopback; loopback too when --host is", repeatable=True),
+    Flag("ice-servers", "ice_servers", "SERVERS", "STUN and TURN servers that /start tells the app to use: URLs "
+         "separated by commas, or JSON with username and credential; better set as RELAY_ICE_SERVERS",
+         values.ice_servers, "none, and none of anybody else's"),
     Flag("allow-origin", "allow_origins", "ORIGIN", "another site whose pages may call, such as "
          "https://app.example.org", values.origin, "none", repeatable=True),
     Flag("access-token", "access_token", "TOKEN",

@@ -21,6 +21,7 @@ from relay import rtvi
 from relay.call import CallSettings
 from relay.dialogue import Dialogue
 from relay.errors import BrowserFault, OurBug, RelayError
+from relay.files import Files
 from relay.gemini.client import LiveClient
 from relay.metrics import CallFigures, Quality
 from relay.ticker import Ticker
@@ -64,6 +65,7 @@ class Session:
         on_closed: Callable[["Session"], None],
     ) -> None:
         self.id = id
+        self.files = Files()
         self._call = call
         self._media = media
         self._on_closed = on_closed

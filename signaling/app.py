@@ -20,6 +20,7 @@ from signaling.connections import Connections, fault_of, head_arrived, told
 from signaling.health import Health
 from signaling.offers import CLIENT_ADDRESS, MAX_BODY_BYTES, Maker, Offers
 from signaling.registry import Registry
+from signaling.uploads import Uploads
 
 CORS_METHODS: Final = "POST, PATCH, DELETE"
 CORS_HEADERS: Final = ("content-type", "authorization")  # and what the app asks for
@@ -56,7 +57,9 @@ def build(house: House, admission: Admission) -> web.Application:
     app.add_routes(
         [
             web.get("/healthz", health.healthz),
-            *Offers(house.registry, admission, house.maker, config.allow_body).routes(),
+            web.get("/status", health.status),
+            *Offers(house.registry, admission, house.maker, config).routes(),
+            *Uploads(house.registry).routes(),
             *pages.Pages(house.page or pages.root()).routes(),
         ]
     )

@@ -1,4 +1,4 @@
-"""`/healthz`: is the relay well, and who speaks. Nothing about any caller, no key, no address."""
+"""`/healthz` and `/status`: is the relay well, and who speaks. Nothing about any caller, no key, no address."""
 
 import asyncio
 from collections.abc import Callable
@@ -38,3 +38,7 @@ class Health:
             "media": self.media(),
         }
         return web.json_response(told, status=200 if well else 503)
+
+    async def status(self, request: web.Request) -> web.Response:
+        """What Pipecat's Console asks a server before it shows its button: is it there, and how is it called."""
+        return web.json_response({"status": "ready", "transports": ["webrtc"]})

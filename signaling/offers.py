@@ -12,10 +12,12 @@ from typing import Any, Final, NoReturn
 
 from aiohttp import web
 
+from relay.config import Config
 from relay.errors import BrowserFault, OurBug, RelayError
 from relay.request import CallRequest, settings
 from signaling.admission import Admission
 from signaling.registry import Entry, MakeCall, Registry
+from signaling.uploads import upload_url
 
 MAX_BODY_BYTES: Final = 64 * 1024  # Chromium's gathered offer of four sections has 16 KiB
 BODY_SECONDS: Final = 10.0  # for the whole body to arrive
@@ -44,13 +46,12 @@ class Offer:
 class Offers:
     """The handlers of every route that begins, keeps or ends a call."""
 
-    def __init__(
-        self, registry: Registry, admission: Admission, maker: Maker, allow_body: Collection[str] = ()
-    ) -> None:
+    def __init__(self, registry: Registry, admission: Admission, maker: Maker, config: Config) -> None:
         self._registry = registry
         self._admission = admission
         self._maker = maker
-        self._allow_body = allow_body  # settings that an app may choose
+        self._allow_body = config.allow_body
+        self._ice_servers = [server.told() for server in config.ice_servers]
 
     def routes(self) -> list[web.RouteDef]:
         """The routes; the two kinds of offer differ in what lets the caller in."""
@@ -69,7 +70,10 @@ class Offers:
         body = check_start(await read_json(request, empty=True), self._allow_body)
         entry = self._promise(request)
         entry.body = body
-        return web.json_response({"sessionId": entry.id})
+        answer: dict[str, Any] = {"sessionId": entry.id, "fileUploadUrl": upload_url(entry.id)}
+        if self._ice_servers:  # or nothing: clients stumble over a null, and an empty list would replace their own
+            answer["iceConfig"] = {"iceServers": self._ice_servers}
+        return web.json_response(answer)
 
     async def session_offer(self, request: web.Request) -> web.Response:
         """An offer for a promised or live session."""
@@ -168,6 +172,8 @@ class Offers:
 
 async def read_json(request: web.Request, *, empty: bool = False) -> Json:
     """The body as a JSON object: typed, bounded by its declared and its real length, and in time."""
+    if empty and not request.body_exists:
+        return {}
     if request.content_type != "application/json" or "Content-Encoding" in request.headers:
         raise BrowserFault("bad-content-type")
     if (request.content_length or 0) > MAX_BODY_BYTES:

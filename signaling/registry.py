@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol
 
 from relay.config import MAX_CALLS
 from relay.errors import BrowserFault, RelayError
+from relay.files import Files
 
 RESERVED_SECONDS: Final = 60.0  # from `/start` to the first offer; the official clients take under a second
 MAX_RESERVED: Final = 64  # promised sessions cost 300 bytes each, but each may become a call
@@ -32,6 +33,9 @@ class Answered(Protocol):
 
 class Call(Protocol):
     """What signalling asks of a conversation; `relay.session.Session` is one."""
+
+    @property
+    def files(self) -> Files: ...
 
     async def answer(self, sdp: str, *, pc_id: str | None, restart: bool) -> Answered: ...
 
@@ -64,6 +68,7 @@ class Entry:
     pc_id: str = ""
     body: Mapping[str, Any] = field(default_factory=dict)  # what `/start` brought for the call, until it is made
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)  # one offer at a time
+    upload: asyncio.Lock = field(default_factory=asyncio.Lock)  # one file at a time
 
 
 class Registry:

@@ -11,6 +11,7 @@ import aiohttp
 
 from relay.config import Config, load
 from relay.errors import BrowserFault, RelayError
+from relay.files import Files
 from relay.request import CallRequest
 from signaling.__main__ import listen
 from signaling.app import House, serving
@@ -36,6 +37,7 @@ class FakeCall:
     stuck: bool = False
     request: CallRequest = field(default_factory=CallRequest)
     offers: list[tuple[str, str | None, bool]] = field(default_factory=list)
+    files: Files = field(default_factory=Files)
     closed: bool = False
     why: str = ""
 

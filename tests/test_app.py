@@ -98,6 +98,12 @@ async def test_no_answer_ever_allows_everybody() -> None:
                 assert answered.headers.get("Access-Control-Allow-Origin") in (None, APP)
 
 
+async def test_the_console_is_told_that_the_relay_is_ready_and_how_to_call() -> None:
+    async with visiting() as visit:
+        answered = await visit.ask("GET", "/status")
+        assert (answered.status, answered.json) == (200, {"status": "ready", "transports": ["webrtc"]})
+
+
 async def test_health_says_who_speaks_and_how_many_calls_there_are() -> None:
     well = [True]
     async with visiting(model_well=lambda: well[0]) as visit:

@@ -123,6 +123,11 @@ WRONG = [
     ("allow-origin", "https://*.example"), ("access-token", "short"), ("access-token", "with space" * 3),
     ("access-token", "ä" * 20), ("public-url", "talk.example"), ("public-url", "https://a/sub"),
     ("trusted-proxy", "10.0.0.1/8"), ("trusted-proxy", "proxy"), ("log-level", "loud"), ("state-dir", "/etc/passwd"),
+    ("ice-servers", "http://stun.example"), ("ice-servers", "stun:"), ("ice-servers", "stun://a.example"),
+    ("ice-servers", "stun:a.example:99999"), ("ice-servers", "stun:a.example?transport=udp"), ("ice-servers", "[1]"),
+    ("ice-servers", "turn:a.example"), ("ice-servers", "{"), ("ice-servers", "{}"), ("ice-servers", '{"urls":[]}'),
+    ("ice-servers", '{"urls":["turn:a.example"],"username":"u"}'), ("ice-servers", '{"urls":"stun:a","x":1}'),
+    ("ice-servers", '{"urls":"turn:a","username":1,"credential":"p"}'), ("ice-servers", ",".join(["stun:a"] * 9)),
     ("allow-body", "voice,model"), ("allow-body", "voice;language"),
     ("max-calls", "0"), ("max-calls", "10001"), ("max-calls", "-3"), ("max-calls", "many"), ("max-calls", "1e3"),
     ("metrics-port", "65536"), ("metrics-port", "off"), ("metrics-host", "a b"),
@@ -234,3 +239,25 @@ def test_any_command_line_is_settings_or_a_sentence(arguments: list[str]) -> Non
 @given(st.sampled_from(FLAGS), st.text(st.characters(exclude_characters="\x00"), max_size=40))
 def test_any_variable_is_a_setting_or_a_sentence(flag: Flag, text: str) -> None:
     assert complaint([], {flag.variable: text}).endswith(".")
+
+
+def test_ice_servers_are_urls_or_json_and_their_credential_is_a_secret() -> None:
+    text = (
+        '[{"urls":["turn:[2001:db8::1]:3478?transport=udp","turns:t.example"],"username":"u","credential":"s3cret!"}]'
+    )
+    for config in (load(["--ice-servers", text], {}), load([], {"RELAY_ICE_SERVERS": text})):
+        (server,) = config.ice_servers
+        assert server.urls == ("turn:[2001:db8::1]:3478?transport=udp", "turns:t.example")
+        assert server.credential is not None
+        assert server.told()["credential"] == "s3cret!"
+        assert "s3cret!" not in repr(config)
+    assert [one.urls for one in load(["--ice-servers", "stun:a, stuns:b:5349"], {}).ice_servers] == [
+        ("stun:a",),
+        ("stuns:b:5349",),
+    ]
+    assert "s3cret!" not in sentence(["--ice-servers", '{"urls":"turn:","username":"u","credential":"s3cret!"}'])
+
+
+def test_what_an_app_may_choose_is_a_list_of_names() -> None:
+    assert load([], {}).allow_body == ()
+    assert load(["--allow-body", "voice, language"], {}).allow_body == ("voice", "language")

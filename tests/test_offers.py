@@ -24,7 +24,8 @@ async def test_start_promises_a_session_and_says_nothing_more() -> None:
     async with visiting() as visit:
         answered = await visit.ask("POST", "/start", json={"transport": "webrtc", "body": {"any": "data"}})
         assert answered.status == 200
-        assert set(answered.json) == {"sessionId"}  # an iceConfig of null would crash clients
+        id = answered.json["sessionId"]
+        assert answered.json == {"sessionId": id, "fileUploadUrl": f"/sessions/{id}/files"}
         assert answered.headers["Cache-Control"] == "no-store"
 
 
@@ -32,6 +33,43 @@ async def test_start_takes_an_empty_body_for_an_empty_object() -> None:
     async with visiting() as visit:
         answered = await visit.ask("POST", "/start", data=b" ", headers={"Content-Type": "application/json"})
         assert answered.status == 200
+
+
+async def test_start_needs_no_body_at_all() -> None:
+    async with visiting() as visit:
+        for headers in ({}, {"Content-Length": "0"}):
+            status, _, told = await raw_request(
+                visit.port,
+                "\r\n".join(["POST /start HTTP/1.1", "Host: localhost", *map(": ".join, headers.items()), "", ""]),
+                b"",
+            )
+            assert status == 200
+            assert json.loads(told)["sessionId"]
+
+
+STUN, TURN = "stun:stun.example.org:3478", '{"urls":"turn:t.example.org","username":"u","credential":"p"}'
+
+
+@pytest.mark.parametrize(
+    ("servers", "told"),
+    [
+        (STUN, [{"urls": [STUN]}]),
+        (
+            f'["{STUN}",{TURN}]',
+            [{"urls": [STUN]}, {"urls": ["turn:t.example.org"], "username": "u", "credential": "p"}],
+        ),
+    ],
+)
+async def test_the_owners_ice_servers_are_told_and_urls_are_always_a_list(servers: str, told: Any) -> None:
+    async with visiting("--ice-servers", servers) as visit:
+        answered = await visit.ask("POST", "/start", json={})
+        assert answered.json["iceConfig"] == {"iceServers": told}
+
+
+async def test_without_ice_servers_there_is_no_ice_config_and_nobody_elses_are_brought_in() -> None:
+    async with visiting() as visit:
+        answered = await visit.ask("POST", "/start", json={"enableDefaultIceServers": True})
+        assert "iceConfig" not in answered.json  # a null would crash clients, an empty list replace their own
 
 
 async def test_an_offer_is_answered_and_its_text_reaches_the_call_untouched() -> None:
