@@ -22,7 +22,7 @@ import importlib.util
 import inspect
 import logging
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -32,7 +32,7 @@ from google.genai import types
 
 from relay.errors import BrowserFault, OwnerFault, place
 from relay.thread import in_thread
-from relay.tools import Tools
+from relay.tools import Function, Tool, Tools
 
 if TYPE_CHECKING:
     from relay.request import CallRequest
@@ -45,7 +45,6 @@ DEFAULT_INSTRUCTIONS: Final = (
 DEFAULT_GREETING: Final = "Say hello, briefly, and ask how you can help."
 
 AGENT_SECONDS: Final = 5.0  # for the file's `agent(call)`; the caller hears nothing meanwhile
-MAX_DECIDING: Final = 32  # runs of a sync `agent(call)` at a time: a thread each, which nothing can stop
 MAX_REFUSAL: Final = 300  # characters of a refusal's words
 
 Sensitivity = Literal["high", "low"]
@@ -80,6 +79,8 @@ class Agent:
     """Who answers the call. `greeting` is what the model is told in order to speak first; empty, and it waits.
 
     `tools` are Python functions, sync or async, with type hints and a docstring: those are what the model reads.
+    `client_tools` are run by the user's app: the signature of a function that is never run here, or a declaration;
+    `tools.tool` says of either how it is called. `google_search` lets the model search, `code_execution` compute.
     `language` is a BCP 47 tag such as ``de-DE``; empty, and the model follows the caller.
     `on_message` answers what the app sends with `sendClientRequest`: it gets the type and the data, may be async,
     and raises `LookupError` for a type it does not know.
@@ -89,13 +90,16 @@ class Agent:
     voice: str = DEFAULT_VOICE
     language: str = ""
     greeting: str = DEFAULT_GREETING
-    tools: Sequence[Callable[..., Any]] = ()
+    tools: Sequence[Function | Tool] = ()
+    client_tools: Sequence[Function | Tool | types.FunctionDeclaration | Mapping[str, Any]] = ()
+    google_search: bool = False
+    code_execution: bool = False
     listening: Listening | None = None
     on_message: Callable[[str, Any], Any] | None = None
     toolbox: Tools = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "toolbox", Tools(self.tools))
+        object.__setattr__(self, "toolbox", Tools(self.tools, self.client_tools))
 
     async def reply(self, type: str, data: Any) -> Any:
         """The answer to an app's own message; raises `LookupError` where this agent has none."""
@@ -119,7 +123,6 @@ class Agent:
         if language:
             # The native-audio models ignore the language of the speech settings, and listen to this.
             text = f"{text}\n\nSpeak the language with the tag {language}, unless the caller asks for another."
-        declarations = self.toolbox.declarations
         return types.LiveConnectConfig(
             response_modalities=[types.Modality.AUDIO],
             speech_config=types.SpeechConfig(
@@ -130,7 +133,7 @@ class Agent:
             ),
             thinking_config=_thinking(model),
             system_instruction=types.Content(role="user", parts=[types.Part(text=text)]) if text else None,
-            tools=[types.Tool(function_declarations=declarations)] if declarations else None,
+            tools=list(self._tools()) or None,
             input_audio_transcription=types.AudioTranscriptionConfig(),
             output_audio_transcription=types.AudioTranscriptionConfig(),
             realtime_input_config=_detection(self.listening),
@@ -138,6 +141,14 @@ class Agent:
             # Its presence alone lifts the limit of 15 minutes; its figures are the model's own.
             context_window_compression=types.ContextWindowCompressionConfig(sliding_window=types.SlidingWindow()),
         )
+
+    def _tools(self) -> Iterator[types.Tool]:
+        if declarations := self.toolbox.declarations:
+            yield types.Tool(function_declarations=declarations)
+        if self.google_search:
+            yield types.Tool(google_search=types.GoogleSearch())
+        if self.code_execution:
+            yield types.Tool(code_execution=types.ToolCodeExecution())
 
 
 def _thinking(model: str) -> types.ThinkingConfig | None:
@@ -170,7 +181,6 @@ class AgentSource:
     def __init__(self, agent: Agent | AgentFunction, *, deadline: float = AGENT_SECONDS) -> None:
         self.agent = agent
         self._deadline = deadline
-        self._deciding = 0
 
     async def for_call(self, request: "CallRequest") -> Agent:
         """The agent of this call, within `deadline` seconds; a sync function runs in a thread.
@@ -182,11 +192,9 @@ class AgentSource:
             return self.agent
         try:
             async with asyncio.timeout(self._deadline) as timeout:
-                agent = await self._ask(self.agent, request)
+                agent = await _ask(self.agent, request)
         except Refused as refused:
             raise BrowserFault("agent-refused", hint=" ".join(str(refused).split())[:MAX_REFUSAL]) from None
-        except OwnerFault:
-            raise
         except (Exception, SystemExit) as error:
             if isinstance(error, TimeoutError) and timeout.expired():
                 raise OwnerFault("agent-failed", f"no agent in {self._deadline:g} s") from None
@@ -195,17 +203,12 @@ class AgentSource:
             raise OwnerFault("agent-failed", f"agent(call) gave a {type(agent).__name__}, not an Agent")
         return agent
 
-    async def _ask(self, function: AgentFunction, request: "CallRequest") -> object:
-        if inspect.iscoroutinefunction(function):
-            return await function(request)
-        if self._deciding >= MAX_DECIDING:
-            raise OwnerFault("agent-failed", f"{MAX_DECIDING} runs of agent(call) have not ended")
-        self._deciding += 1
-        agent = await in_thread(functools.partial(function, request), self._decided)
-        return await agent if inspect.isawaitable(agent) else agent
 
-    def _decided(self) -> None:
-        self._deciding -= 1
+async def _ask(function: AgentFunction, request: "CallRequest") -> object:
+    if inspect.iscoroutinefunction(function):
+        return await function(request)
+    agent = await in_thread(functools.partial(function, request))
+    return await agent if inspect.isawaitable(agent) else agent
 
 
 def load_agent(path: Path) -> AgentSource:

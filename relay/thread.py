@@ -4,20 +4,26 @@ import asyncio
 import contextvars
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
+
+MAX_THREADS: Final = 128  # of the whole process; one that never ends keeps its place, for a thread cannot be stopped
+
+_places: Final = threading.BoundedSemaphore(MAX_THREADS)
 
 
-async def in_thread(work: Callable[[], Any], ended: Callable[[], None]) -> Any:
+class Crowded(Exception):
+    """There are `MAX_THREADS` already."""
+
+
+async def in_thread(work: Callable[[], Any]) -> Any:
     """What `work` returns, or raises; what is no `Exception` is raised as the cause of a RuntimeError.
 
-    The thread is a daemon of its own: one that never returns holds up neither the loop's executor nor the exit. It
-    cannot be stopped. `ended` is called in the event loop once it has ended by itself, waited for or not.
+    The thread is a daemon: one that never returns holds up neither the loop's executor nor the exit. Raises `Crowded`.
     """
     loop = asyncio.get_running_loop()
     done: asyncio.Future[tuple[Any, BaseException | None]] = loop.create_future()
 
     def tell(result: Any, error: BaseException | None) -> None:
-        ended()
         if not done.done():
             done.set_result((result, error))
 
@@ -27,9 +33,12 @@ async def in_thread(work: Callable[[], Any], ended: Callable[[], None]) -> Any:
             result = context.run(work)
         except BaseException as raised:
             error = raised
+        _places.release()
         if not loop.is_closed():
             loop.call_soon_threadsafe(tell, result, error)
 
+    if not _places.acquire(blocking=False):
+        raise Crowded
     context = contextvars.copy_context()
     threading.Thread(target=run, name="owner's function", daemon=True).start()
     result, error = await done

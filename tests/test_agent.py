@@ -14,7 +14,6 @@ from google.genai import types
 
 from relay.agent import (
     DEFAULT_VOICE,
-    MAX_DECIDING,
     MAX_REFUSAL,
     Agent,
     AgentError,
@@ -130,6 +129,16 @@ def test_tools_are_declared_to_the_model() -> None:
     (tool,) = config.tools
     assert isinstance(tool, types.Tool)
     assert [declaration.name for declaration in tool.function_declarations or ()] == ["look_up"]
+
+
+def test_the_clients_tools_google_search_and_code_execution_are_asked_for_one_by_one() -> None:
+    agent = Agent(client_tools=[{"name": "show_map"}], google_search=True, code_execution=True)
+    functions, search, code = agent.live_config(MODEL).model_dump(mode="json", by_alias=True, exclude_none=True)[
+        "tools"
+    ]
+    assert functions == {"functionDeclarations": [{"name": "show_map"}]}
+    assert search == {"googleSearch": {}}
+    assert code == {"codeExecution": {}}
 
 
 def test_an_agent_is_not_changed_after_it_is_made() -> None:
@@ -255,25 +264,6 @@ async def test_an_agent_function_that_hangs_is_waited_for_so_long(sync: bool) ->
     source = AgentSource(hangs if sync else hangs_too, deadline=0.02)
     assert "0.02 s" in (await failure(source, OwnerFault, "agent-failed")).detail
     released.set()
-
-
-async def test_functions_that_never_return_take_no_more_than_so_many_threads() -> None:
-    released = threading.Event()
-
-    def hangs(call: CallRequest) -> Agent:
-        released.wait(5)
-        return hired(call)
-
-    source = AgentSource(hangs, deadline=0.001)
-    before = threading.active_count()
-    for _ in range(MAX_DECIDING + 3):
-        await failure(source, OwnerFault, "agent-failed")
-    assert threading.active_count() == before + MAX_DECIDING
-    released.set()
-    async with asyncio.timeout(5):
-        while threading.active_count() > before:
-            await asyncio.sleep(0.01)
-    assert isinstance(await AgentSource(hangs).for_call(ASKED), Agent)
 
 
 async def test_what_is_no_agent_takes_no_call() -> None:

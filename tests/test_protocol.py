@@ -38,6 +38,7 @@ from relay.gemini.events import (
 )
 from relay.gemini.protocol import BadFrame, read
 from relay.gemini.service import State
+from relay.tools import tool
 
 VECTORS: Final = Path(__file__).parent / "vectors"
 SERVER: Final[dict[str, str]] = {
@@ -387,6 +388,9 @@ LIVE_CONFIGS: Final = CONFIGS | {
         voice="Kore",
         language="de-DE",
         tools=[get_weather],
+        client_tools=[tool({"name": "show_map", "description": "Show it."}, blocking=False, scheduling="SILENT")],
+        google_search=True,
+        code_execution=True,
         listening=Listening(start="high", end="low", prefix=20, silence=700),
     ).live_config(MODEL, voice="Leda"),
     "instruction as parts": lambda: types.LiveConnectConfig(

@@ -2,17 +2,21 @@
 
 import asyncio
 import dataclasses
+import itertools
 import logging
 import threading
+import time
 from datetime import date
 from typing import Any
 
 import pytest
+from google.genai import types
 from pydantic import BaseModel
 
 from relay.gemini.events import FunctionCall
 from relay.gemini.protocol import tool_message
-from relay.tools import MAX_RESULT, MAX_RUNNING, ToolError, Tools
+from relay.thread import MAX_THREADS
+from relay.tools import CROWDED, MAX_DEADLINE, MAX_RESULT, MAX_RUNNING, Tool, ToolError, Tools, tool
 
 
 def call(name: str, **args: Any) -> FunctionCall:
@@ -95,8 +99,11 @@ async def test_a_tool_error_is_told_in_its_own_words() -> None:
     assert await Tools([fail]).run(call("fail")) == {"error": "The shop is closed."}
 
 
-@pytest.mark.parametrize("kind", [ValueError, StopIteration, SystemExit, TimeoutError])
-@pytest.mark.parametrize("sync", [True, False])
+@pytest.mark.parametrize(
+    ("kind", "sync"),
+    [*itertools.product([ValueError, StopIteration, SystemExit, TimeoutError], [True, False]),
+     (KeyboardInterrupt, True), (asyncio.CancelledError, True)],
+)  # fmt: skip
 async def test_any_other_failure_keeps_its_words_from_model_and_log(
     kind: type[BaseException], sync: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -182,16 +189,21 @@ async def test_a_thread_that_hangs_takes_one_of_the_places_until_it_ends() -> No
         """Never return."""
         released.wait(5)
 
+    def once() -> int:
+        """Return."""
+        return 1
+
     before = threading.active_count()
-    tools = Tools([hang, double], deadline=0.001)
-    for _ in range(MAX_RUNNING):
-        assert "did not answer" in (await tools.run(call("hang")))["error"]
-    assert "Too many" in (await tools.run(call("double", number=1)))["error"]
+    tools = Tools([hang], deadline=0.001), Tools([hang, once], deadline=0.001)
+    for n in range(MAX_THREADS):
+        assert "did not answer" in (await tools[n % 2].run(call("hang")))["error"]
+    assert await tools[1].run(call("once")) == CROWDED, "whoever's agent it is"
+    assert threading.active_count() == before + MAX_THREADS
     released.set()
     async with asyncio.timeout(5):
         while threading.active_count() > before:
             await asyncio.sleep(0.01)
-    assert await tools.run(call("double", number=1)) == {"output": 2}
+    assert await Tools([once]).run(call("once")) == {"output": 1}
 
 
 @dataclasses.dataclass
@@ -219,15 +231,122 @@ async def test_what_cannot_be_told_or_is_too_long_is_an_error() -> None:
         """Give a thing."""
         return object()
 
-    def much() -> str:
-        """Give much."""
-        return "x" * (MAX_RESULT + 1)
+    def endless() -> Any:
+        """Give for ever."""
+        return itertools.count()
 
-    tools = Tools([thing, much])
-    assert await tools.run(call("thing")) == {"error": "The function failed."}
-    assert await tools.run(call("much")) == {"error": "The function's result is too long."}
+    tools = Tools([thing, endless])
+    assert await tools.run(call("thing")) == await tools.run(call("endless")) == {"error": "The function failed."}
+
+
+class Much(BaseModel):
+    numbers: list[int]
+
+
+def ring() -> list[Any]:
+    rows: list[Any] = []
+    rows.append(rows)
+    return rows
+
+
+@pytest.mark.parametrize(
+    "much",
+    [lambda: "x" * (MAX_RESULT + 1), lambda: "ø" * MAX_RESULT, lambda: "x" * 10_000_000, lambda: [7] * 3_000_000,
+     lambda: [{"city": "Oslo", "rows": list(range(100))}] * 25_000, lambda: Much(numbers=[7] * 1_000_000), ring],
+)  # fmt: skip
+async def test_a_result_that_is_too_long_is_told_as_that_and_never_written_down(much: Any) -> None:
+    output = much()
+
+    async def give() -> Any:
+        """Give much."""
+        return output
+
+    tools = Tools([give])
+    began = time.thread_time()
+    assert await tools.run(call("give")) == {"error": "The function's result is too long."}
+    assert time.thread_time() - began < 0.1, "to write 10 MB down would take far longer, and hold up every call"
 
 
 async def test_two_functions_of_one_name_are_refused() -> None:
     with pytest.raises(ValueError, match="two tools are called double"):
         Tools([double, double])
+
+
+def test_two_tools_of_one_name_are_refused_whoever_runs_them() -> None:
+    with pytest.raises(ValueError, match="two tools are called double"):
+        Tools([double], [double])
+
+
+@pytest.mark.parametrize("name", ["", "a b", "ø", "x" * 65])
+def test_a_name_that_the_model_cannot_call_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="cannot be called"):
+        Tools(client=[{"name": name}])
+    with pytest.raises(ValueError, match="cannot be called"):
+        Tools([lambda: 1])
+
+
+async def test_a_tool_says_how_it_is_called_and_stays_a_function() -> None:
+    @tool(blocking=False, scheduling="SILENT", deadline=3)
+    def note(text: str) -> int:
+        """Note it."""
+        return len(text)
+
+    tools = Tools([note, tool(double, blocking=True), get_weather])
+    assert [(one.name, one.behavior) for one in tools.declarations] == [
+        ("note", types.Behavior.NON_BLOCKING), ("double", types.Behavior.BLOCKING), ("get_weather", None),
+    ]  # fmt: skip
+    declared = tools.find("note")
+    assert declared is not None
+    assert (declared.scheduling, declared.deadline) == ("SILENT", 3)
+    assert note("four") == 4
+    assert await tools.run(call("note", text="four")) == {"output": 4}
+    assert await tools.run(call("double", number=1)) == {"output": 2}
+
+
+async def test_a_tool_may_have_a_deadline_of_its_own() -> None:
+    @tool(deadline=0.01)
+    async def forever() -> None:
+        """Never return."""
+        await asyncio.Event().wait()
+
+    assert await Tools([forever]).run(call("forever")) == {"error": "The function did not answer in 0.01 seconds."}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"scheduling": "SILENT"}, {"scheduling": "SILENT", "blocking": True}, {"scheduling": "SOON", "blocking": False},
+     {"deadline": 0}, {"deadline": MAX_DEADLINE + 1}],
+)  # fmt: skip
+def test_what_a_tool_cannot_be_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"scheduling|deadline"):
+        tool(double, **wrong)
+
+
+def test_a_client_tool_is_declared_by_a_signature_or_a_declaration() -> None:
+    def show(place: str) -> None:
+        """Show a place on the map."""
+        raise AssertionError("it is the client's to run")
+
+    row = {"name": "close", "description": "Close it.", "parameters": {"type": "object", "properties": {}}}
+    tools = Tools([double], [show, row, tool(types.FunctionDeclaration(name="ring"), blocking=False)])
+    assert [one.name for one in tools.declarations] == ["double", "show", "close", "ring"]
+    schema = tools.declarations[1].parameters_json_schema
+    assert schema is not None
+    assert schema["required"] == ["place"]
+    assert tools.declarations[3].behavior is types.Behavior.NON_BLOCKING
+    assert [found.run is None for name in ("double", "show", "ring") if (found := tools.find(name))] == [
+        False, True, True,
+    ]  # fmt: skip
+
+
+async def test_a_client_tool_is_never_run_here() -> None:
+    assert await Tools(client=[get_weather]).run(call("get_weather", city="Oslo")) == {
+        "error": "There is no such function."
+    }
+
+
+def test_a_declaration_alone_is_no_tool_of_ours() -> None:
+    with pytest.raises(ValueError, match="a tool of ours is a function"):
+        Tools([Tool({"name": "close"})])
+    with pytest.raises(TypeError):
+        Tool({"name": "close"})()
