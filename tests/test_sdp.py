@@ -100,6 +100,37 @@ def test_the_answer_names_the_longest_message_that_is_read() -> None:
     assert sdp.finish(answer) == answer.replace("262144", str(MAX_MESSAGE))
 
 
+LONG = [
+    *("v=0", "a=group:BUNDLE 0 1"),
+    *(
+        "m=audio 5 UDP/TLS/RTP/SAVPF 111",
+        "a=mid:0",
+        "a=candidate:1 1 udp 1 192.0.2.1 5 typ host",
+        "a=end-of-candidates",
+    ),
+    *("a=fingerprint:sha-256 00", "a=fingerprint:sha-384 11", "a=fingerprint:sha-512 22"),
+    *("m=application 5 UDP/DTLS/SCTP webrtc-datachannel", "a=mid:1", "a=candidate:1 1 udp 1 192.0.2.1 5 typ host"),
+    *("a=end-of-candidates", "a=fingerprint:sha-256 00", "a=fingerprint:sha-384 11"),
+]
+
+
+def test_of_sections_that_share_a_transport_the_first_alone_has_candidates_and_there_is_one_fingerprint() -> None:
+    finished = sdp.finish("\r\n".join(LONG)).splitlines()
+    gone = {"a=fingerprint:sha-384 11", "a=fingerprint:sha-512 22"}
+    assert finished == [
+        line for at, line in enumerate(LONG) if line not in gone and not (at > 9 and "candidate" in line)
+    ]
+
+
+def test_sections_with_a_transport_of_their_own_keep_their_candidates() -> None:
+    alone = [line for line in LONG if "BUNDLE" not in line]
+    assert sdp.finish("\r\n".join(alone)).count("a=candidate:") == 2
+
+
+def test_a_section_without_sha_256_keeps_what_it_has() -> None:
+    assert "sha-384" in sdp.finish("v=0\r\nm=audio 5 x 111\r\na=fingerprint:sha-384 11\r\n")
+
+
 def test_finishing_twice_changes_nothing() -> None:
     answer = sdp.finish("v=0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 109\r\na=rtpmap:109 opus/48000/2\r\n")
     assert sdp.finish(answer) == answer

@@ -95,7 +95,7 @@ def video_streams(offer: str) -> dict[str, tuple[int, ...]]:
         mid = next((line[6:].strip() for line in section if line.startswith("a=mid:")), "")
         ssrcs, again = dict[int, None](), set[int]()
         for line in section:
-            if match := _SSRC.match(line):
+            if (match := _SSRC.match(line)) and int(match.group(1)) < 1 << 32:
                 ssrcs[int(match.group(1))] = None
             elif match := _RETRANSMITTED.match(line):
                 again.add(int(match.group(1)))
@@ -122,11 +122,12 @@ def finish(answer: str, offer: str = "") -> str:
 
     If the `offer` has redundancy over the same Opus, it is answered and preferred: a browser then sends each packet
     twice. Whoever cannot read that passes no offer. A client that knows the longest message (RFC 8841 §6) refuses a
-    longer one itself, instead of waiting for an answer.
+    longer one itself, instead of waiting for an answer. What aiortc says more than once is said once: a small device
+    reads no more than 4096 bytes.
     """
     lines = [
         f"a=max-message-size:{MAX_MESSAGE}" if line.startswith("a=max-message-size:") else line
-        for line in answer.splitlines()
+        for line in _said_once(answer.splitlines())
     ]
     start, audio = _first_audio(lines)
     opus, red = _opus_in(audio), red_payload_type(offer)
@@ -136,6 +137,24 @@ def finish(answer: str, offer: str = "") -> str:
     if opus is not None:
         lines[start : start + len(audio)] = _finished_audio(audio, opus, red)
     return "\r\n".join(lines) + "\r\n"
+
+
+def _said_once(lines: list[str]) -> list[str]:
+    """Of all fingerprints the one by SHA-256, which every client knows (RFC 8122 §5), and of sections that share a
+    transport the candidates of the first alone: those of the others would be ignored (RFC 9429 §5.3.1)."""
+    bundled = next((line.split()[2:] for line in lines if line.startswith("a=group:BUNDLE ")), [])
+    at = next((at for at, line in enumerate(lines) if line.startswith("m=")), len(lines))
+    kept = lines[:at]
+    for section in _sections(lines):
+        shares = any(f"a=mid:{mid}" in section for mid in bundled)
+        known = any(line.startswith("a=fingerprint:sha-256 ") for line in section)
+        kept += [
+            line
+            for line in section
+            if not (shares and line.startswith(_CANDIDATE))
+            and not (known and line.startswith("a=fingerprint:") and not line.startswith("a=fingerprint:sha-256 "))
+        ]
+    return kept
 
 
 def _finished_audio(section: list[str], opus: int, red: int | None) -> list[str]:
