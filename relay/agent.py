@@ -143,12 +143,12 @@ class Agent:
         )
 
     def _tools(self) -> Iterator[types.Tool]:
-        if declarations := self.toolbox.declarations:
-            yield types.Tool(function_declarations=declarations)
         if self.google_search:
             yield types.Tool(google_search=types.GoogleSearch())
         if self.code_execution:
             yield types.Tool(code_execution=types.ToolCodeExecution())
+        if declarations := self.toolbox.declarations:
+            yield types.Tool(function_declarations=declarations)
 
 
 def _thinking(model: str) -> types.ThinkingConfig | None:

@@ -133,7 +133,7 @@ def test_tools_are_declared_to_the_model() -> None:
 
 def test_the_clients_tools_google_search_and_code_execution_are_asked_for_one_by_one() -> None:
     agent = Agent(client_tools=[{"name": "show_map"}], google_search=True, code_execution=True)
-    functions, search, code = agent.live_config(MODEL).model_dump(mode="json", by_alias=True, exclude_none=True)[
+    search, code, functions = agent.live_config(MODEL).model_dump(mode="json", by_alias=True, exclude_none=True)[
         "tools"
     ]
     assert functions == {"functionDeclarations": [{"name": "show_map"}]}
