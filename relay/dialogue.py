@@ -52,12 +52,15 @@ class Dialogue:
         say: Callable[[Sequence[rtvi.Message]], None],
         ready: Callable[[Sequence[rtvi.Message]], None],
         end: Callable[[RelayError | None], None],
+        watch: Callable[[int, bool], None] = lambda track, enabled: None,
     ) -> None:
         self._call = call
         self._name = name
         self._tell = say
         self._ready = ready
         self._end = end
+        self._watch = watch
+        self.tracks: dict[int, bool] = {}  # the last word on each: 0 microphone, 1 camera, 2 screen
         self._loop = asyncio.get_running_loop()
         self.tasks: asyncio.TaskGroup | None = None
         self.client: LiveClient | None = None
@@ -139,10 +142,14 @@ class Dialogue:
     def _understood(self, message: said.Said, now: float) -> None:
         match message:
             case said.ClientReady():
-                self._turns.generation = 1 if message.major == 1 else 2
+                self._turns.speak(1 if message.major == 1 else 2)
                 self._ready(rtvi.welcome(message, __version__, self._call.about))
-            case said.TrackStatus(track=0, enabled=enabled):
-                self._switch_microphone(enabled)
+            case said.TrackStatus(track=track, enabled=enabled):
+                self.tracks[track] = enabled
+                if track == 0:
+                    self._switch_microphone(enabled)
+                else:
+                    self._watch(track, enabled)
             case said.SendText(id=id, content=content):
                 if not message.run_immediately:
                     self._told(id, protocol.content_message([("user", content)], False))
@@ -160,7 +167,7 @@ class Dialogue:
             case said.Malformed():
                 self._say([rtvi.complaint(message)])
             case _:
-                pass  # pings, keys, the camera's and the screen's track status, other labels
+                pass  # pings, keys, other labels
 
     def _switch_microphone(self, enabled: bool) -> None:
         self._microphone = enabled
@@ -180,7 +187,7 @@ class Dialogue:
         if self.downlink.playout.playing:
             self._cut(now)
             self._skipping = self._generating
-        self._say(self._turns.typed(text, now))
+        self._say(self._turns.asked(text, now))
 
     def _told(self, id_: str, message: bytes) -> bool:
         """Hand the client's words to the model, or tell the client that they are lost."""
@@ -204,6 +211,11 @@ class Dialogue:
             log.warning("call %s: the agent's on_message failed: %s", self._name, type(error).__name__)
             answer = rtvi.error_response(request.id, "The agent could not answer.")
         self._say([answer])
+
+    def on_picture(self, track: int, jpeg: bytes) -> None:
+        """What the camera or the screen shows now; the model gets it at once or never, because it would be old."""
+        if self._early is None and self.client is not None and not self._over:
+            self.client.send_picture(jpeg)
 
     # ---- from the model ----
 

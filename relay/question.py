@@ -14,6 +14,8 @@ from relay.rtvi import Message
 FINAL_SECONDS: Final = 0.8
 # Characters in one message: as JSON at most 12 KiB, which every data channel carries.
 MAX_TEXT: Final = 2000
+# A silent answer that has not begun after this long is not coming; the next one may be to something else.
+SILENT_SECONDS: Final = 30.0
 
 
 def portions(text: str) -> list[str]:
@@ -22,10 +24,14 @@ def portions(text: str) -> list[str]:
 
 
 class Question:
-    """The user's side of a conversation. `epoch` is the Unix time at which `now` was 0."""
+    """The user's side of a conversation. `epoch` is the Unix time at which `now` was 0.
+
+    Set `generation` to 1 for a client that speaks RTVI 1.
+    """
 
     def __init__(self, epoch: float) -> None:
         self._epoch = epoch
+        self.generation = 2
         self.speaking = False
         self.asked_at: float | None = None  # since when an answer is awaited
         self._words = ""  # of the running utterance: what stays,
@@ -33,6 +39,8 @@ class Question:
         self._shown = ""  # the interim text last sent
         self._heard_at = 0.0  # when the user was last heard from
         self._text = ""  # all that was said or typed since the last answer
+        self._silent_until: float | None = None  # until then, the answer that begins is to be silent,
+        self._spoke_since = False  # unless the voice has asked for one since
 
     @property
     def deadline(self) -> float | None:
@@ -43,7 +51,7 @@ class Question:
         """The user's voice begins: nobody is waiting for an answer any more."""
         if self.speaking:
             return []
-        self.speaking = True
+        self.speaking = self._spoke_since = True
         self.asked_at = None
         return [rtvi.USER_STARTED_SPEAKING]
 
@@ -62,6 +70,8 @@ class Question:
         elif event.text:
             self._words += event.text
             self._interim = ""
+            if self._spoke_since:
+                self._silent_until = None
         self._heard_at = now
         if event.finished or len(self._words) > MAX_TEXT:
             return self.final(now, late=late)
@@ -69,7 +79,7 @@ class Question:
         if not text or text == self._shown:
             return []
         self._shown = text
-        return [rtvi.user_transcription(text, self._timestamp(now), final=False)]
+        return self._told(text, now, final=False)
 
     def final(self, now: float, *, late: bool) -> list[Message]:
         """The words so far are final; what comes next is another utterance."""
@@ -77,7 +87,29 @@ class Question:
         self._words = self._interim = self._shown = ""
         if text and not late:
             self.add(text)
-        return [rtvi.user_transcription(portion, self._timestamp(now), final=True) for portion in portions(text)]
+        return [message for portion in portions(text) for message in self._told(portion, now, final=True)]
+
+    def chat(self, text: str, id_: str, now: float) -> list[Message]:
+        """The user typed `text`, in the message `id_`."""
+        if self.generation == 1:
+            return []
+        stamp = self._timestamp(now)
+        return [rtvi.user_input(portion, stamp, final=True, kind="chat", id_=id_) for portion in portions(text)]
+
+    def ask(self, now: float, *, silent: bool = False) -> None:
+        """An answer is awaited, and it is not to be heard if `silent`."""
+        self.asked_at = now
+        self._silent_until = now + SILENT_SECONDS if silent else None
+        self._spoke_since = False
+
+    def wants_silence(self, now: float) -> bool:
+        """Whether the answer that begins is not to be heard."""
+        return self._silent_until is not None and now < self._silent_until
+
+    def take_silence(self, now: float) -> bool:
+        """The same as the answer begins; the one after it is heard again."""
+        silent, self._silent_until = self.wants_silence(now), None
+        return silent
 
     def add(self, text: str) -> None:
         """More of the question, spoken or typed; of a very long one, the end."""
@@ -87,6 +119,11 @@ class Question:
         """The answer begins: the question as the model got it."""
         text, self._text = self._text, ""
         return [rtvi.user_llm_text(text)] if text else []
+
+    def _told(self, text: str, now: float, *, final: bool) -> list[Message]:
+        stamp = self._timestamp(now)
+        new = [rtvi.user_input(text, stamp, final=final)] if self.generation != 1 else []
+        return [*new, rtvi.user_transcription(text, stamp, final=final)]
 
     @property
     def _utterance(self) -> str:

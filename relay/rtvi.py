@@ -160,9 +160,7 @@ def bot_output(text: str, segment: int, *, spoken: bool = True, generation: int 
     """
     if generation == 1:
         return plain("bot-output", {"text": text, "aggregated_by": "sentence", "spoken": spoken})
-    return plain(
-        "bot-output", _segment(text, segment) | {"spoken": spoken, "will_be_spoken": False, "spoken_status": "new"}
-    )
+    return plain("bot-output", _segment(text, segment) | {"will_be_spoken": spoken, "spoken_status": "new"})
 
 
 def bot_output_progress(text: str, segment: int, heard: int) -> Message:

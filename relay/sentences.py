@@ -1,4 +1,4 @@
-"""Pieces of transcript → sentences, with where in the sound they begin. Pure: no clock.
+"""Pieces of transcript → sentences, with where in all that is said they begin. Pure: no clock.
 
 The model transcribes itself in pieces of any size that carry their own spaces, so pieces are joined as they come.
 """
@@ -21,10 +21,20 @@ _ABBREVIATION: Final = re.compile(
 
 
 class Sentence(NamedTuple):
-    """Whole words, and where in the sound they begin to be heard."""
+    """Whole words, and how many letters were said before them."""
 
     text: str
-    position: int
+    at: int
+
+
+def letters(text: str) -> int:
+    """How long it takes to say: one for each character but spaces, three for a sign that stands for a syllable."""
+    said = "".join(text.split())
+    return len(said) if said.isascii() else len(said) + 2 * sum(sign >= _SYLLABLES for sign in said)
+
+
+# From here on Unicode has ideographs, kana and hangul.
+_SYLLABLES: Final = "\u2e80"
 
 
 class Sentences:
@@ -37,11 +47,11 @@ class Sentences:
         """Something waits for its end."""
         return bool(self._pieces)
 
-    def add(self, text: str, position: int) -> list[Sentence]:
-        """The sentences that are whole with this piece, which begins to be heard at `position`."""
+    def add(self, text: str, at: int) -> list[Sentence]:
+        """The sentences that are whole with this piece, before which `at` letters were said."""
         if not text or not (self._pieces or text.strip()):
             return []
-        self._pieces.append(Sentence(text, position))
+        self._pieces.append(Sentence(text, at))
         whole = "".join(piece.text for piece in self._pieces)
         cuts = self._cuts(whole)
         return self._take(whole, cuts) if cuts else []
@@ -51,9 +61,9 @@ class Sentences:
         whole = "".join(piece.text for piece in self._pieces)
         return self._take(whole, [len(whole)])
 
-    def drop_after(self, position: int) -> None:
-        """Forget the pieces that begin at `position` or later: they will not be heard."""
-        self._pieces = [piece for piece in self._pieces if piece.position < position]
+    def drop_after(self, heard: float) -> None:
+        """Forget the pieces that begin after `heard` letters: they will not be heard."""
+        self._pieces = [piece for piece in self._pieces if piece.at < heard]
 
     def _cuts(self, whole: str) -> list[int]:
         """Where sentences end."""
@@ -78,15 +88,20 @@ class Sentences:
     def _take(self, whole: str, cuts: list[int]) -> list[Sentence]:
         """Split `whole`, which is all pieces, at `cuts`; what follows the last one waits on."""
         ends = list(accumulate(len(piece.text) for piece in self._pieces))
+
+        def at(index: int) -> int:
+            number = bisect_right(ends, index)
+            piece = self._pieces[number]
+            return piece.at + letters(piece.text[: index - ends[number] + len(piece.text)])
+
         taken: list[Sentence] = []
         start = 0
         for cut in cuts:
             if text := whole[start:cut].strip():
-                first = start + len(whole[start:cut]) - len(whole[start:cut].lstrip())
-                taken.append(Sentence(text, self._pieces[bisect_right(ends, first)].position))
+                taken.append(Sentence(text, at(cut - len(whole[start:cut].lstrip()))))
             start = cut
         kept = bisect_right(ends, start)
-        rest = [Sentence(whole[start : ends[kept]], self._pieces[kept].position)] if kept < len(ends) else []
+        rest = [Sentence(whole[start : ends[kept]], at(start))] if kept < len(ends) else []
         rest += self._pieces[kept + 1 :]
         self._pieces = rest if whole[start:].strip() else []
         return taken

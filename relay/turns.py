@@ -6,10 +6,10 @@ call look at `deadline`, and call `poll` then. Positions are samples on the play
 The rules, for all orders of events:
 - started and stopped alternate, for the user's voice, the bot's voice, its generation and its speech;
 - the user's words are never lost: each piece is in exactly one final, whose interims come before it;
-- a sentence of the bot is shown when it begins to be heard, and not at all if an interruption came first.
+- a sentence of the bot is shown when it begins to be heard, and not at all if an interruption came first;
+- a reply that was asked for in text alone is shown as it is written, and the one after it is heard again.
 """
 
-from collections import deque
 from collections.abc import Callable
 from typing import Final
 
@@ -17,7 +17,7 @@ from relay import rtvi
 from relay.gemini import events
 from relay.question import Question, portions
 from relay.rtvi import Message
-from relay.sentences import Sentence, Sentences
+from relay.spoken import Spoken
 
 # A pause of the model's text this long ends a sentence that no mark has ended.
 PAUSE_SECONDS: Final = 0.5
@@ -32,11 +32,10 @@ TOGETHER_SECONDS: Final = 0.005
 class Turns:
     """One conversation's turns. `epoch` is the Unix time at which `now` was 0; `model` is named in the metrics.
 
-    Set `generation` to 1 for a client that speaks RTVI 1. Do not pass on sound of the model that nobody will hear.
+    Do not pass on sound of the model that an interruption cut off, nor play any while `silent`.
     """
 
     def __init__(self, *, epoch: float, model: str = "") -> None:
-        self.generation = 2
         self._model = model
         self._user = Question(epoch)
         # the model's reply
@@ -46,16 +45,17 @@ class Turns:
         self._llm, self._tts = False, False  # started, not stopped
         self._answered = False  # it has had sound
         self._chunk = (0, float("-inf"))  # where the newest message's sound begins, when the newest sound came
-        self._sentences = Sentences()
+        self._asked_at: float | None = None  # when the question was asked that is being answered
         self._text_at = 0.0  # when its text last came
         self._event_at = 0.0  # when it last came with anything
         self._calls: set[str] = set()
         # what is heard of it
-        self._held: deque[Sentence] = deque()  # whole, not yet heard
-        self._segment = 0
-        self._speaking = False
+        self._spoken = Spoken()
         self._sound_due = False  # there is sound to be played
-        self._played = 0
+
+    def speak(self, generation: int) -> None:
+        """The client speaks RTVI 1, or 2."""
+        self._user.generation = self._spoken.generation = generation
 
     # ---- the user ----
 
@@ -70,20 +70,32 @@ class Turns:
         """The user's voice ends; an answer is awaited."""
         return self.poll(now) + self._user.stopped(now)
 
-    def typed(self, text: str, now: float) -> list[Message]:
-        """The user typed `text`, and an answer is awaited. To interrupt, call `interrupted` before."""
+    def chat(self, text: str, id_: str, now: float) -> list[Message]:
+        """The user typed `text` in the message `id_`."""
+        return self.poll(now) + self._user.chat(text, id_, now)
+
+    def asked(self, text: str, now: float, *, silent: bool = False) -> list[Message]:
+        """An answer to `text` is awaited, in text alone if `silent`. To interrupt, call `interrupted` before."""
         out = self.poll(now)
-        self._user.asked_at = now
+        self._user.ask(now, silent=silent)
         self._user.add(text)
+        self._spoken.silent = False
         return out
 
     def greeting(self, now: float) -> list[Message]:
         """The model was asked to speak first."""
-        out = self.poll(now)
-        self._user.asked_at = now
-        return out
+        return self.asked("", now)
 
     # ---- the model ----
+
+    @property
+    def replying(self) -> bool:
+        """The model's reply has begun, and its turn is not complete."""
+        return self._replying
+
+    def silent(self, now: float) -> bool:
+        """Whether sound that comes now is not to be heard."""
+        return self._spoken.silent or (not self._replying and self._user.wants_silence(now))
 
     def model_event(self, event: events.Event, position: int, now: float) -> list[Message]:
         """What the model sent; `position` is how much sound there was before it."""
@@ -99,8 +111,10 @@ class Turns:
             case events.InputTranscript():
                 out += self._user.heard(event, now, late=self._replying)
             case events.GenerationComplete() if self._replying:
-                out += self._generation_complete()
+                self._spoken.end(position)
+                out += self._generation_complete(now)
             case events.TurnComplete():
+                self._spoken.end(position)
                 out += self._turn_complete(now)
             case events.Interrupted():
                 out += self._interrupt(now)
@@ -128,28 +142,22 @@ class Turns:
 
     def sound_started(self, now: float) -> list[Message]:
         """The first frame after silence left."""
-        out = self.poll(now)
-        if not self._speaking:
-            self._speaking = True
-            out.append(rtvi.BOT_STARTED_SPEAKING)
-        return out + self._release()
+        return self.poll(now) + self._spoken.started()
 
     @property
     def waiting_for(self) -> int | None:
         """The position at which `played` is of interest again."""
-        return self._held[0].position + 1 if self._held else None
+        return self._spoken.waiting_for
 
     def played(self, position: int, now: float) -> list[Message]:
         """The listener is at `position`."""
-        out = self.poll(now)
-        self._played = max(self._played, position)
-        return out + self._release()
+        return self.poll(now) + self._spoken.played(position)
 
     def sound_stopped(self, now: float) -> list[Message]:
         """The last frame of all there is left, and no more is due for now."""
         out = self.poll(now)
         self._sound_due = False
-        return out + self._silence()
+        return out + self._spoken.stopped(more=self._llm)
 
     # ---- time ----
 
@@ -172,21 +180,20 @@ class Turns:
         for id in sorted(self._calls):
             out += self._tool_stopped(id, cancelled=True)
         out += self._stop_generation()
-        self._held.clear()
-        self._sentences = Sentences()
-        return out + self._silence()
+        self._spoken.forget()
+        return out + self._spoken.stopped(more=True)
 
     def _timers(self) -> list[tuple[float, Callable[[float], list[Message]]]]:
         timers: list[tuple[float, Callable[[float], list[Message]]]] = []
         if (final_at := self._user.deadline) is not None:
             timers.append((final_at, self._final))
-        if self._sentences:
-            timers.append((self._text_at + PAUSE_SECONDS, lambda _: self._whole(self._sentences.flush())))
+        if self._spoken.unfinished:
+            timers.append((self._text_at + PAUSE_SECONDS, lambda _: self._spoken.flush()))
         if self._stale_until is not None:
             timers.append((self._stale_until, self._forget_stale))
-        unheard = self._held and not self._speaking and not self._replying
+        unheard = self._spoken.unheard and not self._spoken.speaking and not self._replying
         if unheard or (self._llm and not self._answered):
-            timers.append((self._event_at + SOUNDLESS_SECONDS, lambda _: self._end_reply()))
+            timers.append((self._event_at + SOUNDLESS_SECONDS, self._end_reply))
         return timers
 
     def _forget_stale(self, _now: float) -> list[Message]:
@@ -200,7 +207,11 @@ class Turns:
 
     def _begin(self, now: float) -> list[Message]:
         out = self._final(now)
-        self._replying = True
+        if not self._replying:
+            self._replying = True
+            self._spoken.silent = self._user.take_silence(now) or self._spoken.silent
+            if self._asked_at is None:
+                self._asked_at = self._user.asked_at
         out += self._user.take()
         if not self._llm:
             self._llm = True
@@ -213,8 +224,10 @@ class Turns:
         out = self._final(now)
         if not self._answered and self._user.asked_at is not None:
             out.append(rtvi.metrics_ttfb(now - self._user.asked_at, self._model))
-            self._user.asked_at = None
+            self._asked_at, self._user.asked_at = self._user.asked_at, None
         out += self._begin(now)
+        if self._spoken.silent:
+            return out
         self._answered = self._sound_due = True
         begun, came = self._chunk
         self._chunk = (begun if now - came < TOGETHER_SECONDS else position, now)
@@ -227,26 +240,24 @@ class Turns:
         if self._stale_until is not None:
             return []
         if not text:
-            return self._whole(self._sentences.flush()) if finished else []
+            return self._spoken.flush() if finished else []
         begun, came = self._chunk
         position = begun if now - came < TOGETHER_SECONDS else position
         # Text may straggle in after its sound; that is no new generation.
         out = [] if self._generated else self._begin(now)
         out += [rtvi.bot_llm_text(portion) for portion in portions(text)]
         self._text_at = now
-        whole = self._sentences.add(text, position)
-        return out + self._whole(whole + self._sentences.flush() if finished else whole)
+        return out + self._spoken.add(text, position, finished=finished)
 
-    def _whole(self, sentences: list[Sentence]) -> list[Message]:
-        self._held.extend(sentences)
-        return [rtvi.bot_transcription(sentence.text) for sentence in sentences] + self._release()
-
-    def _generation_complete(self) -> list[Message]:
+    def _generation_complete(self, now: float) -> list[Message]:
         """All text and sound is here, as far as anybody knows."""
-        out = self._whole(self._sentences.flush()) + self._stop_generation()
+        out = self._spoken.flush() + self._stop_generation()
+        if self._replying and self._asked_at is not None:
+            out.append(rtvi.metrics_processing(now - self._asked_at, self._model))
+            self._asked_at = None
         self._generated = self._replying
-        if not self._speaking and not (self._answered and self._sound_due):
-            out += self._release(everything=True)
+        if not self._spoken.speaking and not (self._answered and self._sound_due):
+            out += self._spoken.release(spoken=self._answered)
         return out
 
     def _stop_generation(self) -> list[Message]:
@@ -259,29 +270,27 @@ class Turns:
             self._stale_until = None
             return []
         out = [] if self._user.speaking else self._final(now)
-        if self._answered:
+        if self._answered or self._spoken.silent:
             self._user.asked_at = None  # asked while it was being answered, if at all
-        return out + self._end_reply()
+        out += self._end_reply(now)
+        self._spoken.silent = False
+        return out
 
-    def _end_reply(self) -> list[Message]:
-        out = self._generation_complete()
+    def _end_reply(self, now: float) -> list[Message]:
+        out = self._generation_complete(now)
         self._replying = self._generated = self._answered = False
         return out
 
     def _interrupt(self, now: float) -> list[Message]:
-        if not (self._replying or self._speaking or self._held or self._sound_due):
+        spoken = self._spoken
+        if not (self._replying or spoken.speaking or spoken.unheard or self._sound_due):
+            spoken.silent = False
             return []
-        out: list[Message] = []
-        if self._speaking:
-            self._sentences.drop_after(self._played)
-            out += self._whole(self._sentences.flush())
-        self._sentences = Sentences()
-        self._held.clear()
-        out.append(rtvi.BOT_INTERRUPTED)
-        out += self._silence() + self._stop_generation()
+        out = [*spoken.interrupted(), rtvi.BOT_INTERRUPTED, *spoken.stopped(more=True), *self._stop_generation()]
         if self._replying:
             self._stale_until = now + STALE_SECONDS
         self._replying = self._generated = self._answered = self._sound_due = False
+        self._asked_at = None
         return out
 
     def _tool_stopped(self, call_id: str, *, cancelled: bool) -> list[Message]:
@@ -290,27 +299,6 @@ class Turns:
         self._calls.remove(call_id)
         return [rtvi.function_call_stopped(call_id, cancelled=cancelled)]
 
-    # ---- what is heard ----
-
-    def _release(self, *, everything: bool = False) -> list[Message]:
-        """Show the sentences that have begun to be heard; or `everything`, for no more sound belongs to it."""
-        out: list[Message] = []
-        spoken = self._speaking or self._answered
-        while self._held and (everything or (self._speaking and self._held[0].position < self._played)):
-            text = self._held.popleft().text
-            self._segment += 1
-            out.append(rtvi.bot_output(text, self._segment, spoken=spoken, generation=self.generation))
-            out += [rtvi.bot_tts_text(text)] * spoken
-        return out
-
-    def _silence(self) -> list[Message]:
-        """The sound is over. When the generation is too, the sentences not yet shown had no sound of their own."""
-        if not self._speaking:
-            return []
-        out = self._release(everything=not self._llm)
-        self._speaking = False
-        return [*out, rtvi.BOT_STOPPED_SPEAKING]
-
 
 def _tokens(usage: events.Usage) -> Message:
     return rtvi.metrics_tokens(
@@ -318,6 +306,6 @@ def _tokens(usage: events.Usage) -> Message:
         usage.response,
         usage.total or usage.prompt + usage.response,
         reasoning_tokens=usage.thoughts,
-        input_audio_tokens=usage.prompt_by_modality.get("AUDIO", 0),
-        output_audio_tokens=usage.response_by_modality.get("AUDIO", 0),
+        **{f"input_{kind.lower()}_tokens": count for kind, count in usage.prompt_by_modality.items()},
+        **{f"output_{kind.lower()}_tokens": count for kind, count in usage.response_by_modality.items()},
     )

@@ -211,6 +211,7 @@ SAYINGS: Final[dict[str, Callable[[], Any]]] = {
     "bot-transcription": lambda: rtvi.bot_transcription("Hi, I am a bot."),
     "bot-tts-text": lambda: rtvi.bot_tts_text("Hi, I am a bot."),
     "bot-output": lambda: rtvi.bot_output("Hi, I am a bot.", 1),
+    "bot-output that is not spoken": lambda: rtvi.bot_output("Hi, I am a bot.", 1, spoken=False),
     "bot-output in progress": lambda: rtvi.bot_output_progress("Hi, I am a bot.", 1, 5),
     "bot-output completed": lambda: rtvi.bot_output_progress("Hi, I am a bot.", 1, 15),
     "bot-output of generation 1": lambda: rtvi.bot_output("Hi, I am a bot.", 1, generation=1),

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.sentences import MAX_SENTENCE, Sentence, Sentences
+from relay.sentences import MAX_SENTENCE, Sentence, Sentences, letters
 
 
 def spoken(*pieces: str) -> list[str]:
@@ -63,11 +63,20 @@ def test_scripts_without_spaces_and_lines_end_sentences_too() -> None:
 def test_a_sentence_begins_where_its_first_word_does() -> None:
     sentences = Sentences()
     assert sentences.add("One two", 10) == []
-    assert sentences.add(" three. ", 20) == [Sentence("One two three.", 10)]
-    assert sentences.add(" ", 30) == []
-    assert sentences.add("Four. Five", 40) == [Sentence("Four.", 40)]
-    assert sentences.add(" six", 50) == []
-    assert sentences.flush() == [Sentence("Five six", 40)]
+    assert sentences.add(" three. ", 16) == [Sentence("One two three.", 10)]
+    assert sentences.add(" ", 22) == []
+    assert sentences.add("Four. Five", 22) == [Sentence("Four.", 22)]
+    assert sentences.add(" six", 31) == []
+    assert sentences.flush() == [Sentence("Five six", 27)]
+
+
+def test_a_sign_for_a_syllable_takes_as_long_as_three_letters() -> None:
+    assert letters("Hello you") == 8
+    assert letters("Grüße") == 5
+    assert letters("你好。") == letters("한국어") == 9
+    sentences = Sentences()
+    assert sentences.add("你好。我", 0) == [Sentence("你好。", 0)]
+    assert sentences.flush() == [Sentence("我", 9)]
 
 
 def test_what_will_not_be_heard_is_dropped_by_its_piece() -> None:
@@ -89,10 +98,16 @@ def test_a_long_sentence_is_cut_at_a_comma_or_else_at_a_space_or_else_anywhere()
 @given(st.lists(st.text(alphabet='ab .!?\n,。"3')))
 def test_however_text_is_cut_no_character_is_lost_and_none_comes_twice(pieces: list[str]) -> None:
     sentences = Sentences()
-    told = [sentence for at, piece in enumerate(pieces) for sentence in sentences.add(piece, at)]
+    told, at = [], 0
+    for piece in pieces:
+        told += sentences.add(piece, at)
+        at += letters(piece)
     told += sentences.flush()
-    assert "".join("".join(sentence.text for sentence in told).split()) == "".join("".join(pieces).split())
+    whole = "".join(pieces)
+    assert "".join("".join(sentence.text for sentence in told).split()) == "".join(whole.split())
     assert all(sentence.text.strip() == sentence.text and sentence.text for sentence in told)
     assert all(len(sentence.text) <= MAX_SENTENCE for sentence in told)
-    positions = [sentence.position for sentence in told]
-    assert positions == sorted(positions)
+    places = {letters(whole[:index]): index for index in range(len(whole))}
+    assert all(whole.startswith(sentence.text, places[sentence.at]) for sentence in told)
+    ends = [sentence.at + letters(sentence.text) for sentence in told]
+    assert all(end <= begun.at for end, begun in zip(ends, told[1:], strict=False))

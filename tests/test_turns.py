@@ -24,7 +24,7 @@ from relay.gemini.events import (
     TurnComplete,
     Usage,
 )
-from relay.question import FINAL_SECONDS, MAX_TEXT
+from relay.question import FINAL_SECONDS, MAX_TEXT, SILENT_SECONDS
 from relay.turns import PAUSE_SECONDS, SOUNDLESS_SECONDS, STALE_SECONDS, Turns
 
 EPOCH: Final = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
@@ -53,7 +53,7 @@ class Call:
         out = []
         for event in events:
             out += self.take(self.turns.model_event(event, self.received, self.now))
-            if isinstance(event, Audio):
+            if isinstance(event, Audio) and not self.turns.silent(self.now):
                 self.received += len(event.pcm) // 2
                 self.ended = False
                 if not self.sounding:
@@ -110,12 +110,28 @@ def heard(text: str, **flags: bool) -> InputTranscript:
     return InputTranscript(text, **flags)
 
 
-def types(messages: list[dict[str, Any]]) -> list[str]:
-    return [message["type"] for message in messages]
+def told_again(message: dict[str, Any]) -> bool:
+    """The other word for a transcription, and the progress of what was told as new."""
+    return (message["type"], message.get("data", {}).get("input_type")) == ("user-input", "transcription") or (
+        message["type"] == "bot-output" and message["data"].get("spoken_status") in ("in-progress", "completed")
+    )
+
+
+def types(messages: list[dict[str, Any]], *, again: bool = False) -> list[str]:
+    return [message["type"] for message in messages if again or not told_again(message)]
 
 
 def texts(messages: list[dict[str, Any]], type_: str) -> list[str]:
-    return [message["data"]["text"] for message in messages if message["type"] == type_]
+    return [m["data"]["text"] for m in messages if m["type"] == type_ and not told_again(m)]
+
+
+def progress(messages: list[dict[str, Any]]) -> list[tuple[int, str, str]]:
+    """Of each bot-output its segment, its state, and what of it has been heard."""
+    rows = [message["data"] for message in messages if message["type"] == "bot-output"]
+    return [
+        (row["segment_id"], row["spoken_status"], row.get("spoken_progress", {}).get("accumulated_text", ""))
+        for row in rows
+    ]
 
 
 def finals(messages: list[dict[str, Any]]) -> list[str]:
@@ -138,12 +154,10 @@ def test_a_full_turn_comes_in_the_order_that_clients_expect() -> None:
     call.model(sound(0.5), said(" Good."), GenerationComplete())
     call.wait(1.2)
     call.model(TurnComplete(), Usage(10, 20, 5, 35))
-    assert types(call.sent) == [
+    assert types(call.sent, again=True) == [
         "user-started-speaking",
         "user-stopped-speaking",
-        "user-transcription",
-        "user-transcription",
-        "user-transcription",
+        *["user-input", "user-transcription"] * 3,
         "user-llm-text",
         "bot-llm-started",
         "bot-llm-text",
@@ -156,21 +170,32 @@ def test_a_full_turn_comes_in_the_order_that_clients_expect() -> None:
         "bot-transcription",
         "bot-llm-stopped",
         "bot-tts-stopped",
+        "metrics",
+        "bot-output",
+        "bot-tts-text",
+        *["bot-output"] * 3,
         "bot-output",
         "bot-tts-text",
         "bot-output",
-        "bot-tts-text",
         "bot-stopped-speaking",
         "metrics",
+    ]
+    assert progress(call.sent) == [
+        (1, "new", ""),
+        (1, "in-progress", "It"),
+        (1, "in-progress", "It is"),
+        (1, "completed", "It is Monday."),
+        (2, "new", ""),
+        (2, "completed", "Good."),
     ]
     assert texts(call.sent, "user-transcription") == ["What is", "What is it?", "What is it?"]
     assert texts(call.sent, "user-llm-text") == ["What is it?"]
     assert texts(call.sent, "bot-llm-text") == [" It is", " Monday.", " Good."]
     assert texts(call.sent, "bot-transcription") == ["It is Monday.", "Good."]
     assert texts(call.sent, "bot-output") == texts(call.sent, "bot-tts-text") == ["It is Monday.", "Good."]
-    assert [m["data"]["segment_id"] for m in call.sent if m["type"] == "bot-output"] == [1, 2]
-    first, last = (message["data"] for message in call.sent if message["type"] == "metrics")
+    first, whole, last = (message["data"] for message in call.sent if message["type"] == "metrics")
     assert first == {"ttfb": [{"processor": "GeminiLive#0", "model": "models/test", "value": pytest.approx(0.5)}]}
+    assert whole == {"processing": [{"processor": "GeminiLive#0", "model": "models/test", "value": pytest.approx(0.5)}]}
     assert last["tokens"] == [
         {"prompt_tokens": 10, "completion_tokens": 20, "total_tokens": 35, "reasoning_tokens": 5},
     ]
@@ -178,10 +203,13 @@ def test_a_full_turn_comes_in_the_order_that_clients_expect() -> None:
 
 def test_a_client_of_generation_1_gets_the_old_form_of_output() -> None:
     call = Call()
-    call.turns.generation = 1
-    call.model(sound(0.1), said("Yes."), GenerationComplete(), TurnComplete())
-    (output,) = (message for message in call.wait(0.3) if message["type"] == "bot-output")
-    assert output["data"] == {"text": "Yes.", "aggregated_by": "sentence", "spoken": True}
+    call.turns.speak(1)
+    call.model(heard("Well?"), sound(0.1), said("Yes. No."), GenerationComplete(), TurnComplete())
+    call.wait(0.3)
+    outputs = [message["data"] for message in call.sent if message["type"] == "bot-output"]
+    assert outputs == [{"text": text, "aggregated_by": "sentence", "spoken": True} for text in ("Yes.", "No.")]
+    assert call.turns.chat("Hello", "1", call.now) == []
+    assert "user-input" not in types(call.sent, again=True)
 
 
 # -- the user's words -----------------------------------------------------------------------------------------
@@ -196,9 +224,10 @@ def test_words_become_final_when_no_piece_follows_the_end_of_the_voice() -> None
     call.wait(FINAL_SECONDS / 2)
     assert types(call.model(heard(","), heard(" you"))) == ["user-transcription"] * 2
     assert call.wait(FINAL_SECONDS - 0.040) == []
-    (final,) = call.wait(0.060)
+    new, final = call.wait(0.060)
     stamp = final["data"].pop("timestamp")
     assert final["data"] == {"text": "Hello, you", "user_id": "", "final": True}
+    assert new["data"] == {"text": "Hello, you", "input_type": "transcription", "timestamp": stamp, "final": True}
     assert datetime.fromisoformat(stamp).timestamp() == pytest.approx(EPOCH + call.now, abs=0.03)
     assert re.fullmatch(r"2026-01-01T00:00:05\.\d{3}\+00:00", stamp)
 
@@ -224,7 +253,7 @@ def test_interim_words_that_nothing_replaced_are_not_lost() -> None:
 
 def test_the_same_words_are_not_shown_twice() -> None:
     call = Call()
-    assert len(call.model(heard("Hello", interim=True), heard("Hello"), heard(" "), heard(""))) == 1
+    assert len(types(call.model(heard("Hello", interim=True), heard("Hello"), heard(" "), heard("")))) == 1
 
 
 def test_late_pieces_make_a_final_of_their_own() -> None:
@@ -316,7 +345,10 @@ def test_text_waits_for_its_sound_however_long_it_is_ahead() -> None:
     assert texts(call.wait(SOUNDLESS_SECONDS - 0.1), "bot-output") == []
     out = call.model(sound(0.5))
     assert types(out[:3]) == ["bot-tts-started", "bot-started-speaking", "bot-output"]
-    assert texts(out, "bot-output") == ["One is.", "Two"]
+    assert texts(out, "bot-output") == ["One is."]
+    call.model(GenerationComplete())
+    assert texts(call.wait(0.30), "bot-output") == []
+    assert texts(call.wait(0.08), "bot-output") == ["Two"]
 
 
 def test_a_pause_of_the_text_ends_a_sentence() -> None:
@@ -403,6 +435,74 @@ def test_the_next_reply_may_begin_while_this_one_still_plays() -> None:
     assert types(call.sent).count("bot-started-speaking") == types(call.sent).count("bot-stopped-speaking") == 1
 
 
+# -- how far it has been heard --------------------------------------------------------------------------------
+
+
+def test_progress_is_told_at_the_ends_of_words_as_they_are_heard() -> None:
+    call = Call()
+    call.model(said("One three seven nine and twelve."), sound(2.7), GenerationComplete())  # ten letters a second
+    told: list[tuple[float, str]] = []
+    while call.sounding:
+        told += [(call.position / RATE, heard) for _, state, heard in progress(call.wait(0.02)) if state != "new"]
+    assert [heard for _, heard in told] == [
+        "One",
+        "One three",
+        "One three seven",
+        "One three seven nine",
+        "One three seven nine and",
+        "One three seven nine and twelve.",
+    ]
+    for at, heard in told:
+        assert at == pytest.approx(len(heard.replace(" ", "")) / 10, abs=0.021)
+
+
+def test_progress_of_quick_words_comes_at_most_five_times_a_second() -> None:
+    call = Call()
+    call.model(said("a b c d e f g h i j k l m n o p q r s t."), sound(1.0), GenerationComplete())
+    call.wait(1.2)
+    states = [state for _, state, _ in progress(call.sent)]
+    assert states == ["new", *["in-progress"] * 4, "completed"]
+
+
+def test_text_that_runs_ahead_of_its_sound_is_told_no_faster_than_slow_speech() -> None:
+    call = Call()
+    call.model(said("One two three four. Five six. Seven"), sound(1.0))
+    call.wait(0.99)
+    assert progress(call.sent)[-1] == (1, "in-progress", "One two")
+    for _ in range(3):
+        call.model(sound(1.0))
+        call.wait(1.0)
+    assert progress(call.sent)[-1] == (3, "new", "")
+    call.model(GenerationComplete())
+    call.wait(0.1)
+    assert progress(call.sent)[-1] == (3, "completed", "Seven")
+    assert types(call.sent)[-1] == "bot-stopped-speaking"
+
+
+def test_a_pause_in_the_sound_is_no_progress() -> None:
+    call = Call()
+    call.model(said("One two three four five."), sound(0.5))
+    call.wait(0.6)
+    before = len(call.sent)
+    assert call.wait(2.0) == []
+    assert len(call.sent) == before
+
+
+def test_after_an_interruption_nothing_is_told_but_the_last_words_before_it() -> None:
+    call = Call()
+    call.model(said("One two three four five six. Seven eight."), sound(3.4), GenerationComplete())
+    call.wait(0.42)
+    out = call.cut()
+    assert progress(call.sent) == [(1, "new", ""), (1, "in-progress", "One")]
+    assert progress(out) == []
+    assert progress(call.wait(5)) == []
+    call.model(said("a b c d e f g h i j"), sound(1.0), GenerationComplete(), TurnComplete())
+    call.wait(0.3)
+    assert progress(call.sent)[-1] == (2, "in-progress", "a b")
+    assert progress(call.cut()) == [(2, "in-progress", "a b c")]
+    assert progress(call.wait(5)) == []
+
+
 # -- interruption ---------------------------------------------------------------------------------------------
 
 
@@ -479,6 +579,108 @@ def test_time_ends_the_wait_for_the_end_of_an_interrupted_reply() -> None:
     assert texts(call.sent, "bot-output") == ["One is.", "Three."]
 
 
+# -- a reply in text alone ------------------------------------------------------------------------------------
+
+
+def silent(call: Call, text: str = "How many?") -> None:
+    call.take(call.turns.asked(text, call.now, silent=True))
+
+
+def test_a_silent_reply_is_shown_as_it_is_written_and_the_next_one_is_heard() -> None:
+    call = Call()
+    silent(call)
+    call.model(said("It is four. And"), sound(1.0), said(" five"), GenerationComplete(), TurnComplete())
+    assert types(call.sent) == [
+        "user-llm-text",
+        "bot-llm-started",
+        "bot-llm-text",
+        "bot-transcription",
+        "bot-output",
+        "metrics",
+        "bot-llm-text",
+        "bot-transcription",
+        "bot-output",
+        "bot-llm-stopped",
+        "metrics",
+    ]
+    outputs = [message["data"] for message in call.sent if message["type"] == "bot-output"]
+    assert [row["text"] for row in outputs] == ["It is four.", "And five"]
+    assert not any(row["spoken"] or row["will_be_spoken"] for row in outputs)
+    assert call.received == 0
+    assert call.wait(5) == []
+    call.take(call.turns.asked("And now?", call.now))
+    call.model(said("Six."), sound(0.5), GenerationComplete(), TurnComplete())
+    call.wait(1)
+    assert progress(call.sent)[-1] == (3, "completed", "Six.")
+    assert types(call.sent)[-1] == "bot-stopped-speaking"
+
+
+def test_a_silent_reply_cuts_the_one_that_is_playing_and_only_that_one_is_interrupted() -> None:
+    call = Call()
+    call.model(said("One two three."), sound(2), GenerationComplete())
+    call.wait(0.5)
+    call.cut()
+    silent(call)
+    call.model(Interrupted(), TurnComplete(), said("Four."), sound(0.5), GenerationComplete(), TurnComplete())
+    call.wait(1)
+    assert [state for _, state, _ in progress(call.sent)] == ["new", "in-progress", "new"]
+    assert types(call.sent).count("bot-interrupted") == types(call.sent).count("bot-started-speaking") == 1
+
+
+def test_a_silent_reply_that_calls_a_function_stays_silent_to_its_end() -> None:
+    call = Call()
+    silent(call)
+    call.model(said("Let me see."), sound(0.5), ToolCall((FunctionCall("7", "f", {}),)))
+    call.wait(2 * SOUNDLESS_SECONDS)
+    call.take(call.turns.tool_done("7", call.now))
+    call.model(said(" It is four."), sound(0.5), GenerationComplete(), TurnComplete())
+    call.wait(1)
+    assert texts(call.sent, "bot-output") == ["Let me see.", "It is four."]
+    assert call.received == 0
+    call.model(sound(0.5))
+    assert call.received > 0
+
+
+def test_a_silent_reply_that_is_interrupted_is_over() -> None:
+    call = Call()
+    silent(call)
+    call.model(said("One. Two"), sound(0.5))
+    assert types(call.model(Interrupted())) == ["bot-interrupted", "bot-llm-stopped"]
+    call.model(TurnComplete(), said("Three."), sound(0.5), GenerationComplete(), TurnComplete())
+    call.wait(1)
+    assert call.received > 0
+
+
+def test_a_silent_reply_that_never_comes_silences_no_other() -> None:
+    for lifted in (
+        lambda call: call.wait(SILENT_SECONDS + 0.1),
+        lambda call: (call.user(True), call.model(heard("Hello?"))),
+        lambda call: call.turns.asked("Aloud, please", call.now),
+    ):
+        call = Call()
+        silent(call)
+        lifted(call)
+        call.model(said("Yes."), sound(0.5), GenerationComplete(), TurnComplete())
+        assert call.received > 0
+
+
+def test_words_from_before_it_was_asked_for_do_not_lift_the_silence() -> None:
+    call = Call()
+    call.user(True)
+    call.user(False)
+    silent(call)
+    call.model(heard("Hello"), said("Yes."), sound(0.5))
+    assert call.received == 0
+
+
+def test_what_is_typed_is_told_back_with_the_id_of_its_message() -> None:
+    call = Call()
+    (message,) = call.take(call.turns.chat("How many?", "a1", call.now))
+    stamp = message["data"].pop("timestamp")
+    assert datetime.fromisoformat(stamp).timestamp() == pytest.approx(EPOCH)
+    assert message["data"] == {"text": "How many?", "input_type": "chat", "final": True, "msg_id": "a1"}
+
+
 # -- what is measured -----------------------------------------------------------------------------------------
 
 
@@ -493,11 +695,29 @@ def test_the_wait_for_an_answer_is_measured_from_typed_words_and_from_the_reques
     call.wait(0.4)
     call.model(sound(0.1), sound(0.1), GenerationComplete(), TurnComplete())
     call.wait(1)
-    call.take(call.turns.typed("Hello", call.now))
+    call.take(call.turns.asked("Hello", call.now))
     call.wait(0.6)
     call.model(sound(0.1), TurnComplete())
     assert waits(call) == [pytest.approx(0.4), pytest.approx(0.6)]
     assert texts(call.sent, "user-llm-text") == ["Hello"]
+
+
+def test_the_whole_answer_is_measured_once_when_it_is_complete() -> None:
+    call = Call()
+    call.take(call.turns.asked("Hello", call.now))
+    call.wait(0.4)
+    call.model(said("Well"), sound(0.1))
+    call.wait(0.4)
+    call.model(GenerationComplete(), TurnComplete(), sound(0.1), GenerationComplete(), TurnComplete())
+    rows = [message["data"] for message in call.sent if message["type"] == "metrics"]
+    assert [row["processing"][0]["value"] for row in rows if "processing" in row] == [pytest.approx(0.8)]
+
+
+def test_an_answer_that_is_interrupted_is_not_measured_to_its_end() -> None:
+    call = Call()
+    call.take(call.turns.asked("Hello", call.now))
+    call.model(said("Well"), sound(0.1), Interrupted(), TurnComplete(), sound(0.1), GenerationComplete())
+    assert not any("processing" in message.get("data", {}) for message in call.sent)
 
 
 def test_a_voice_that_stops_after_the_answer_began_measures_nothing() -> None:
@@ -532,6 +752,7 @@ def test_tokens_are_told_with_their_kinds() -> None:
             "prompt_tokens": 10,
             "completion_tokens": 20,
             "total_tokens": 30,
+            "input_text_tokens": 4,
             "input_audio_tokens": 6,
             "output_audio_tokens": 20,
         }
@@ -579,6 +800,7 @@ class Watched(Call):
         self.open_words: list[str] = []  # of the bot, accepted, and not yet shown
         self.dead_words: set[str] = set()  # shown before, or interrupted
         self.segment = 0
+        self.heard: tuple[str, int] | None = None  # the sentence being heard, and how much of it
 
     def word(self, kind: str) -> str:
         self.words += 1
@@ -607,16 +829,32 @@ class Watched(Call):
         elif type_ == "bot-llm-text":
             self.open_words += words
         elif type_ == "bot-output":
-            assert data["segment_id"] > self.segment, "a segment is new once"
-            self.segment = data["segment_id"]
-            assert data["spoken_status"] == "new"
-            assert self.dead_words.isdisjoint(words), "shown twice, or after an interruption"
-            assert words == self.open_words[: len(words)], "out of order"
-            del self.open_words[: len(words)]
-            self.dead_words.update(words)
+            self.judge_output(data, words)
         elif type_ == "bot-interrupted":
             self.dead_words.update(self.open_words)
             self.open_words.clear()
+            self.heard = None
+
+    def judge_output(self, data: dict[str, Any], words: list[str]) -> None:
+        if data["spoken_status"] != "new":
+            assert self.heard is not None, "progress of what is not new, or of what an interruption cut off"
+            text, heard = self.heard
+            assert (data["text"], data["segment_id"]) == (text, self.segment)
+            done = data["spoken_progress"]["accumulated_text"]
+            assert done + data["spoken_progress"]["remaining_text"] == text
+            assert len(done) > heard, "no progress"
+            assert data["spoken"] == (done == text) == (data["spoken_status"] == "completed")
+            self.heard = None if data["spoken"] else (text, len(done))
+            assert self.on["speaking"] or data["spoken"], "progress in silence"
+            return
+        assert data["segment_id"] > self.segment, "a segment is new once"
+        assert self.heard is None, "the one before is not completed"
+        self.segment = data["segment_id"]
+        self.heard = (data["text"], 0) if data["will_be_spoken"] else None
+        assert self.dead_words.isdisjoint(words), "shown twice, or after an interruption"
+        assert words == self.open_words[: len(words)], "out of order"
+        del self.open_words[: len(words)]
+        self.dead_words.update(words)
 
 
 def act(call: Watched, choose: random.Random) -> None:
@@ -645,7 +883,7 @@ def act(call: Watched, choose: random.Random) -> None:
             if choose.random() < 0.5:
                 call.model(Interrupted())
         case 13:
-            call.take(call.turns.typed(call.word("t"), call.now))
+            call.take(call.turns.asked(call.word("t"), call.now, silent=choose.random() < 0.3))
         case 14:
             call.wait(choose.uniform(0, 0.4))
         case 15:
