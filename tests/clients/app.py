@@ -18,6 +18,7 @@ class App:
     def __init__(self, page: Page, way: Way) -> None:
         self.page = page
         self.way = way
+        page.on("pageerror", lambda error: print("the app's script failed:", error))  # shown when a test fails
 
     async def open(self, *, media: str = "wav", name: str = "kit", **options: Any) -> None:
         """Load the app and make its client; `media` as in `kit.js`, `options` are `transport` and `client`."""

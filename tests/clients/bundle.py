@@ -28,6 +28,6 @@ async def bundle(entries: Sequence[Path], folder: Path) -> None:
 
 async def bundle_apps(folder: Path) -> None:
     """The apps of these tests, with the pages that load them."""
-    await bundle([APPS / "kit.js"], folder)
+    await bundle([APPS / "kit.js", APPS / "react.jsx"], folder)
     for name in ("index.html", "wire.js"):
         shutil.copy(APPS / name, folder)

@@ -1,5 +1,6 @@
 """The bundles of this run, and apps that talk to a relay of the test's own."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -32,6 +33,12 @@ class Street:
     relay: Running
     way: Way
     app: App
+
+    async def freed(self, *, within: float = 3.0) -> None:
+        """The relay and the model have noticed that the call is over."""
+        async with asyncio.timeout(within):
+            while self.relay.calls or self.relay.model.open:
+                await asyncio.sleep(0.02)
 
 
 Streets = Callable[..., contextlib.AbstractAsyncContextManager[Street]]

@@ -103,11 +103,11 @@ class Way:
         async with self._http.request(request.method, target, data=raw, headers=headers) as answer:
             body = await answer.read()
             if asked.is_offer and answer.status == 200:
-                body = json.dumps(self.bend(await self._lead_through_pipes(json.loads(body)))).encode()
+                body = json.dumps(self.bend(await self.lead(json.loads(body)))).encode()
             kept = {name: value for name, value in answer.headers.items() if name.lower() not in NOT_FORWARDED}
             return web.Response(status=answer.status, body=body, headers=kept)
 
-    async def _lead_through_pipes(self, answer: Json) -> Json:
+    async def lead(self, answer: Json) -> Json:
         """Put a pipe's address where the relay's own stood."""
         if not self._piped:
             return answer

@@ -1,8 +1,9 @@
 // A page with one client of the official SDK, whose every event is written down. The tests drive it.
-import { PipecatClient, RTVIEvent, LogLevel } from "@pipecat-ai/client-js";
+import * as sdk from "@pipecat-ai/client-js";
 import { SmallWebRTCTransport, WavMediaManager } from "@pipecat-ai/small-webrtc-transport";
 import { OwnMedia } from "./media.js";
 
+const { PipecatClient, RTVIEvent, LogLevel } = sdk;
 const MANAGERS = { wav: () => new WavMediaManager(), own: () => new OwnMedia(), screen: () => new OwnMedia({ screen: true }) };
 
 const kit = {
@@ -32,9 +33,14 @@ const kit = {
 
 function plain(value) {
   if (value instanceof MediaStreamTrack) return { kind: value.kind, id: value.id };
-  if (value instanceof Error) return { name: value.name, type: value.constructor.name, message: value.message, status: value.status };
+  if (value instanceof Error) return { name: exported(value), message: value.message, status: value.status };
   if (typeof value === "function" || value === undefined) return null;
   return JSON.parse(JSON.stringify(value));
+}
+
+// The name under which the SDK exports an error's class; the class itself is called something minified.
+function exported(error) {
+  return Object.keys(sdk).find((name) => sdk[name] === error.constructor) ?? error.name;
 }
 
 function play(track, participant) {

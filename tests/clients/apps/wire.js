@@ -21,3 +21,6 @@ window.wire = { sent: [], heard: [] };
     }
   };
 }
+
+// A microphone in a silent room, for a test that puts it in the place of `getUserMedia`.
+window.silence = () => new AudioContext().createMediaStreamDestination().stream;
