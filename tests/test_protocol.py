@@ -24,12 +24,14 @@ from relay.gemini.events import (
     FunctionCall,
     GenerationComplete,
     GoAway,
+    Grounding,
     InputTranscript,
     Interrupted,
     ModelText,
     OutputTranscript,
     ResumptionUpdate,
     SetupComplete,
+    Source,
     ToolCall,
     ToolCancelled,
     TurnComplete,
@@ -89,7 +91,7 @@ HEARD: Final[dict[str, list[Event]]] = {
     ],
     "turn_complete_reason": [TurnComplete("NEED_MORE_INPUT")],
     "waiting_for_input": [TurnComplete()],
-    "grounding": [TurnComplete()],
+    "grounding": [Grounding("", (Source("https://example.org", "example"),)), TurnComplete()],
     "tool_call": [
         ToolCall((FunctionCall("function-call-12345678901234567890", "get_weather", {"city": "Paris", "days": 3}),))
     ],
@@ -129,6 +131,15 @@ def test_an_interruption_comes_before_the_sound_and_the_end_of_the_turn_after_it
     assert [type(event) for event in events] == [
         Interrupted, InputTranscript, Audio, GenerationComplete, TurnComplete, Usage
     ]  # fmt: skip
+
+
+def test_what_the_model_computes_is_not_shown_as_its_words() -> None:
+    parts = [
+        {"executableCode": {"language": "PYTHON", "code": "print(6 * 7)"}},
+        {"codeExecutionResult": {"outcome": "OUTCOME_OK", "output": "42"}},
+        {"inlineData": {"mimeType": "image/png", "data": "AAAA"}},
+    ]
+    assert read(json.dumps({"serverContent": {"modelTurn": {"role": "model", "parts": parts}}})) == []
 
 
 def test_what_is_unknown_says_nothing() -> None:

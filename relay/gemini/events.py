@@ -69,7 +69,7 @@ class TurnComplete:
 
 @dataclass(frozen=True, slots=True)
 class FunctionCall:
-    """One function the model wants called; answer it under the same `id`, exactly once."""
+    """One function the model wants called; answer it under the same `id`, which may be empty, exactly once."""
 
     id: str
     name: str
@@ -88,6 +88,32 @@ class ToolCancelled:
     """The model no longer wants these answers: stop the calls and drop their results."""
 
     ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A passage of an answer, and how sure the model is of it, 0 to 1, for each source that it has."""
+
+    text: str = field(repr=False)
+    confidence: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A page that the model found, and the passages of its answer that rest on it."""
+
+    address: str = field(repr=False)
+    title: str = field(default="", repr=False)
+    passages: tuple[Passage, ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Grounding:
+    """The model searched: what of its answer rests on what. `rendered` is Google's HTML, which asks to be shown."""
+
+    answer: str = field(default="", repr=False)
+    sources: tuple[Source, ...] = ()
+    rendered: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +162,7 @@ Event = (
     | TurnComplete
     | ToolCall
     | ToolCancelled
+    | Grounding
     | VoiceActivity
     | GoAway
     | ResumptionUpdate

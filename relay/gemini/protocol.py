@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pybase64
 import pydantic_core
 
+from relay.gemini import grounding
 from relay.gemini.events import (
     OUTPUT_RATE,
     Audio,
@@ -92,6 +93,8 @@ def _read_content(body: dict[str, Any]) -> list[Event]:
         events += _read_part(part)
     if said := _table(body, "outputTranscription"):
         events.append(OutputTranscript(_text(said, "text"), said.get("finished") is True))
+    if "groundingMetadata" in body and (found := grounding.read(body["groundingMetadata"])):
+        events.append(found)
     if body.get("generationComplete") is True:
         events.append(GenerationComplete())
     status = body.get("interactionStatus")
@@ -326,7 +329,9 @@ def content_message(turns: Sequence[tuple[str, str]], complete: bool = True) -> 
 
 def tool_message(call_id: str, name: str, response: Mapping[str, Any], scheduling: str | None = None) -> bytes:
     """The one answer to a function call. `scheduling` (SILENT, WHEN_IDLE, INTERRUPT) is for NON_BLOCKING ones."""
-    answer: dict[str, Any] = {"id": call_id, "name": name, "response": dict(response)}
+    answer: dict[str, Any] = {"name": name, "response": dict(response)}
+    if call_id:  # Vertex gives none, and goes by the name
+        answer = {"id": call_id, **answer}
     if scheduling is not None:
         answer["scheduling"] = scheduling
     return _frame({"toolResponse": {"functionResponses": [answer]}})
