@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 import relay.session
+from relay import rtvi
 from relay.agent import Agent
 from relay.dialogue import MAX_REPLY_BYTES
 from relay.standin.script import Script, parse
@@ -33,7 +34,7 @@ async def test_a_caller_is_greeted_speaks_and_hears_an_answer() -> None:
     async with running() as house, Caller(house.base) as caller:
         await caller.dial()
         ready = await caller.message("bot-ready")
-        assert ready.data["version"] == "2.1.0"
+        assert ready.data["version"] == rtvi.VERSION
         await caller.message("bot-stopped-speaking", timeout=15)
         caller.say(SENTENCE)
         await caller.message("user-started-speaking")
