@@ -73,6 +73,7 @@ class Downlink:
         self._fresh = True  # it follows a pause: RFC 3551 §4.1 sets the marker
         self._tail = 0  # silent packets since the turn
         self._sounding = False
+        self._paused = False
 
     def connect(self, send_rtp: SendRtp, red_over: int | None) -> None:
         """From now on packets leave here: the browser has another peer connection, or negotiated anew."""
@@ -84,7 +85,7 @@ class Downlink:
         Returns the samples that were dropped because five minutes are queued.
         """
         dropped = self.playout.put(pcm)
-        if self.playout.ready and not self.playout.playing:
+        if self.playout.ready and not self.playout.playing and not self._paused:
             self._beat(self._time(), at_once=True)
             self._ticker.join(self._beat)
         return dropped
@@ -99,8 +100,20 @@ class Downlink:
 
     def rouse(self) -> None:
         """Send a few frames of silence, so that the browser's audio element is running before the first word."""
-        self._tail = 0
-        self._ticker.join(self._beat)
+        if not self._paused:
+            self._tail = 0
+            self._ticker.join(self._beat)
+
+    def pause(self) -> None:
+        """Nobody is there to hear: what is queued waits, and the line rests, until `resume`; idempotent."""
+        self._paused = True
+        self._ticker.leave(self._beat)
+
+    def resume(self) -> None:
+        """Somebody is there again: go on where it stopped, after a few frames of silence if there is nothing."""
+        if self._paused:
+            self._paused = False
+            self.rouse()
 
     def on_report(self, fraction_lost: float) -> None:
         """The browser lost this share (0–1) of what was sent since its last report."""

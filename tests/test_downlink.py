@@ -223,3 +223,62 @@ def test_the_position_is_told_from_where_it_is_wanted_and_not_before() -> None:
 
     line = virtual.run(main())
     assert line.positions == [n * FRAME_SAMPLES for n in (20, 21, 22, 23)]
+
+
+# ---- nobody there ----
+
+
+def test_while_nobody_is_there_the_line_rests_and_what_was_to_be_said_waits() -> None:
+    async def main() -> None:
+        line = Line()
+        line.downlink.add(burst(2.0))
+        line.downlink.end()
+        await asyncio.sleep(0.5)
+        line.downlink.pause()
+        sent, position = len(line.sent), line.downlink.playout.position
+        await asyncio.sleep(20)
+        line.downlink.rouse()
+        line.downlink.add(burst(1.0))
+        await asyncio.sleep(1)
+        assert (len(line.sent), line.downlink.playout.position) == (sent, position)
+        line.downlink.resume()
+        await asyncio.sleep(3.5)
+        assert line.downlink.frames == round(3.0 / PERIOD)
+        assert line.sent[sent].marker, "it follows a pause"
+        assert line.told == ["started", "stopped"]
+        line.close()
+
+    virtual.run(main())
+
+
+def test_after_a_pause_with_nothing_to_say_a_few_silent_frames_wake_the_browser() -> None:
+    async def main() -> None:
+        line = Line()
+        line.downlink.pause()
+        line.downlink.pause()
+        await asyncio.sleep(1)
+        line.downlink.resume()
+        line.downlink.resume()
+        await asyncio.sleep(1)
+        assert [packet.payload for packet in line.sent] == [SILENCE] * TAIL_FRAMES
+        line.close()
+
+    virtual.run(main())
+
+
+def test_an_interruption_while_nobody_is_there_drops_what_waited() -> None:
+    async def main() -> None:
+        line = Line()
+        line.downlink.add(burst(2.0))
+        await asyncio.sleep(0.5)
+        line.downlink.pause()
+        sent = len(line.sent)
+        line.downlink.interrupt()
+        await asyncio.sleep(1)
+        line.downlink.resume()
+        await asyncio.sleep(1)
+        assert len(line.sent) <= sent + 1 + TAIL_FRAMES
+        assert line.told == ["started", "stopped"]
+        line.close()
+
+    virtual.run(main())

@@ -1,0 +1,65 @@
+"""Whether the browser is there, and how often it may come back."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from relay.presence import (
+    GRACE_SECONDS,
+    LOST_SECONDS,
+    MAX_RESTARTS,
+    RESTARTS_SECONDS,
+    Presence,
+    Whereabouts,
+)
+
+CLIENT_RETURNS = 12.5 + 4 * 2.0  # seconds after the last packet: what the official clients take, with all their tries
+
+
+def test_a_browser_is_here_then_lost_then_gone() -> None:
+    presence = Presence(100.0)
+    assert presence.whereabouts(100.0 + LOST_SECONDS) is Whereabouts.HERE
+    assert presence.whereabouts(100.1 + LOST_SECONDS) is Whereabouts.LOST
+    assert presence.whereabouts(100.0 + LOST_SECONDS + GRACE_SECONDS) is Whereabouts.LOST
+    assert presence.whereabouts(100.1 + LOST_SECONDS + GRACE_SECONDS) is Whereabouts.GONE
+
+
+def test_one_that_is_heard_again_is_here() -> None:
+    presence = Presence(0.0)
+    assert presence.whereabouts(LOST_SECONDS + 1) is Whereabouts.LOST
+    presence.heard(LOST_SECONDS + 1)
+    assert presence.whereabouts(LOST_SECONDS + 1) is Whereabouts.HERE
+
+
+def test_an_older_connection_takes_nothing_back() -> None:
+    presence = Presence(0.0)
+    presence.heard(50.0)
+    presence.heard(20.0)
+    assert presence.whereabouts(50.0 + LOST_SECONDS) is Whereabouts.HERE
+
+
+def test_the_official_clients_come_back_in_time() -> None:
+    assert Presence(0.0).whereabouts(CLIENT_RETURNS) is Whereabouts.LOST
+
+
+def test_five_new_connections_a_minute_are_let_in_and_refused_ones_do_not_count() -> None:
+    presence = Presence(0.0)
+    assert [presence.restart(float(second)) for second in range(MAX_RESTARTS + 3)] == [True] * MAX_RESTARTS + [
+        False
+    ] * 3
+    assert not presence.restart(RESTARTS_SECONDS - 0.1)
+    assert presence.restart(RESTARTS_SECONDS)
+    assert not presence.restart(RESTARTS_SECONDS + 0.5)
+    assert presence.restart(RESTARTS_SECONDS + 1)
+
+
+def test_a_client_that_tries_every_twenty_seconds_is_not_refused_for_that() -> None:
+    presence = Presence(0.0)
+    assert all(presence.restart(20.0 * attempt) for attempt in range(100))
+
+
+@given(st.lists(st.floats(0, 1000), max_size=60))
+def test_no_minute_has_more_than_five(times: list[float]) -> None:
+    presence = Presence(0.0)
+    let_in = [now for now in sorted(times) if presence.restart(now)]
+    for first, sixth in zip(let_in, let_in[MAX_RESTARTS:], strict=False):
+        assert sixth - first >= RESTARTS_SECONDS
