@@ -239,6 +239,7 @@ def test_while_nobody_is_there_the_line_rests_and_what_was_to_be_said_waits() ->
         await asyncio.sleep(20)
         line.downlink.rouse()
         line.downlink.add(burst(1.0))
+        line.downlink.end()
         await asyncio.sleep(1)
         assert (len(line.sent), line.downlink.playout.position) == (sent, position)
         line.downlink.resume()
