@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 _JITTERS: Final = ("in_order", "red", "fec", "concealed", "lost", "late", "duplicate", "refused")
 FATES: Final = (*_JITTERS, "undecodable")
 """What became of the microphone's packets; `audio.jitter` says what the words mean."""
-CAUSES: Final = ("type", "size", "ssrc", "rate", "red", "junk", "srtp")
-"""Why a packet was not let in: six of `webrtc.gate`, and SRTP that is not this call's."""
+CAUSES: Final = ("type", "size", "ssrc", "rate", "red", "junk", "video", "srtp")
+"""Why a packet was not let in: seven of `webrtc.gate`, and SRTP that is not this call's."""
 KINDS: Final = ("plain", "red1", "red2")
 """What was to go out: bare Opus, or with one or two earlier packets beside it (RFC 2198)."""
 

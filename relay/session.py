@@ -73,7 +73,10 @@ class Session:
         self._pc_id = secrets.token_hex(16)
         self._peer: Peer | None = None
         self._client: LiveClient | None = None
-        self._dialogue = Dialogue(call, ticker, name=id[:8], say=self._say, ready=self._begin, end=self.end)
+        self._dialogue = Dialogue(
+            call, ticker, name=id[:8], say=self._say, ready=self._begin, end=self.end, watch=self._watch_track
+        )
+        self.on_picture = self._dialogue.on_picture
         self.on_rtp = self._dialogue.uplink.on_rtp  # the microphone's packets, without a step between
         self.on_pcm = self._dialogue.uplink.on_pcm
         self._outbox: deque[rtvi.Message] = deque(maxlen=OUTBOX_MESSAGES)
@@ -113,6 +116,8 @@ class Session:
             raise BrowserFault("unknown-peer")
         old, self._peer = self._peer, peer
         self._dialogue.downlink.connect(peer.send_rtp, peer.red_over)
+        for track, enabled in self._dialogue.tracks.items():
+            peer.watch(track, enabled)
         if old is not None:
             self._replaced.add_line(old.line.gate, old.line.rejected)
         if self._life is None:
@@ -291,6 +296,10 @@ class Session:
     def on_report(self, fraction_lost: float) -> None:
         """What the browser says of the packets that we sent."""
         self._dialogue.downlink.on_report(fraction_lost)
+
+    def _watch_track(self, track: int, enabled: bool) -> None:
+        if self._peer is not None:
+            self._peer.watch(track, enabled)
 
     def on_lost(self, peer: Peer, *, hung_up: bool = False) -> None:
         """The peer connection ended, by the browser's goodbye or otherwise; one that was replaced may."""

@@ -31,6 +31,7 @@ class Owner:
         self.red: list[bytes] = []
         self.pcm: list[bytes] = []
         self.reports: list[float] = []
+        self.pictures: list[tuple[float, int, bytes]] = []  # when, track, JPEG
         self.messages: list[str | bytes] = []
         self.hung_up = False
 
@@ -41,6 +42,9 @@ class Owner:
 
     def on_report(self, fraction_lost: float) -> None:
         self.reports.append(fraction_lost)
+
+    def on_picture(self, track: int, jpeg: bytes) -> None:
+        self.pictures.append((time.monotonic(), track, jpeg))
 
     def on_pcm(self, pcm: bytes) -> None:
         self.pcm.append(pcm)
@@ -375,13 +379,15 @@ async def test_the_answer_has_only_chosen_addresses_and_opus_with_fec() -> None:
         assert "useinbandfec=1" in line.answer
 
 
-async def test_video_is_answered_inactive_and_costs_no_thread() -> None:
-    async with call() as line:
-        line.browser.addTransceiver("video")
+@pytest.mark.parametrize(("tier", "answered"), [("raw", 2), ("middle", 2), ("public", 0)])
+async def test_camera_and_screen_are_answered_and_cost_no_thread(tier: str, answered: int) -> None:
+    async with call(tier) as line:
+        for _ in range(2):
+            line.browser.addTransceiver("video")
         await line.connect()
-        sections = line.answer.split("m=video")
-        assert len(sections) == 2
-        assert "a=inactive" in sections[1]
+        _, *sections = line.answer.split("m=video")
+        directions = [re.findall("a=(recvonly|inactive)", section) for section in sections]
+        assert directions == [["recvonly"]] * answered + [["inactive"]] * (2 - answered)
         assert not any(thread.name == "video-decoder" for thread in threading.enumerate())
 
 

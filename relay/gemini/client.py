@@ -63,6 +63,8 @@ class Traffic:
     frames_broken: int = 0
     audio_out: int = 0
     audio_dropped: int = 0
+    pictures_out: int = 0
+    pictures_dropped: int = 0
 
 
 class LiveClient:
@@ -92,6 +94,7 @@ class LiveClient:
         self._timeout: asyncio.Timeout | None = None
         self._socket: socket.socket | None = None
         self._transport: WSTransport | None = None
+        self._most_unsent = MAX_UNSENT_AUDIO  # and the picture that the sound waits behind
         self._buffered: Callable[[], int] = int  # asked of the socket's transport once there is one
         self._ready: asyncio.Future[ModelFault | None] | None = None
         self._connected = False
@@ -220,11 +223,23 @@ class LiveClient:
     def send_audio(self, pcm: bytes | bytearray | memoryview) -> bool:
         """Send PCM16 mono at 16 kHz. Never waits: with too much unsent, or no model, it is dropped and counted."""
         transport = self._transport
-        if transport is None or self._state not in _LIVE or self._buffered() > MAX_UNSENT_AUDIO:
+        if transport is None or self._state not in _LIVE or self._buffered() > self._most_unsent:
             self.traffic.audio_dropped += 1
             return False
         transport.send(WSMsgType.TEXT, protocol.audio_message(pcm))
         self.traffic.audio_out += 1
+        return True
+
+    def send_picture(self, jpeg: bytes) -> bool:
+        """Send a JPEG, unless something is unsent: on a slow line sound goes first, and the next picture is newer."""
+        transport = self._transport
+        if transport is None or self._state not in _LIVE or self._buffered():
+            self.traffic.pictures_dropped += 1
+            return False
+        message = protocol.image_message(jpeg)
+        self._most_unsent = MAX_UNSENT_AUDIO + len(message)
+        transport.send(WSMsgType.TEXT, message)
+        self.traffic.pictures_out += 1
         return True
 
     def send(self, message: bytes) -> bool:

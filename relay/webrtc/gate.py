@@ -26,9 +26,12 @@ _LEEWAY: Final = (BURST_PACKETS - 0.5) * _PACE  # seconds that packets may be ah
 
 @dataclass(slots=True)
 class Gate:
-    """Decides packet by packet; `dropped` counts by cause: ``type``, ``size``, ``ssrc``, ``rate``, ``red``, ``junk``.
+    """Decides packet by packet; `dropped` counts by cause.
 
-    The last two are for others to count: RED that is none, and what never came as far as here, whoever sent it.
+    The causes: ``type``, ``size``, ``ssrc``, ``rate``, ``red``, ``junk``, ``video``.
+
+    The last three are for others to count: RED that is none, what never came as far as here, whoever sent it, and video
+    that makes no picture.
 
     `payload_type` is Opus's, `red_type` that of Opus with copies, None if it was not negotiated.
     """

@@ -7,7 +7,7 @@ Packets may overtake each other and come twice. A frame of which one is lost is 
 """
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 # A screen of 4096 by 2304 is the largest that is decoded: 14 MB, and 31 ms for VP8. A camera's picture has a tenth.
@@ -49,12 +49,12 @@ def fits(size: tuple[int, int] | None) -> bool:
 class KeyFrame:
     """Gathers the next whole key frame of one stream, at most `MAX_FRAME_BYTES` of it at a time.
 
-    `refused` counts packets and frames that lied: junk, too large, or no frame when they were joined.
+    `refuse` is called for each packet and frame that lied: junk, too large, or no frame when they were joined.
     """
 
-    def __init__(self, codec: Codec) -> None:
+    def __init__(self, codec: Codec, refuse: Callable[[], object]) -> None:
         self.codec = codec
-        self.refused = 0
+        self._refuse = refuse
         self._passed: int | None = None  # the timestamp of the last frame that is done with
         self._forget()
 
@@ -77,7 +77,7 @@ class KeyFrame:
             return None
         look = self.codec.look(payload)
         if look is Look.JUNK:
-            self.refused += 1
+            self._refuse()
             return None
         if timestamp != self._timestamp and not self._turns_to(timestamp, look, now):
             return None
@@ -93,7 +93,7 @@ class KeyFrame:
             self._last = sequence
         too_much = self._bytes > MAX_FRAME_BYTES or len(self._parts) > MAX_FRAME_PACKETS
         if too_much or (look is Look.KEY and not fits(self.codec.size(payload))):
-            self.refused += 1
+            self._refuse()
             self._pass(timestamp)
             return None
         return self._whole(timestamp)
@@ -126,7 +126,7 @@ class KeyFrame:
         try:
             return self.codec.join(payloads)
         except ValueError:
-            self.refused += 1
+            self._refuse()
             return None
 
     def _pass(self, timestamp: int) -> None:

@@ -1,7 +1,8 @@
 """One peer connection: an offer in, an answer out, one audio line, one data channel, and a close that always ends.
 
 The browser offers; we answer. Its candidates are never used (see `sdp.screen`), so only a browser that proves it
-knows our ICE password is ever sent anything. Video sections and a second audio section are answered inactive.
+knows our ICE password is ever sent anything. The first two video sections, camera and screen, are answered recvonly;
+a third, a second audio section, and all video where only the public line works, inactive.
 """
 
 import asyncio
@@ -26,6 +27,7 @@ from relay.audio.packet import TICKS_PER_SECOND
 from relay.errors import BrowserFault
 from relay.metrics import Quality
 from relay.webrtc import sdp, tame, tap
+from relay.webrtc.eyes import Eyes
 from relay.webrtc.public import PublicLine
 
 # An honest offer is answered in under 50 ms; gathering on a strange interface may take longer.
@@ -51,6 +53,7 @@ class PeerEvents(Protocol):
     def on_rtp(self, sequence: int, timestamp: int, ssrc: int, payload: bytes, red: bytes) -> None: ...
     def on_pcm(self, pcm: bytes) -> None: ...
     def on_report(self, fraction_lost: float) -> None: ...
+    def on_picture(self, track: int, jpeg: bytes) -> None: ...
     def on_open(self, peer: "Peer") -> None: ...
     def on_message(self, peer: "Peer", frame: str | bytes) -> None: ...
     def on_connected(self, peer: "Peer") -> None: ...
@@ -106,6 +109,7 @@ class Peer:
         self.line: tap.MiddleLine | PublicLine = (
             line(audio, events.on_rtp, events.on_report) if line is not None else PublicLine(audio, events.on_pcm)
         )
+        self._eyes = Eyes(self.line, events.on_picture) if isinstance(self.line, tap.MiddleLine) else None
         # Sends one packet, Opus or RED, at a time in 48 kHz samples; False if it cannot leave. No step between.
         self.send_rtp: Callable[[bytes, int, bool, bool], bool] = self.line.send
         self._pc.on("connectionstatechange", self._state_changed)
@@ -120,6 +124,8 @@ class Peer:
                 for transceiver in self._pc.getTransceivers():
                     if transceiver is not self._audio:
                         transceiver.direction = "inactive"
+                if self._eyes is not None:
+                    self._eyes.choose(screened, self._pc.getTransceivers())
                 await self._pc.setLocalDescription(await self._pc.createAnswer())
         except TimeoutError as error:
             raise BrowserFault("bad-sdp", "no answer in time") from error
@@ -127,14 +133,21 @@ class Peer:
             # aiortc's parser and state machine raise whatever Python raises on a malformed offer
             raise BrowserFault("bad-sdp", f"{type(error).__name__} in negotiation") from error
         reads_red = isinstance(self.line, tap.MiddleLine)
-        answer = sdp.finish(self._pc.localDescription.sdp, screened if reads_red else "")
+        answer = sdp.bound_video(sdp.finish(self._pc.localDescription.sdp, screened if reads_red else ""))
         self.line.attach(sdp.red_payload_type(answer))
+        if self._eyes is not None:
+            self._eyes.open({sdp.opus_payload_type(answer), sdp.red_payload_type(answer)})
         for transceiver in self._pc.getTransceivers():
             tame.bear_reports(transceiver.receiver.transport, self._dropped_junk)
         if self._pc.sctp is not None:
             tame.bear_reports(self._pc.sctp.transport, self._dropped_junk)
             tame.bear_junk(self._pc.sctp)
         return answer
+
+    def watch(self, track: int, enabled: bool) -> None:
+        """The browser says that its camera (1) or its screen (2) is on, or not; what is off is not looked at."""
+        if self._eyes is not None:
+            self._eyes.watch(track, enabled)
 
     @property
     def red_over(self) -> int | None:
@@ -208,6 +221,8 @@ class Peer:
 
     async def _close(self) -> None:
         self._pc.remove_all_listeners()
+        if self._eyes is not None:
+            self._eyes.close()
         await self.line.close()
         await tame.close_connection(self._pc)
 
