@@ -19,6 +19,7 @@ from relay.audio.packet import ENCODED_RATE
 from relay.call import CallSettings
 from relay.downlink import Downlink
 from relay.errors import BrowserFault, ModelFault, RelayError
+from relay.functions import FunctionCalls
 from relay.gemini import events, protocol
 from relay.gemini.client import LiveClient
 from relay.metrics import Promptness
@@ -70,7 +71,7 @@ class Dialogue:
         self.promptness = Promptness(time.perf_counter)
         self._turns = Turns(epoch=time.time() - self._loop.time(), model=call.target.model)
         self._flood = said.FloodGate()
-        self._tools: dict[str, asyncio.Task[None]] = {}  # running calls of functions by their id
+        self._functions = FunctionCalls(call.agent.toolbox, self._send, self._say, lambda: self.tasks)
         self._timer: asyncio.TimerHandle | None = None
         self._held: list[rtvi.Message] | None = None  # said while a frame is being sent
         self._early: list[bytes] | None = []  # for a model that does not listen yet
@@ -109,6 +110,7 @@ class Dialogue:
     def farewell(self) -> None:
         """The call ends: what was said is told, what has begun is stopped, and nothing more is said."""
         self._say(self._turns.close(self._loop.time()))
+        self._functions.close()
         self.close()
 
     def close(self) -> None:
@@ -117,6 +119,7 @@ class Dialogue:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        self._functions.close()
         self.uplink.close()
         self.downlink.close()
 
@@ -142,6 +145,7 @@ class Dialogue:
     def _understood(self, message: said.Said, now: float) -> None:
         match message:
             case said.ClientReady():
+                self._functions.library = message.library
                 self._turns.speak(1 if message.major == 1 else 2)
                 self._ready(rtvi.welcome(message, __version__, self._call.about))
             case said.TrackStatus(track=track, enabled=enabled):
@@ -162,6 +166,8 @@ class Dialogue:
                         self._await_answer(message.content, now)
             case said.ClientMessage() if self.tasks is not None:
                 self.tasks.create_task(self._reply(message), name="client-message")
+            case said.FunctionCallResult():
+                self._functions.result(message)
             case said.DisconnectBot():
                 self._end(None)
             case said.Malformed():
@@ -239,13 +245,6 @@ class Dialogue:
                 return
             case events.GenerationComplete() | events.TurnComplete():
                 self._generating = self._skipping = self._overflowed = False
-            case events.ToolCall() if self.tasks is not None:
-                for call in event.calls:
-                    self._tools[call.id] = self.tasks.create_task(self._run_tool(call), name="tool")
-            case events.ToolCancelled():
-                for id in event.ids:
-                    if task := self._tools.pop(id, None):
-                        task.cancel()
             case events.GoAway():
                 log.info("call %s: the model will close in %.0f s", self._name, event.time_left)
         messages = self._turns.model_event(event, playout.received, now)
@@ -255,8 +254,13 @@ class Dialogue:
                 self._hear(event.pcm)
             return
         self._say(messages)
-        if isinstance(event, events.GenerationComplete | events.TurnComplete):
-            self.downlink.end()
+        match event:
+            case events.GenerationComplete() | events.TurnComplete():
+                self.downlink.end()
+            case events.ToolCall(calls=calls):
+                self._functions.begin(calls)
+            case events.ToolCancelled(ids=ids):
+                self._functions.cancel(ids)
 
     @contextlib.contextmanager
     def _words_after(self, messages: Sequence[rtvi.Message]) -> Iterator[None]:
@@ -279,13 +283,6 @@ class Dialogue:
         heard_to = self.downlink.playout.position
         self.downlink.interrupt()
         self._say(self._turns.interrupted(heard_to, now))
-
-    async def _run_tool(self, call: events.FunctionCall) -> None:
-        try:
-            self._send(protocol.tool_message(call.id, call.name, await self._call.agent.toolbox.run(call)))
-            self._say(self._turns.tool_done(call.id, self._loop.time()))
-        finally:
-            self._tools.pop(call.id, None)
 
     # ---- from the two lines ----
 

@@ -230,8 +230,10 @@ def legacy_function_call(call_id: str, name: str, arguments: Mapping[str, Any]) 
     return plain("llm-function-call", {"function_name": name, "tool_call_id": call_id, "args": arguments})
 
 
-def function_call_stopped(call_id: str, *, cancelled: bool = False) -> Message:
-    return plain("llm-function-call-stopped", {"tool_call_id": call_id, "cancelled": cancelled})
+def function_call_stopped(call_id: str, name: str = "", result: Any = None, *, cancelled: bool = False) -> Message:
+    """The call is over; only one of the client is named, and has its result told."""
+    data = {"tool_call_id": call_id, "cancelled": cancelled, "function_name": name or None, "result": result}
+    return plain("llm-function-call-stopped", data)
 
 
 USER_STARTED_SPEAKING: Final = plain("user-started-speaking")

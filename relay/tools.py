@@ -34,6 +34,7 @@ Response = dict[str, Any]
 
 CROWDED: Final = {"error": "Too many functions are running. Try again in a moment."}
 FAILED: Final = {"error": "The function failed."}
+TOO_LONG: Final = {"error": "The function's result is too long."}
 
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")  # what Gemini takes
 
@@ -176,11 +177,14 @@ class Tools:
 
 def told(output: Any) -> Response:
     """What a function gave, as the model is told it; raises what making JSON of it raises."""
-    if not _too_long(output):
-        response = {"output": to_jsonable_python(output, inf_nan_mode="null")}
-        if len(json.dumps(response)) <= MAX_RESULT:
-            return response
-    return {"error": "The function's result is too long."}
+    if _too_long(output):
+        return TOO_LONG
+    return fitting({"output": to_jsonable_python(output, inf_nan_mode="null")})
+
+
+def fitting(response: Response) -> Response:
+    """The same, or that it is too long."""
+    return response if len(json.dumps(response)) <= MAX_RESULT else TOO_LONG
 
 
 def overdue(deadline: float) -> Response:

@@ -48,7 +48,6 @@ class Turns:
         self._asked_at: float | None = None  # when the question was asked that is being answered
         self._text_at = 0.0  # when its text last came
         self._event_at = 0.0  # when it last came with anything
-        self._calls: set[str] = set()
         # what is heard of it
         self._spoken = Spoken()
         self._sound_due = False  # there is sound to be played
@@ -120,19 +119,11 @@ class Turns:
                 out += self._interrupt(now)
             case events.Usage():
                 out.append(_tokens(event))
-            case events.ToolCall(calls=calls):
+            case events.ToolCall():
                 out += self._final(now)
-                for call in calls:
-                    self._calls.add(call.id)
-                    out += rtvi.function_call(call.id)
-            case events.ToolCancelled(ids=ids):
-                for id in ids:
-                    out += self._tool_stopped(id, cancelled=True)
+            case events.Grounding():
+                out.append(_found(event))
         return out
-
-    def tool_done(self, call_id: str, now: float) -> list[Message]:
-        """A function that the model called has returned, or failed."""
-        return self.poll(now) + self._tool_stopped(call_id, cancelled=False)
 
     def interrupted(self, position: int, now: float) -> list[Message]:
         """The sound is cut with the listener at `position`, before the cut. Calling again is harmless."""
@@ -177,8 +168,6 @@ class Turns:
     def close(self, now: float) -> list[Message]:
         """The conversation ends: what was said is told, what has begun is stopped."""
         out = self.poll(now) + self._final(now)
-        for id in sorted(self._calls):
-            out += self._tool_stopped(id, cancelled=True)
         out += self._stop_generation()
         self._spoken.forget()
         return out + self._spoken.stopped(more=True)
@@ -293,12 +282,6 @@ class Turns:
         self._asked_at = None
         return out
 
-    def _tool_stopped(self, call_id: str, *, cancelled: bool) -> list[Message]:
-        if call_id not in self._calls:
-            return []
-        self._calls.remove(call_id)
-        return [rtvi.function_call_stopped(call_id, cancelled=cancelled)]
-
 
 def _tokens(usage: events.Usage) -> Message:
     return rtvi.metrics_tokens(
@@ -309,3 +292,15 @@ def _tokens(usage: events.Usage) -> Message:
         **{f"input_{kind.lower()}_tokens": count for kind, count in usage.prompt_by_modality.items()},
         **{f"output_{kind.lower()}_tokens": count for kind, count in usage.response_by_modality.items()},
     )
+
+
+def _found(grounding: events.Grounding) -> Message:
+    origins = [
+        {
+            "site_uri": source.address,
+            "site_title": source.title or source.address,
+            "results": [{"text": passage.text, "confidence": passage.confidence} for passage in source.passages],
+        }
+        for source in grounding.sources
+    ]
+    return rtvi.search_response(grounding.answer, grounding.rendered, origins)

@@ -290,7 +290,7 @@ def test_nothing_the_relay_can_say_holds_a_null(
         rtvi.bot_output(text, number, spoken=flag, generation=1),
         rtvi.metrics_ttfb(number / 7, text),
         rtvi.metrics_tokens(number, number, number, reasoning_tokens=number),
-        rtvi.function_call_stopped(id_, cancelled=flag),
+        rtvi.function_call_stopped(id_, text, data, cancelled=flag),
         *(value for name, value in vars(rtvi).items() if name.endswith(("_SPEAKING", "STARTED", "STOPPED"))),
         rtvi.BOT_INTERRUPTED,
     ):

@@ -15,10 +15,13 @@ from relay.gemini.events import (
     Event,
     FunctionCall,
     GenerationComplete,
+    Grounding,
     InputTranscript,
     Interrupted,
     ModelText,
     OutputTranscript,
+    Passage,
+    Source,
     ToolCall,
     ToolCancelled,
     TurnComplete,
@@ -299,7 +302,6 @@ def test_the_end_of_a_call_makes_words_final_and_stops_what_has_begun() -> None:
     call.wait(0.1)
     assert types(call.take(call.turns.close(call.now))) == [
         "user-transcription",
-        "llm-function-call-stopped",
         "bot-llm-stopped",
         "bot-tts-stopped",
         "bot-stopped-speaking",
@@ -399,7 +401,6 @@ def test_a_generation_that_goes_on_after_a_function_call_starts_anew() -> None:
     call = Call()
     call.model(sound(0.2), said("Let me see."), ToolCall((FunctionCall("7", "f", {}),)), GenerationComplete())
     call.wait(1)
-    call.take(call.turns.tool_done("7", call.now))
     call.model(sound(0.2), said("Four."), GenerationComplete(), TurnComplete())
     call.wait(1)
     assert texts(call.sent, "bot-output") == ["Let me see.", "Four."]
@@ -632,7 +633,6 @@ def test_a_silent_reply_that_calls_a_function_stays_silent_to_its_end() -> None:
     silent(call)
     call.model(said("Let me see."), sound(0.5), ToolCall((FunctionCall("7", "f", {}),)))
     call.wait(2 * SOUNDLESS_SECONDS)
-    call.take(call.turns.tool_done("7", call.now))
     call.model(said(" It is four."), sound(0.5), GenerationComplete(), TurnComplete())
     call.wait(1)
     assert texts(call.sent, "bot-output") == ["Let me see.", "It is four."]
@@ -759,23 +759,32 @@ def test_tokens_are_told_with_their_kinds() -> None:
     ]
 
 
-# -- function calls -------------------------------------------------------------------------------------------
+# -- what the model does besides ------------------------------------------------------------------------------
 
 
-def test_a_function_call_is_told_by_its_id_alone_and_stops_once() -> None:
+def test_a_function_call_ends_the_question_and_is_not_told_by_the_turns() -> None:
     call = Call()
     out = call.model(heard("Weather?"), ToolCall((FunctionCall("7", "secret", {"city": "Oslo"}),)))
-    assert types(out)[1:] == ["user-transcription", "llm-function-call-started", "llm-function-call-in-progress"]
+    assert types(out)[-1] == "user-transcription"
     assert "secret" not in str(out)
-    assert "Oslo" not in str(out)
-    (stopped,) = call.turns.tool_done("7", 0.0) + call.turns.tool_done("7", 0.0) + call.model(ToolCancelled(("7",)))
-    assert stopped["data"] == {"tool_call_id": "7", "cancelled": False}
+    assert not call.model(ToolCancelled(("7",)))
 
 
-def test_a_cancelled_function_call_stops_as_cancelled() -> None:
-    call = Call()
-    call.model(ToolCall((FunctionCall("7", "f", {}), FunctionCall("8", "f", {}))))
-    assert [m["data"]["cancelled"] for m in call.model(ToolCancelled(("8", "9", "7")))] == [True, True]
+def test_what_an_answer_rests_on_is_told_as_the_sdks_read_it() -> None:
+    found = Grounding("It snows.", (Source("https://a.example/", "", (Passage("It snows.", (0.9,)),)),), "<div></div>")
+    (message,) = Call().model(found)
+    assert message["type"] == "bot-llm-search-response"
+    assert message["data"] == {
+        "search_result": "It snows.",
+        "rendered_content": "<div></div>",
+        "origins": [
+            {
+                "site_uri": "https://a.example/",
+                "site_title": "https://a.example/",
+                "results": [{"text": "It snows.", "confidence": [0.9]}],
+            }
+        ],
+    }
 
 
 # -- any order of events --------------------------------------------------------------------------------------

@@ -1,0 +1,161 @@
+"""The model's calls of functions, ours and the client's: each id is answered once, and a cancelled one never.
+
+A call is open from `begin` until it is answered or cancelled. Whatever ends it takes it out of what is open, and only
+who took it out may answer: a result, an error and a time-out cannot meet, in whatever order they come.
+"""
+
+import asyncio
+import itertools
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from relay import rtvi, said
+from relay.gemini import protocol
+from relay.gemini.events import FunctionCall
+from relay.tools import CALL_DEADLINE, CROWDED, FAILED, Declared, Response, Tools, fitting, overdue
+
+# Seconds past its own deadline that a function of ours has to stop in; then it is answered for while it goes on.
+STOP_SECONDS: Final = 1.0
+# Calls of one conversation at a time; a model makes a handful.
+MAX_OPEN: Final = 32
+# Characters of JSON: a message to a browser stays well below 64 KiB (RFC 8841 §6.1), and a device reads less.
+MAX_ARGUMENTS: Final = 16 * 1024
+# Ids that are remembered as answered or cancelled, lest a repeated one be answered again; a call takes a second or so.
+MAX_PAST: Final = 1000
+# These SDKs know a call by its old name alone; the others know both, and would run it twice.
+OLD_LIBRARIES: Final = frozenset({"pipecat-client-ios", "Pipecat Android Client"})
+
+NO_CLIENT: Final = {"error": "The user's app is not there to run it."}
+LONG_ARGUMENTS: Final = {"error": "The arguments are too long."}
+
+
+@dataclass(slots=True, eq=False)
+class _Open:
+    """One call without an answer. `task` runs a function of ours; `shown` when the client was told of the call."""
+
+    call: FunctionCall
+    declared: Declared | None
+    timer: asyncio.TimerHandle
+    ours: bool
+    task: asyncio.Task[None] | None = None
+    shown: bool = False
+
+
+class FunctionCalls:
+    """One conversation's calls. `send` takes what the model is told, `say` what the client is; owes one `close`.
+
+    `tasks` gives the call's TaskGroup, None when it is over. Set `library` once the client is ready, to the name that
+    it gave itself; until then there is nobody to run the client's functions.
+    """
+
+    def __init__(
+        self,
+        tools: Tools,
+        send: Callable[[bytes], object],
+        say: Callable[[Sequence[rtvi.Message]], None],
+        tasks: Callable[[], asyncio.TaskGroup | None],
+    ) -> None:
+        self.library: str | None = None
+        self._tools = tools
+        self._send = send
+        self._say = say
+        self._tasks = tasks
+        self._loop = asyncio.get_running_loop()
+        self._open: dict[str, _Open] = {}
+        self._past: dict[str, None] = {}
+        self._nameless = itertools.count(1)
+        self._over = False
+
+    def begin(self, calls: Iterable[FunctionCall]) -> None:
+        """The model wants these called, side by side; an id that it has used already says nothing."""
+        for call in calls:
+            id = call.id or f"call-{next(self._nameless)}"
+            if not self._over and id not in self._open and id not in self._past:
+                self._begin(id, call)
+
+    def cancel(self, ids: Iterable[str]) -> None:
+        """The model does not want these answers any more."""
+        for id in ids:
+            if (call := self._take(id)) is not None:
+                self._stopped(id, call, cancelled=True)
+
+    def result(self, result: said.FunctionCallResult) -> None:
+        """What a function of the client returned; ``{"error": sentence}`` when it failed.
+
+        The client is told when nobody has asked for it.
+        """
+        call = self._open.get(result.call_id)
+        if call is None or call.ours or call.call.name != result.name:
+            self._say([rtvi.refusal(result.id, "No call of that function is open under that tool_call_id.")])
+            return
+        value = result.result
+        failed = isinstance(value, dict) and value.keys() == {"error"} and isinstance(value["error"], str)
+        self._answer(result.call_id, fitting(value if failed else {"output": value}), value)
+
+    def close(self) -> None:
+        """The conversation ends: nothing is answered any more, and what runs is stopped; idempotent."""
+        self._over = True
+        self.cancel(tuple(self._open))
+
+    def _begin(self, id: str, call: FunctionCall) -> None:
+        declared, group = self._tools.find(call.name), self._tasks()
+        deadline = declared.deadline if declared is not None else CALL_DEADLINE
+        ours = declared is None or declared.run is not None
+        due = deadline + STOP_SECONDS if ours else deadline
+        timer = self._loop.call_later(due, self._answer, id, overdue(deadline))
+        opened = self._open[id] = _Open(call, declared, timer, ours)
+        if len(self._open) > MAX_OPEN or group is None:
+            self._answer(id, CROWDED)
+        elif not ours:
+            self._hand_over(id, opened)
+        else:
+            opened.shown = True
+            self._say(rtvi.function_call(id))
+            opened.task = group.create_task(self._run(id, call), name="tool")
+
+    def _hand_over(self, id: str, opened: _Open) -> None:
+        """Let the client run it."""
+        name, arguments = opened.call.name, opened.call.args
+        if self.library is None:
+            self._answer(id, NO_CLIENT)
+        elif len(json.dumps(arguments)) > MAX_ARGUMENTS:
+            self._answer(id, LONG_ARGUMENTS)
+        elif self.library in OLD_LIBRARIES:
+            self._say([rtvi.legacy_function_call(id, name, arguments)])
+        else:
+            opened.shown = True
+            self._say([rtvi.function_call_started(name), rtvi.function_call_in_progress(id, name, arguments)])
+
+    async def _run(self, id: str, call: FunctionCall) -> None:
+        response = FAILED
+        try:
+            response = await self._tools.run(call)
+        finally:  # a function can cancel itself; when we did, its id is not open any more
+            self._answer(id, response)
+
+    def _answer(self, id: str, response: Response, result: Any = None) -> None:
+        if (opened := self._take(id)) is None:
+            return
+        call, scheduling = opened.call, opened.declared.scheduling if opened.declared is not None else None
+        self._send(protocol.tool_message(call.id, call.name, response, scheduling))
+        self._stopped(id, opened, result=result)
+
+    def _take(self, id: str) -> _Open | None:
+        """This call, open no more: who gets it may answer it."""
+        opened = self._open.pop(id, None)
+        if opened is None:
+            return None
+        self._past[id] = None
+        if len(self._past) > MAX_PAST:
+            del self._past[next(iter(self._past))]
+        opened.timer.cancel()
+        if opened.task is not None and opened.task is not asyncio.current_task():
+            opened.task.cancel()
+        return opened
+
+    def _stopped(self, id: str, opened: _Open, *, cancelled: bool = False, result: Any = None) -> None:
+        if opened.shown:
+            name = "" if opened.ours else opened.call.name
+            self._say([rtvi.function_call_stopped(id, name, result, cancelled=cancelled)])
