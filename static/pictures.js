@@ -14,7 +14,8 @@ export class Pictures {
   /** @param {RTCPeerConnection} pc before its offer */
   constructor(pc) {
     for (const kind of KINDS) {
-      this.#places.set(kind, pc.addTransceiver('video', { direction: 'sendonly', sendEncodings: [encoding(kind)] }));
+      const sendEncodings = [{ ...encoding(kind), active: false }];
+      this.#places.set(kind, pc.addTransceiver('video', { direction: 'sendonly', sendEncodings }));
     }
   }
 
@@ -31,12 +32,17 @@ export class Pictures {
   }
 }
 
-/** @param {RTCRtpSender} sender @param {Kind} kind @param {MediaStreamTrack|null} track */
+/**
+ * While there is no track the sender is at rest: it would else go on for a while to fill the line, to see what it bears.
+ * @param {RTCRtpSender} sender
+ * @param {Kind} kind
+ * @param {MediaStreamTrack|null} track
+ */
 async function plug(sender, kind, track) {
-  if (track) {
-    const parameters = sender.getParameters();
-    Object.assign(parameters.encodings[0] ?? {}, encoding(kind, track.getSettings()));
-    await sender.setParameters(parameters);
-  }
-  await sender.replaceTrack(track);
+  if (!track) await sender.replaceTrack(null);
+  const parameters = sender.getParameters();
+  Object.assign(parameters.encodings[0] ?? {}, encoding(kind, track?.getSettings()), { active: track !== null });
+  // A picture may come late, but it must not become small. (Not in the standard any more; who does not know it, ignores it.)
+  await sender.setParameters(Object.assign(parameters, { degradationPreference: 'maintain-resolution' }));
+  if (track) await sender.replaceTrack(track);
 }
