@@ -873,7 +873,15 @@ def test_a_script_names_words_sound_and_timings() -> None:
         {
             "greeting": {"say": "Hi.", "tone_hz": 440, "seconds": 1.0},
             "replies": [
-                {"heard": "hello", "interim": ["he", "hell"], "thought": "Hm.", "say": "Hi!", "latency_ms": 700}
+                {
+                    "heard": "hello",
+                    "interim": ["he", "hell"],
+                    "thought": "Hm.",
+                    "say": "Hi!",
+                    "latency_ms": 700,
+                    "code": "1 + 1",
+                    "grounding": {"webSearchQueries": ["hello"]},
+                }
             ],
             "after": "silence",
             "timings": {"chunk_ms": 100, "speed": 10, "turn_complete_ms": 250},
@@ -890,7 +898,11 @@ def test_a_script_names_words_sound_and_timings() -> None:
     phone.wait(3)
     assert phone.contents("interimInputTranscription") == [{"text": "he"}, {"text": "hell"}]
     assert phone.heard() == ["hello"]
-    assert phone.contents("modelTurn")[0] == {"parts": [{"text": "Hm.", "thought": True}]}
+    thought, code, result = (turn["parts"][0] for turn in phone.contents("modelTurn")[:3])
+    assert thought == {"text": "Hm.", "thought": True}
+    assert code["executableCode"]["code"] == "1 + 1"
+    assert "not run" in result["codeExecutionResult"]["output"]
+    assert phone.contents("groundingMetadata") == [{"webSearchQueries": ["hello"]}]
     assert phone.words() == "Hi!"
     phone.forget()
     phone.text("more?")

@@ -192,6 +192,24 @@ async def test_a_tool_is_called_and_its_answer_spoken(certificate: Path, monkeyp
         assert setup["tools"][0]["functionDeclarations"][0]["name"] == "get_weather"
 
 
+async def test_what_it_computed_and_found_is_read(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    grounding = {"groundingChunks": [{"web": {"uri": "https://a.example/", "title": "a"}}]}
+    line = {"say": "Two.", "seconds": 0.2, "code": "1 + 1", "grounding": grounding}
+    async with (
+        service(certificate, monkeypatch, told(replies=[line])) as (live, _),
+        live.connect(model=MODEL, config=config(tools=[{"google_search": {}}, {"code_execution": {}}])) as session,
+    ):
+        await session.send_realtime_input(text="How much?")
+        contents = [m.server_content for m in (await turn_of(session)).messages if m.server_content]
+        parts = [part for content in contents if content.model_turn for part in content.model_turn.parts or []]
+        assert [part.executable_code.code for part in parts if part.executable_code] == ["1 + 1"]
+        assert len([part for part in parts if part.code_execution_result]) == 1
+        (found,) = [content.grounding_metadata for content in contents if content.grounding_metadata]
+        assert found.grounding_chunks is not None
+        assert found.grounding_chunks[0].web is not None
+        assert found.grounding_chunks[0].web.uri == "https://a.example/"
+
+
 async def test_going_away_and_coming_back_with_the_handle(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     leaving = {"kind": "go-away", "on": [1], "after_s": 0.4, "time_left_s": 0.3}
     lines = [{"say": "one", "seconds": 0.1}, {"say": "two", "seconds": 0.1}]

@@ -2,7 +2,7 @@
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from relay.standin import ears, voice
@@ -25,6 +25,8 @@ class Reply:
     text: str
     rate: int = voice.RATE
     thought: str = ""
+    code: str = ""
+    grounding: dict[str, Any] = field(default_factory=dict)
     latency_ms: float | None = None
     calls: tuple[Call, ...] = ()
     blocking: bool = True
@@ -116,7 +118,10 @@ class Mind:
             pcm = voice.hum(text, line.seconds)
         if line.seconds:
             pcm = pcm[: int(line.seconds * rate) * 2]
-        return Reply(pcm, text, rate, line.thought, line.latency_ms, line.calls, line.blocking, line.then)
+        return Reply(
+            pcm, text, rate, line.thought, line.code, line.grounding, line.latency_ms, line.calls, line.blocking,
+            line.then,
+        )  # fmt: skip
 
 
 def _hummed(text: str) -> Reply:

@@ -36,6 +36,8 @@ LINE, what is said back:
       "wav": "hello.wav",            // 16-bit mono, beside the script; instead of the hum
       "echo": true,                  // the user's own words instead of the hum
       "thought": "…",                // a thought part before the sound
+      "code": "print(6 * 7)",        // an executableCode part before the sound, and its codeExecutionResult
+      "grounding": {"groundingChunks": […]},   // groundingMetadata, after the sound
       "latency_ms": 1200,            // instead of the timings'
       "calls": [{"name": "get_weather", "args": {"city": "Paris"}, "id": "fc_1"}],   // after the sound
       "blocking": true,              // wait for the answer and go on with "then" in the same turn; else the turn ends
@@ -142,6 +144,8 @@ class Line:
     wav: str | None = None
     echo: bool = False
     thought: str = ""
+    code: str = ""
+    grounding: dict[str, Any] = field(default_factory=dict)
     latency_ms: float | None = None
     calls: tuple[Call, ...] = ()
     blocking: bool = True

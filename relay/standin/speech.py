@@ -120,9 +120,12 @@ class Speech:
         step = size / voice.RATE / self._times.speed
         chunks = range(0, len(reply.pcm) // 2 * voice.RATE // reply.rate, size)
         words = _spread(reply.text, max(1, len(chunks)), self.style)
-        if reply.thought:
-            part = {"text": reply.thought, "thought": True}
-            self._timeline.at(start, lambda at: self._timeline.say(wire.content(modelTurn={"parts": [part]})), turn)
+        for part in _silent_parts(reply):
+
+            def show(at: float, part: wire.Json = part) -> None:
+                self._timeline.say(wire.content(modelTurn={"parts": [part]}))
+
+            self._timeline.at(start, show, turn)
         for n in range(max(1, len(chunks))):
 
             def send(at: float, n: int = n) -> None:
@@ -152,6 +155,8 @@ class Speech:
 
     def _spoken(self, turn: Turn, reply: Reply, now: float) -> None:
         """Everything has been sent: make the calls, or end the turn when its sound would have been played."""
+        if reply.grounding:
+            self._timeline.say(wire.content(groundingMetadata=reply.grounding))
         if reply.calls:
             named = [(call.id or self._call_id(), call) for call in reply.calls]
             if reply.blocking:
@@ -201,6 +206,15 @@ class Speech:
         if self.style == "2.5":
             return f"function-call-{10**19 + self._dice(63)}"
         return f"fc_{10**18 + self._dice(62)}"
+
+
+def _silent_parts(reply: Reply) -> list[wire.Json]:
+    """What comes before the sound and is not heard."""
+    parts: list[wire.Json] = [{"text": reply.thought, "thought": True}] if reply.thought else []
+    if reply.code:
+        parts.append({"executableCode": {"language": "PYTHON", "code": reply.code}})
+        parts.append({"codeExecutionResult": {"outcome": "OUTCOME_OK", "output": "(not run)"}})
+    return parts
 
 
 def _call(name: str, call: Call) -> wire.Json:
