@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
+import relay.browser
+import relay.presence
 import relay.session
 from relay import rtvi
 from relay.agent import Agent
-from relay.dialogue import MAX_REPLY_BYTES
+from relay.written import MAX_REPLY_BYTES
 from relay.standin.script import Script, parse
 from tests.caller import Caller, Refused
 from tests.running import KEY, running
@@ -342,8 +344,9 @@ async def test_a_caller_that_never_connects_is_let_go_and_everything_is_free(mon
 async def test_a_caller_whose_network_is_pulled_is_noticed_and_everything_is_free(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(relay.session, "LOST_SECONDS", 1.0)
-    monkeypatch.setattr(relay.session, "WATCH_SECONDS", 0.1)
+    monkeypatch.setattr(relay.presence, "LOST_SECONDS", 1.0)
+    monkeypatch.setattr(relay.presence, "GRACE_SECONDS", 0.5)
+    monkeypatch.setattr(relay.browser, "WATCH_SECONDS", 0.1)
     async with running() as house, Caller(house.base) as caller:
         await caller.dial()
         await caller.message("bot-started-speaking", timeout=10)

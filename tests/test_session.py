@@ -10,18 +10,21 @@ from typing import Any, ClassVar
 
 import pytest
 
+import relay.browser
 import relay.dialogue
 import relay.session
 from relay.agent import Agent
 from relay.audio.packet import DECODED_RATE
 from relay.audio.stall import LIMIT_SECONDS
+from relay.browser import MICROPHONE_SECONDS
 from relay.call import CallSettings
 from relay.dialogue import EARLY_MESSAGES
 from relay.errors import BrowserFault, ModelFault, OurBug
 from relay.gemini import events, protocol
 from relay.gemini.client import Target
 from relay.metrics import Quality
-from relay.session import CLOSE_SECONDS, CONNECT_SECONDS, LOST_SECONDS, READY_SECONDS, Session
+from relay.presence import GRACE_SECONDS, LOST_SECONDS, MAX_RESTARTS
+from relay.session import CLOSE_SECONDS, CONNECT_SECONDS, READY_SECONDS, Session
 from relay.ticker import Ticker
 from relay.webrtc.gate import Gate
 from relay.webrtc.peer import Media
@@ -37,13 +40,14 @@ class FakePeer:
         self.events = events
         self.connected = self.channel_open = self.closed = False
         self.backlog = 0
-        self.quiet = 0.0
+        self.silent_since: float | None = None
         self.sent: list[str] = []
         self.rtp = 0
         self.red = 0  # packets of RED among them
         self.red_over: int | None = 111
         self.line = SimpleNamespace(gate=None, rejected=0)
         self.close_takes = 0.0
+        self.watched: dict[int, bool] = {}
         FakePeer.made.append(self)
 
     async def answer(self, offer: str) -> str:
@@ -55,7 +59,10 @@ class FakePeer:
         return Quality(jitter=0.001)
 
     async def quiet_seconds(self, now: float) -> float:
-        return self.quiet
+        return now - self.silent_since if self.silent_since is not None else 0.0
+
+    def watch(self, track: int, enabled: bool) -> None:
+        self.watched[track] = enabled
 
     def send_rtp(self, payload: bytes, timestamp: int, marker: bool, red: bool = False) -> bool:
         self.rtp += 1
@@ -69,6 +76,16 @@ class FakePeer:
     async def close(self) -> None:
         self.closed = True
         await asyncio.sleep(self.close_takes)
+
+    def vanish(self) -> None:
+        """Nothing comes from it any more."""
+        self.silent_since = asyncio.get_running_loop().time()
+
+    def breaks(self) -> None:
+        """Its path is given up for dead, as aiortc does after half a minute, which then closes the connection."""
+        self.connected = False
+        self.events.on_lost(self)
+        self.events.on_lost(self, hung_up=True)
 
     def connect(self, *, channel: bool = True) -> None:
         self.connected = True
@@ -87,7 +104,10 @@ class FakePeer:
         self.events.on_report(fraction_lost)
 
     def mute(self) -> None:
-        status = {"type": "trackStatus", "receiver_index": 0, "enabled": False}
+        self.track(0, False)
+
+    def track(self, index: int, enabled: bool) -> None:
+        status = {"type": "trackStatus", "receiver_index": index, "enabled": enabled}
         self.events.on_message(self, json.dumps({"type": "signalling", "message": status}))
 
 
@@ -147,6 +167,14 @@ class Call:
     async def offer(self) -> str:
         return (await self.session.answer("offer", pc_id=None, restart=False)).pc_id
 
+    async def again(self, pc_id: str) -> FakePeer:
+        """The browser offers a new connection; gives back the old one."""
+        old = self.peer
+        answer = await self.session.answer("offer", pc_id=pc_id, restart=True)
+        assert answer.pc_id == pc_id
+        assert self.peer is not old
+        return old
+
     async def begin(self, seconds: float) -> None:
         """Connect, be ready, and let that many seconds pass."""
         await self.offer()
@@ -168,7 +196,7 @@ class Call:
 @pytest.fixture
 def play(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Run a coroutine with a call between fakes, in virtual time."""
-    monkeypatch.setattr(relay.session, "Peer", FakePeer)
+    monkeypatch.setattr(relay.browser, "Peer", FakePeer)
     monkeypatch.setattr(relay.session, "LiveClient", FakeModel)
     FakePeer.made, FakeModel.made, FakeModel.refuses, FakeModel.takes_to_connect = [], [], None, 0.8
 
@@ -250,15 +278,23 @@ def test_the_relays_own_end_is_told_in_words(play: Play) -> None:
     play(main)
 
 
-def test_a_browser_that_fell_silent_is_noticed_after_ten_seconds(play: Play) -> None:
+def test_a_browser_that_fell_silent_is_waited_for_and_then_the_call_ends(play: Play) -> None:
     async def main(call: Call) -> None:
         await call.begin(30)
-        assert not call.closed
+        call.model.on_event(events.Audio(bytes(48_000 * 60)))
         vanished = call.loop.time()
-        for second in range(15):
-            call.peer.quiet = float(second)
-            await asyncio.sleep(1)
-        assert LOST_SECONDS <= await call.over() - (vanished - call.began) <= LOST_SECONDS + 6
+        call.peer.vanish()
+        await asyncio.sleep(LOST_SECONDS + 2)
+        sent = call.peer.rtp
+        await asyncio.sleep(GRACE_SECONDS - 5)
+        assert call.peer.rtp == sent, "no sound is made for nobody"
+        assert not call.model.closed, "the model is kept"
+        assert (
+            LOST_SECONDS + GRACE_SECONDS
+            <= await call.over() - (vanished - call.began)
+            <= (LOST_SECONDS + GRACE_SECONDS + 2)
+        )
+        assert call.session.reason == "peer-lost"
 
     play(main)
 
@@ -345,6 +381,229 @@ def test_a_restart_puts_a_new_connection_into_the_same_call(play: Play) -> None:
         assert not FakePeer.made[1].closed
         assert len(FakeModel.made) == 1
         assert not call.closed
+
+    play(main)
+
+
+def test_a_browser_that_comes_back_hears_the_rest_and_need_not_say_again_that_it_is_ready(play: Play) -> None:
+    async def main(call: Call) -> None:
+        pc_id = await call.offer()
+        call.peer.connect()
+        call.peer.ready()
+        await asyncio.sleep(1)
+        call.model.on_event(events.Audio(b"\1\0" * 24_000 * 5))
+        call.model.on_event(events.OutputTranscript("One two three. "))
+        call.model.on_event(events.GenerationComplete())
+        await asyncio.sleep(1)
+        old = await call.again(pc_id)
+        told = len(call.peer.sent)
+        await asyncio.sleep(3)
+        assert (call.peer.rtp, len(call.peer.sent)) == (0, told), "it is not connected yet"
+        call.peer.connect()
+        await asyncio.sleep(5)
+        assert 200 <= call.peer.rtp <= 230
+        assert old.rtp + call.peer.rtp >= 250
+        assert "bot-stopped-speaking" in said(call)
+        assert "bot-ready" not in said(call)
+        assert len(FakeModel.made) == 1
+
+    play(main)
+
+
+@pytest.mark.parametrize("seconds", [12.5, 20.5, LOST_SECONDS + GRACE_SECONDS - 1])
+def test_a_browser_that_was_away_finds_its_call_as_it_left_it(play: Play, seconds: float) -> None:
+    async def main(call: Call) -> None:
+        pc_id = await call.offer()
+        call.peer.connect()
+        call.peer.ready()
+        await asyncio.sleep(5)
+        call.peer.vanish()
+        await asyncio.sleep(LOST_SECONDS + 2)
+        call.model.on_event(events.Audio(b"\1\0" * 24_000))
+        call.model.on_event(events.OutputTranscript("Are you there? "))
+        call.model.on_event(events.GenerationComplete())
+        await asyncio.sleep(seconds - LOST_SECONDS - 2)
+        assert call.peer.rtp < 20, "nothing was said to nobody"
+        old = await call.again(pc_id)
+        assert "Are you there?" not in "".join(old.sent)
+        call.peer.connect()
+        await asyncio.sleep(GRACE_SECONDS + LOST_SECONDS + 1)
+        assert old.closed
+        assert not call.closed
+        assert call.peer.rtp >= 50
+        assert "Are you there?" in "".join(call.peer.sent)
+
+    play(main)
+
+
+def test_a_path_that_comes_back_by_itself_goes_on_where_it_was(play: Play) -> None:
+    async def main(call: Call) -> None:
+        await call.begin(5)
+        call.peer.vanish()
+        await asyncio.sleep(LOST_SECONDS + 5)
+        sent = call.peer.rtp
+        call.model.on_event(events.Audio(b"\1\0" * 24_000))
+        call.model.on_event(events.TurnComplete())
+        await asyncio.sleep(1)
+        assert call.peer.rtp == sent
+        call.peer.silent_since = None
+        await asyncio.sleep(3)
+        assert call.peer.rtp >= sent + 50
+        assert said(call)[-1] == "bot-stopped-speaking"
+        assert not call.closed
+
+    play(main)
+
+
+def test_a_path_that_is_given_up_for_dead_may_be_replaced(play: Play) -> None:
+    async def main(call: Call) -> None:
+        pc_id = await call.offer()
+        call.peer.connect()
+        call.peer.ready()
+        await asyncio.sleep(5)
+        call.peer.breaks()
+        await asyncio.sleep(LOST_SECONDS + 2)
+        await call.again(pc_id)
+        call.peer.connect()
+        await asyncio.sleep(60)
+        assert not call.closed
+
+    play(main)
+
+
+def test_a_goodbye_ends_the_call_at_once(play: Play) -> None:
+    async def main(call: Call) -> None:
+        await call.begin(5)
+        call.peer.events.on_lost(call.peer, hung_up=True)
+        assert await call.over() < 5.5
+        assert call.session.reason == "hung-up"
+
+    play(main)
+
+
+def test_a_browser_that_misbehaves_is_not_waited_for(play: Play) -> None:
+    async def main(call: Call) -> None:
+        await call.begin(5)
+        call.peer.events.on_lost(call.peer)  # it is connected: it opens channels without end, or reads nothing
+        assert await call.over() < 6
+        assert call.session.reason == "peer-lost"
+
+    play(main)
+
+
+def test_connections_that_never_stand_do_not_keep_a_call_alive(play: Play) -> None:
+    async def main(call: Call) -> None:
+        pc_id = await call.offer()
+        call.peer.connect()
+        call.peer.ready()
+        await asyncio.sleep(5)
+        call.peer.vanish()
+        await asyncio.sleep(20)
+        await call.again(pc_id)  # as the official client does, for ever
+        await asyncio.sleep(20)
+        with pytest.raises(BrowserFault, match="unknown-peer"):
+            await call.session.answer("offer", pc_id=pc_id, restart=True)
+
+    play(main)
+
+
+def test_more_than_five_new_connections_a_minute_are_refused_and_the_call_goes_on(play: Play) -> None:
+    async def main(call: Call) -> None:
+        pc_id = await call.offer()
+        call.peer.connect()
+        call.peer.ready()
+        for _ in range(MAX_RESTARTS):
+            await call.again(pc_id)
+            call.peer.connect()
+            await asyncio.sleep(2)
+        with pytest.raises(BrowserFault) as caught:
+            await call.session.answer("offer", pc_id=pc_id, restart=True)
+        assert (caught.value.code, caught.value.fault.status) == ("too-many-restarts", 410)
+        await call.session.answer("offer", pc_id=pc_id, restart=False)  # that is none
+        await asyncio.sleep(60)
+        await call.again(pc_id)
+        assert not call.closed
+
+    play(main)
+
+
+def test_the_last_word_on_each_track_holds_for_a_new_connection(play: Play) -> None:
+    async def main(call: Call) -> None:
+        pc_id = await call.offer()
+        call.peer.connect()
+        call.peer.ready()
+        call.peer.track(1, True)
+        call.peer.track(2, True)
+        call.peer.track(2, False)
+        call.peer.mute()
+        assert (call.peer.watched[1], call.peer.watched[2]) == (True, False)
+        await call.again(pc_id)
+        assert (call.peer.watched[1], call.peer.watched[2]) == (True, False)
+        call.peer.connect()
+        await asyncio.sleep(1)
+        heard = call.model.audio
+        call.peer.events.on_pcm(b"\1\0" * 3200)
+        assert call.model.audio == heard, "the microphone is still off"
+
+    play(main)
+
+
+def relay_events(peer: FakePeer) -> list[str]:
+    return [message["data"]["event"] for message in map(json.loads, peer.sent) if message["type"] == "server-message"]
+
+
+def test_a_microphone_that_is_dead_on_a_new_connection_is_told_to_the_app(play: Play) -> None:
+    async def main(call: Call) -> None:
+        pc_id = await call.offer()
+        call.peer.connect()
+        call.peer.ready()
+        await asyncio.sleep(MICROPHONE_SECONDS + 1)
+        assert relay_events(call.peer) == [], "a first connection may take its time, with a permission to ask for"
+        await call.again(pc_id)
+        await asyncio.sleep(MICROPHONE_SECONDS)
+        call.peer.connect()
+        await asyncio.sleep(MICROPHONE_SECONDS - 0.1)
+        assert relay_events(call.peer) == []
+        await asyncio.sleep(0.2)
+        assert relay_events(call.peer) == ["mic-dead"]
+        await asyncio.sleep(30)
+        assert relay_events(call.peer) == ["mic-dead"]
+
+    play(main)
+
+
+@pytest.mark.parametrize("how", ["heard", "muted"])
+def test_a_microphone_that_is_heard_or_off_is_not_called_dead(play: Play, how: str) -> None:
+    async def main(call: Call) -> None:
+        pc_id = await call.offer()
+        call.peer.connect()
+        call.peer.ready()
+        if how == "muted":
+            call.peer.mute()
+        await asyncio.sleep(1)
+        await call.again(pc_id)
+        call.peer.connect()
+        await asyncio.sleep(1)
+        if how == "heard":
+            call.peer.events.on_pcm(bytes(640))
+        await asyncio.sleep(10)
+        assert relay_events(call.peer) == []
+
+    play(main)
+
+
+def test_one_more_change_of_connection_asks_the_microphone_again(play: Play) -> None:
+    async def main(call: Call) -> None:
+        pc_id = await call.offer()
+        call.peer.connect()
+        call.peer.ready()
+        await call.again(pc_id)
+        call.peer.connect()
+        await asyncio.sleep(1)
+        await call.again(pc_id)
+        call.peer.connect()
+        await asyncio.sleep(10)
+        assert [relay_events(peer) for peer in FakePeer.made] == [[], [], ["mic-dead"]]
 
     play(main)
 
@@ -629,12 +888,12 @@ def test_what_the_model_will_not_get_is_told_to_whoever_typed_it(play: Play) -> 
         await asyncio.sleep(0.1)
         for _ in range(EARLY_MESSAGES + 1):
             call.peer.type("send-text", {"content": "Hello?"})
-        assert said(call)[1:] == ["error-response"]
+        assert said(call)[1:] == ["user-input"] * EARLY_MESSAGES + ["error-response"]
         await asyncio.sleep(1)
         assert len(call.model.sent) == EARLY_MESSAGES
         call.model.takes = False
         call.peer.type("append-to-context", {"role": "user", "content": "I am Ada."})
-        assert said(call)[1:] == ["error-response"] * 2
+        assert said(call)[-2:] == ["error-response"] * 2
 
     play(main)
 
@@ -645,7 +904,7 @@ def test_a_microphone_muted_before_the_model_listens_ends_what_was_said_until_th
         call.peer.connect()
         call.peer.ready()
         await asyncio.sleep(0.1)
-        call.session.on_pcm(b"\1\0" * 3200)
+        call.peer.events.on_pcm(b"\1\0" * 3200)
         call.peer.mute()
         assert call.model.sent == []
         await asyncio.sleep(1)
@@ -661,7 +920,7 @@ def test_a_browser_that_sends_no_more_sound_ends_the_stream_once_even_if_it_is_m
         call.peer.connect()
         call.peer.ready()
         await asyncio.sleep(1)
-        call.session.on_pcm(b"\1\0" * 3200)
+        call.peer.events.on_pcm(b"\1\0" * 3200)
         await asyncio.sleep(LIMIT_SECONDS + 1)
         assert call.model.audio == 6400 + 2 * DECODED_RATE * LIMIT_SECONDS
         assert call.model.sent.count(protocol.audio_end_message()) == 1
@@ -676,7 +935,7 @@ def test_a_stream_that_ended_before_the_model_listens_is_ended_before_the_greeti
         await call.offer()
         call.peer.connect()
         call.peer.ready()
-        call.session.on_pcm(b"\1\0" * 3200)
+        call.peer.events.on_pcm(b"\1\0" * 3200)
         await asyncio.sleep(LIMIT_SECONDS + 1)
         assert call.model.sent == []
         await asyncio.sleep(2)
