@@ -1,27 +1,24 @@
 """RTVI, what the browser says: check it, and say what it is. Pure: no clock, no channel.
 
 `read` turns one frame of the data channel into something said, and never raises: what cannot be read is `Malformed`,
-which `rtvi.complaint` answers. `FloodGate` says how many frames one client may send.
+which `rtvi.complaint` answers. How many frames one client may send, `flood` says.
 """
 
 import json
-import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from enum import Enum, auto
 from typing import Any, Final
+
+import pybase64
+
+from relay.files import picture_format
 
 LABEL: Final = "rtvi-ai"
 MAX_MESSAGE: Final = 16 * 1024  # bytes; a data channel carries this everywhere, and nobody types more
 MAX_DEPTH: Final = 16  # levels of nesting; the deepest message of the protocol has 7
 MAX_ID: Final = 128  # characters; the longest id in use is a UUID
 MAX_NAMED: Final = 64  # characters of an unknown type that the complaint repeats
-MESSAGES_PER_SECOND: Final = 50.0  # a client in conversation sends 1 to 5
-BURST_MESSAGES: Final = 100.0  # what a page may have stored up while its tab slept
-MAX_REFUSED: Final = 100  # refused messages, then the session closes
-REFUSED_MEMORY: Final = 10.0  # seconds without a refusal after which the earlier ones are forgotten
-OVERSIZE_WEIGHT: Final = 10  # refusals that one message over a limit of size or depth counts for
 
 # -- what the browser says ------------------------------------------------------------------------------------
 
@@ -62,6 +59,18 @@ class SendText:
 
     id: str
     content: str = field(repr=False)
+    run_immediately: bool = True
+    audio_response: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class SendFile:
+    """A picture, with words or without: in `picture`, or uploaded before to `url`. The rest is as in `SendText`."""
+
+    id: str
+    content: str = field(repr=False)
+    picture: bytes = field(default=b"", repr=False)
+    url: str = ""
     run_immediately: bool = True
     audio_response: bool = True
 
@@ -109,7 +118,7 @@ class Ping:
 
 @dataclass(frozen=True, slots=True)
 class Ignored:
-    """Well-formed, and nothing to us: another protocol's label, a signal we do not know, a page's snapshot."""
+    """Well-formed, and nothing to us: another protocol's label, a signal or track we do not know, a page's snapshot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +135,7 @@ Said = (
     | DisconnectBot
     | ClientMessage
     | SendText
+    | SendFile
     | AppendToContext
     | Dtmf
     | FunctionCallResult
@@ -162,6 +172,8 @@ def read(frame: bytes | str) -> Said:
         return Ignored()
     if label != LABEL or not isinstance(kind, str):
         return Malformed(id_, "The message needs a label and a type")
+    if kind in _UNSERVED:
+        return Malformed(id_, _UNSERVED[kind])
     if kind not in _READERS:
         return Malformed(id_, f"Unsupported type {kind[:MAX_NAMED]}")
     data = body.get("data")
@@ -221,25 +233,62 @@ def _read_client_ready(id_: str, data: Mapping[str, Any]) -> ClientReady:
 _VERSION: Final = re.compile(r"[0-9]{1,6}\.[0-9]{1,6}\.[0-9]{1,6}")
 
 
+def _words(data: Mapping[str, Any], key: str) -> str:
+    words = _string(data, key)
+    if not words.strip():
+        raise _Invalid(f"{key} must not be empty")
+    return words
+
+
+def _object(data: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    value = data.get(key)
+    if value is not None and not isinstance(value, dict):
+        raise _Invalid(f"{key} must be an object")
+    return value or {}
+
+
 def _read_send_text(id_: str, data: Mapping[str, Any]) -> SendText:
-    options = data.get("options")
-    if options is None:
-        options = {}
-    if not isinstance(options, dict):
-        raise _Invalid("options must be an object")
-    return SendText(
+    content, options = _words(data, "content"), _object(data, "options")
+    return SendText(id_, content, _flag(options, "run_immediately", True), _flag(options, "audio_response", True))
+
+
+def _read_send_file(id_: str, data: Mapping[str, Any]) -> SendFile:
+    source, options = _object(_object(data, "file"), "source"), _object(data, "options")
+    picture, url = b"", ""
+    if source.get("type") == "url":
+        url = _string(source, "url")
+    elif source.get("type") == "bytes":
+        picture = _picture(_string(source, "bytes"))
+    else:
+        raise _Invalid("file.source needs a type, bytes or url")
+    return SendFile(
         id_,
-        _string(data, "content"),
+        data["content"] if isinstance(data.get("content"), str) else "",
+        picture,
+        url,
         _flag(options, "run_immediately", True),
         _flag(options, "audio_response", True),
     )
+
+
+def _picture(base64: str) -> bytes:
+    """What the format member calls it is nobody's proof: the first bytes are."""
+    if base64.startswith("data:"):
+        base64 = base64.partition(",")[2]
+    try:
+        picture = pybase64.b64decode(base64, validate=True)
+    except ValueError:
+        raise _Invalid("bytes must be base64") from None
+    if picture_format(picture) is None:
+        raise _Invalid("the file must be a JPEG, PNG or WebP picture")
+    return picture
 
 
 def _read_append(id_: str, data: Mapping[str, Any]) -> AppendToContext:
     role = _string(data, "role")
     if role not in ("user", "assistant"):
         raise _Invalid("role must be user or assistant")
-    return AppendToContext(id_, role, _string(data, "content"), _flag(data, "run_immediately", False))
+    return AppendToContext(id_, role, _words(data, "content"), _flag(data, "run_immediately", False))
 
 
 def _read_dtmf(id_: str, data: Mapping[str, Any]) -> Dtmf:
@@ -259,7 +308,7 @@ def _read_signal(message: object) -> Said:
     track, enabled = message.get("receiver_index"), message.get("enabled")
     if type(track) is not int or not isinstance(enabled, bool):
         return Malformed("", "Invalid message: trackStatus needs receiver_index and enabled")
-    return TrackStatus(track, enabled)
+    return TrackStatus(track, enabled) if 0 <= track <= 2 else Ignored()
 
 
 _READERS: Final[dict[str, Callable[[str, Mapping[str, Any]], Said]]] = {
@@ -267,6 +316,7 @@ _READERS: Final[dict[str, Callable[[str, Mapping[str, Any]], Said]]] = {
     "disconnect-bot": lambda id_, _: DisconnectBot(id_),
     "client-message": lambda id_, data: ClientMessage(id_, _string(data, "t"), data.get("d")),
     "send-text": _read_send_text,
+    "send-file": _read_send_file,
     "append-to-context": _read_append,
     "dtmf": _read_dtmf,
     "llm-function-call-result": lambda id_, data: FunctionCallResult(
@@ -275,44 +325,10 @@ _READERS: Final[dict[str, Callable[[str, Mapping[str, Any]], Said]]] = {
     "ui-snapshot": lambda _id, _data: Ignored(),  # a stream of them, which nobody answers
 }
 
-
-class Verdict(Enum):
-    """What becomes of a message: serve it; refuse it and tell the client once; refuse it; close the session."""
-
-    PASS = auto()
-    TELL = auto()
-    DROP = auto()
-    CLOSE = auto()
-
-
-class FloodGate:
-    """How many messages one client may send: a bucket of tokens, and a memory of what had to be refused."""
-
-    def __init__(self) -> None:
-        self._tokens = BURST_MESSAGES
-        self._filled = -math.inf
-        self._refused = 0
-        self._refused_at = -math.inf
-
-    def allow(self, now: float) -> Verdict:
-        """Ask this of every frame before `read`."""
-        self._tokens = min(BURST_MESSAGES, self._tokens + max(0.0, now - self._filled) * MESSAGES_PER_SECOND)
-        self._filled = max(self._filled, now)
-        if self._tokens >= 1.0:
-            self._tokens -= 1.0
-            return Verdict.PASS
-        return self._refuse(now, 1)
-
-    def refuse(self, now: float) -> Verdict:
-        """A message broke a limit of size or depth."""
-        return self._refuse(now, OVERSIZE_WEIGHT)
-
-    def _refuse(self, now: float, weight: int) -> Verdict:
-        if now - self._refused_at > REFUSED_MEMORY:
-            self._refused = 0
-        self._refused_at = now
-        first = self._refused == 0
-        self._refused += weight
-        if self._refused >= MAX_REFUSED:
-            return Verdict.CLOSE
-        return Verdict.TELL if first else Verdict.DROP
+# Types of the protocol that this relay has no use for, and what their sender is told.
+_UNSERVED: Final[dict[str, str]] = {
+    "raw-audio": "Unsupported type raw-audio: sound comes over the audio track",
+    "raw-audio-batch": "Unsupported type raw-audio-batch: sound comes over the audio track",
+    "ui-event": "Unsupported type ui-event: nothing here works on the page; send a client-message",
+    "ui-cancel-job-group": "Unsupported type ui-cancel-job-group: there are no jobs here",
+}

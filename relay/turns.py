@@ -92,6 +92,11 @@ class Turns:
         """The model's reply has begun, and its turn is not complete."""
         return self._replying
 
+    @property
+    def generating(self) -> bool:
+        """More of the reply is to come."""
+        return self._replying and not self._generated
+
     def silent(self, now: float) -> bool:
         """Whether sound that comes now is not to be heard."""
         return self._spoken.silent or (not self._replying and self._user.wants_silence(now))

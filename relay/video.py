@@ -38,15 +38,15 @@ class Darkroom:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._waiting: deque[tuple[asyncio.AbstractEventLoop, str, bytes, Done]] = deque()
+        self._waiting: deque[tuple[asyncio.AbstractEventLoop, str, bytes, int, Done]] = deque()
         self._working = False
 
-    def develop(self, codec: str, frame: bytes, done: Done) -> bool:
+    def develop(self, codec: str, frame: bytes, done: Done, max_pixels: int = MAX_PIXELS) -> bool:
         """Take a key frame of a `codec` that FFmpeg knows by that name; False, and no `done`, if too many wait."""
         with self._lock:
             if len(self._waiting) >= MAX_WAITING:
                 return False
-            self._waiting.append((asyncio.get_running_loop(), codec, frame, done))
+            self._waiting.append((asyncio.get_running_loop(), codec, frame, max_pixels, done))
             if self._working:
                 return True
             self._working = True
@@ -59,10 +59,10 @@ class Darkroom:
                 if not self._waiting:
                     self._working = False
                     return
-                loop, codec, frame, done = self._waiting.popleft()
+                loop, codec, frame, max_pixels, done = self._waiting.popleft()
             began = time.perf_counter()
             try:
-                picture = jpeg(codec, frame)
+                picture = jpeg(codec, frame, max_pixels)
             except Exception as error:  # whatever a decoder makes of foreign bytes
                 log.debug("a frame was no picture: %s", type(error).__name__)
                 picture = None
@@ -70,11 +70,11 @@ class Darkroom:
                 loop.call_soon_threadsafe(done, picture, time.perf_counter() - began)
 
 
-def jpeg(codec: str, frame: bytes) -> bytes | None:
+def jpeg(codec: str, frame: bytes, max_pixels: int = MAX_PIXELS) -> bytes | None:
     """A key frame as JPEG, at most `LONGEST_SIDE` wide and high; None if it shows nothing. Raises what PyAV raises."""
     decoder: Any = av.CodecContext.create(codec, "r")
     decoder.thread_count = 1
-    decoder.options = {"max_pixels": str(MAX_PIXELS)}
+    decoder.options = {"max_pixels": str(max_pixels)}
     pictures = decoder.decode(av.Packet(frame)) or decoder.decode(None)
     if not pictures:
         return None

@@ -11,23 +11,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay import rtvi
-from relay.said import (
+from relay.flood import (
     BURST_MESSAGES,
-    MAX_DEPTH,
-    MAX_ID,
-    MAX_MESSAGE,
     MAX_REFUSED,
     MESSAGES_PER_SECOND,
     OVERSIZE_WEIGHT,
     REFUSED_MEMORY,
+    FloodGate,
+    Verdict,
+)
+from relay.said import (
+    MAX_DEPTH,
+    MAX_ID,
+    MAX_MESSAGE,
     ClientMessage,
     ClientReady,
-    FloodGate,
     Ignored,
     Malformed,
     Ping,
+    SendFile,
     SendText,
-    Verdict,
     read,
 )
 
@@ -116,6 +119,14 @@ def test_the_words_of_a_message_are_not_in_its_repr() -> None:
     said = read(json.dumps({"label": "rtvi-ai", "type": "send-text", "id": "a", "data": {"content": "canary"}}))
     assert "canary" not in repr(said)
     assert "canary" not in repr(read(json.dumps({"label": "rtvi-ai", "type": "canary", "id": "a"})))
+
+
+def test_a_picture_is_read_from_its_base64_whatever_stands_before_it() -> None:
+    for prefix in ("", "data:image/jpeg;base64,"):
+        data = {"file": {"source": {"type": "bytes", "bytes": prefix + "/9j/4AAQ"}}}
+        said = read(json.dumps({"label": "rtvi-ai", "type": "send-file", "id": "a", "data": data}))
+        assert isinstance(said, SendFile)
+        assert said.picture == b"\xff\xd8\xff\xe0\0\x10"
 
 
 @given(st.binary() | st.text() | values.map(json.dumps))
