@@ -24,7 +24,7 @@ from relay.files import Files
 from relay.gemini.client import LiveClient
 from relay.metrics import CallFigures, Quality
 from relay.ticker import Ticker
-from relay.webrtc.peer import Media
+from relay.webrtc.peer import LINES, Media
 
 # aiortc never gives up on a half-open call; a browser on a working path needs a tenth of a second.
 CONNECT_SECONDS: Final = 15.0
@@ -55,7 +55,15 @@ class Session:
         self._browser = browser = Browser(id[:8], media, self.end)
         self._client: LiveClient | None = None
         self._dialogue = Dialogue(
-            call, ticker, name=id[:8], say=browser.say, ready=self._begin, end=self.end, watch=browser.watch_track
+            call,
+            ticker,
+            name=id[:8],
+            say=browser.say,
+            ready=self._begin,
+            end=self.end,
+            watch=browser.watch_track,
+            files=self.files,
+            sees=media.tier in LINES,
         )
         browser.serve(self._dialogue)
         self._ready = asyncio.Event()
