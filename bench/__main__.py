@@ -25,8 +25,8 @@ QUIET_PACE: Final = 39.0  # µs; a quiet 2.3 GHz Xeon. Twice as long here means 
 START: Final = 1.5  # s
 ROUNDS: Final = 3  # windows of each side; min and median are over them
 LIVE: Final = frozenset({"talk", "turns", "quiet", "loss", "onsets", "captions", "single", "search"})
-QUICK: Final = frozenset({"talk", "quiet", "loss", "onsets"})
-ROOMS: Final = ("quality", "network")  # runs with rooms of their own: bench.<name>.rows(options)
+QUICK: Final = frozenset({"talk", "quiet", "loss", "onsets", "tools"})
+ROOMS: Final = ("tools", "quality", "network")  # runs with rooms of their own: bench.<name>.rows(options)
 FULL: Final = LIVE | set(ROOMS)  # thirteen minutes, five of them the network
 
 

@@ -1,5 +1,6 @@
 """The bench tells the truth: its figures from stamps whose answer is known, its callers behave as browsers do."""
 
+import argparse
 import asyncio
 import random
 from dataclasses import replace
@@ -9,7 +10,7 @@ import aioice.ice
 import pytest
 from aiohttp import ClientSession
 
-from bench import fate, report, speech, stamps
+from bench import fate, report, speech, stamps, tools
 from bench.caller import RED_TYPE, Caller, Reception, formats, redundant, with_red, without_red
 from bench.floor import Floor
 from bench.report import Row
@@ -226,3 +227,9 @@ async def test_a_caller_is_heard_and_hears(monkeypatch: pytest.MonkeyPatch) -> N
         assert caller.sent[0] - 10_000 * MS < stamp < caller.sent[-1] + 100 * MS
         assert 0 < size < 400
         await caller.close()
+
+
+def test_calls_of_functions_are_timed_over_a_real_connection() -> None:
+    rows = tools.rows(argparse.Namespace(quick=True))
+    assert len(rows) == 3
+    assert all(row.unit == "ms" and 0.01 < row.values[0] < 1000 for row in rows)
