@@ -250,6 +250,10 @@ class MiddleLine:
         for codec in section._codecs:
             codec.rtcpFeedback = [feedback for feedback in codec.rtcpFeedback if feedback.parameter == "pli"]
         section._headerExtensions = []
+        if section.receiver.transport.transport.state == "closed":
+            # a second section of a kind shares the first's transport, and aiortc leaves it there when it bundles that
+            section.receiver.setTransport(self._receiver.transport)
+            section.sender.setTransport(self._receiver.transport)
         if section.receiver._handle_rtp_packet != self._video_from_aiortc:
             section.receiver._handle_rtp_packet = self._video_from_aiortc
             _never_decode(section.receiver)
