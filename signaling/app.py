@@ -20,7 +20,7 @@ from signaling.connections import Connections, fault_of, head_arrived, told
 from signaling.health import Health
 from signaling.offers import CLIENT_ADDRESS, MAX_BODY_BYTES, Maker, Offers
 from signaling.registry import Registry
-from signaling.uploads import Uploads
+from signaling.uploads import UPLOAD, Uploads
 
 CORS_METHODS: Final = "POST, PATCH, DELETE"
 CORS_HEADERS: Final = ("content-type", "authorization")  # and what the app asks for
@@ -152,8 +152,9 @@ def _telling(refused: Refused) -> Middleware:
         except Exception:
             log.exception("%s failed", request.match_info.route.method)
             fault = OurBug()
-        if request.method == "POST" and request.match_info.http_exception is None:
-            refused(fault.code)  # whatever can be posted is a call's
+        route = request.match_info.route
+        if request.method == "POST" and request.match_info.http_exception is None and route.name != UPLOAD:
+            refused(fault.code)  # whatever else can be posted is a call's
         response = told(fault)
         if allowed:
             response.headers["Allow"] = allowed

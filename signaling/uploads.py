@@ -14,6 +14,7 @@ from relay.errors import BrowserFault
 from relay.files import MAX_FILE_BYTES, picture_format
 from signaling.registry import Registry, State
 
+UPLOAD: Final = "upload"  # the route's name
 FIELD: Final = "file"
 UPLOAD_SECONDS: Final = 60.0  # for the whole body: 5 MiB at 0.7 Mbit/s
 ENVELOPE_BYTES: Final = 64 * 1024  # boundaries, part headers, and small fields around the file
@@ -28,7 +29,7 @@ class Uploads:
 
     def routes(self) -> list[web.RouteDef]:
         """Where `/start` says that files go."""
-        return [web.post("/sessions/{id}/files", self.upload)]
+        return [web.post("/sessions/{id}/files", self.upload, name=UPLOAD)]
 
     async def upload(self, request: web.Request) -> web.Response:
         """Keep the picture and say where it is; the answer is what a `send-file` has as its `file`."""

@@ -812,6 +812,9 @@ def test_a_function_of_the_agent_that_will_not_stop_holds_up_nothing(play: Play)
 
 
 def test_an_agent_that_leaves_the_process_only_fails_to_answer(play: Play) -> None:
+    async def leave(kind: str, data: Any) -> None:
+        sys.exit(3)
+
     async def main(call: Call) -> None:
         await call.begin(1)
         call.peer.type("client-message", {"t": "hello"})
@@ -819,7 +822,7 @@ def test_an_agent_that_leaves_the_process_only_fails_to_answer(play: Play) -> No
         assert said(call)[-1] == "error-response"
         assert not call.closed
 
-    play(main, on_message=lambda kind, data: sys.exit(3))
+    play(main, on_message=leave)
 
 
 def test_after_the_goodbye_nothing_more_is_said_whatever_the_model_does(play: Play) -> None:

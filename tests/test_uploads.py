@@ -1,6 +1,8 @@
 """One picture by HTTP into a call: what is kept, what is refused and how, and that nothing else is read."""
 
 import asyncio
+import struct
+import zlib
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -12,9 +14,12 @@ from hypothesis import strategies as st
 
 from relay.files import MAX_FILE_BYTES
 from signaling import uploads
+from tests.caller import Caller
 from tests.house import Answered, Visit, refused, visiting
+from tests.running import running
 from tests.test_files import JPEG, PNG
 
+PNG_MAGIC = PNG[:8]
 APP = "https://app.example"
 MULTIPART = {"Content-Type": "multipart/form-data; boundary=b"}
 
@@ -116,6 +121,45 @@ async def test_the_sessions_id_lets_in_and_nothing_else_does() -> None:
 async def test_before_the_first_offer_there_is_nobody_to_send_a_file_to() -> None:
     async with visiting() as visit:
         refused(await visit.ask("POST", f"/sessions/{await visit.start()}/files", data=form(PNG)), 409, "no-call-yet")
+
+
+def green_square(side: int = 16) -> bytes:
+    """A PNG, written by hand (RFC 2083)."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    rows = (b"\0" + b"\0\xff\0" * side) * side
+    return PNG_MAGIC + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+async def test_a_picture_that_was_uploaded_and_then_sent_by_a_message_is_seen_by_the_model_once() -> None:
+    async with running("--greeting", "") as house, Caller(house.base) as caller, aiohttp.ClientSession() as http:
+        await caller.dial()
+        await caller.message("bot-ready")
+        where = f"{house.base}/sessions/{caller.session_id}/files"
+        async with http.post(where, data=form(green_square())) as answered:
+            file = await answered.json()
+        caller.send("send-file", {"content": "What is this?", "file": file})
+        model = await house.model.connected()
+        async with asyncio.timeout(5):
+            while not any("video" in one for one in model.of("realtimeInput")):
+                await asyncio.sleep(0.02)
+        (seen,) = [one["video"] for one in model.of("realtimeInput") if "video" in one]
+        assert seen["mimeType"] == "image/jpeg"
+        again = caller.send("send-file", {"content": "And now?", "file": file})
+        assert (await caller.message("error-response")).id == again
+
+
+async def test_a_refused_upload_is_no_refused_call() -> None:
+    codes: list[str] = []
+    async with visiting(refused=codes.append) as visit:
+        await visit.ask("POST", "/sessions/no-such/files", data=form(PNG))
+        await visit.ask("POST", await live(visit), data=form(b"junk"))
+        assert codes == []
+        await visit.ask("POST", "/sessions/no-such/api/offer", json={})
+        assert codes == ["unknown-session"]
 
 
 async def slow(visit: Visit, where: str, gate: asyncio.Event) -> Answered:
