@@ -17,7 +17,6 @@ def agent(call: CallRequest) -> Agent:
 """
 
 import asyncio
-import functools
 import importlib.util
 import inspect
 import logging
@@ -31,7 +30,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from google.genai import types
 
 from relay.errors import BrowserFault, OwnerFault, place
-from relay.thread import in_thread
+from relay.thread import called
 from relay.tools import Function, Tool, Tools
 
 if TYPE_CHECKING:
@@ -105,8 +104,7 @@ class Agent:
         """The answer to an app's own message; raises `LookupError` where this agent has none."""
         if self.on_message is None:
             raise LookupError(type)
-        answer = self.on_message(type, data)
-        return await answer if inspect.isawaitable(answer) else answer
+        return await called(self.on_message, type, data)
 
     def live_config(
         self, model: str, *, voice: str = "", language: str = "", instructions: str = "", today: date | None = None
@@ -192,7 +190,7 @@ class AgentSource:
             return self.agent
         try:
             async with asyncio.timeout(self._deadline) as timeout:
-                agent = await _ask(self.agent, request)
+                agent = await called(self.agent, request)
         except Refused as refused:
             raise BrowserFault("agent-refused", hint=" ".join(str(refused).split())[:MAX_REFUSAL]) from None
         except (Exception, SystemExit) as error:
@@ -202,13 +200,6 @@ class AgentSource:
         if not isinstance(agent, Agent):
             raise OwnerFault("agent-failed", f"agent(call) gave a {type(agent).__name__}, not an Agent")
         return agent
-
-
-async def _ask(function: AgentFunction, request: "CallRequest") -> object:
-    if inspect.iscoroutinefunction(function):
-        return await function(request)
-    agent = await in_thread(functools.partial(function, request))
-    return await agent if inspect.isawaitable(agent) else agent
 
 
 def load_agent(path: Path) -> AgentSource:

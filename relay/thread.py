@@ -1,7 +1,9 @@
-"""A function of the owner's that may block, in a thread of its own; the event loop goes on meanwhile."""
+"""Functions of the owner's: an async one is awaited here, any other in a thread, for it may block."""
 
 import asyncio
 import contextvars
+import functools
+import inspect
 import threading
 from collections.abc import Callable
 from typing import Any, Final
@@ -13,6 +15,14 @@ _places: Final = threading.BoundedSemaphore(MAX_THREADS)
 
 class Crowded(Exception):
     """There are `MAX_THREADS` already."""
+
+
+async def called(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    """What `function` gives, be it async or not. Raises what it raises, and `Crowded`."""
+    if inspect.iscoroutinefunction(function):
+        return await function(*args, **kwargs)
+    result = await in_thread(functools.partial(function, *args, **kwargs))
+    return await result if inspect.isawaitable(result) else result
 
 
 async def in_thread(work: Callable[[], Any]) -> Any:

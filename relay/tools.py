@@ -4,8 +4,6 @@
 """
 
 import asyncio
-import functools
-import inspect
 import json
 import logging
 import re
@@ -20,7 +18,7 @@ from pydantic_core import to_jsonable_python
 
 from relay.errors import place
 from relay.gemini.events import FunctionCall
-from relay.thread import Crowded, in_thread
+from relay.thread import Crowded, called
 
 CALL_DEADLINE: Final = 20.0  # seconds for one call; the model waits meanwhile
 MAX_DEADLINE: Final = 600.0  # seconds; a conversation that waits longer for one function is over
@@ -157,7 +155,7 @@ class Tools:
         self._running += 1
         try:
             async with asyncio.timeout(declared.deadline) as timeout:
-                output = await _call(declared.run, call.args)
+                output = await called(declared.run, **call.args)
             return told(output)
         except ToolError as error:
             return {"error": str(error)[:MAX_RESULT]}
@@ -189,12 +187,6 @@ def fitting(response: Response) -> Response:
 
 def overdue(deadline: float) -> Response:
     return {"error": f"The function did not answer in {deadline:g} seconds."}
-
-
-async def _call(function: Function, args: Mapping[str, Any]) -> Any:
-    if inspect.iscoroutinefunction(function):
-        return await function(**args)
-    return await in_thread(functools.partial(function, **args))
 
 
 def _declared(tool: Tool, ours: bool, deadline: float) -> Declared:

@@ -70,6 +70,8 @@ async def test_an_agent_without_on_message_has_no_answer_to_an_app_and_one_with_
     with pytest.raises(LookupError):
         await Agent().reply("double", 21)
     assert await Agent(on_message=lambda kind, data: data * 2).reply("double", 21) == 42
+    thread = await Agent(on_message=lambda kind, data: threading.current_thread().name).reply("where", None)
+    assert thread != threading.current_thread().name, "it may block"
 
 
 def test_what_is_not_asked_for_is_left_to_the_model() -> None:

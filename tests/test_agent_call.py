@@ -173,6 +173,7 @@ async def test_an_interruption_cancels_a_call_and_its_late_result_reaches_nobody
         assert stopped.data["cancelled"] is True
         caller.send("llm-function-call-result", {"function_name": "show_map", "tool_call_id": "fc_0", "result": 1})
         await caller.message("error-response")
+        await caller.message("bot-output", timeout=10, where=lambda data: "never mind" in data["text"])
         assert not (await house.model.connected()).of("toolResponse")
 
 

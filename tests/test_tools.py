@@ -51,6 +51,14 @@ async def test_sync_and_async_functions_give_their_output() -> None:
     assert await tools.run(call("double", number=21)) == {"output": 42}
 
 
+async def test_arguments_may_be_called_anything() -> None:
+    def echo(function: str, call: str) -> str:
+        """Echo."""
+        return function + call
+
+    assert await Tools([echo]).run(FunctionCall("1", "echo", {"function": "a", "call": "b"})) == {"output": "ab"}
+
+
 async def test_numbers_come_as_the_hints_say() -> None:
     assert await Tools([double]).run(call("double", number=21.0)) == {"output": 42}
     assert await Tools([double]).run(call("double", number="21")) == {"output": 42}
