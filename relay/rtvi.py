@@ -30,7 +30,9 @@ def encode(message: Message) -> str:
 
 
 def droppable(message: Message) -> bool:
-    """Whether a client that reads too slowly may miss this message: the final words follow."""
+    """Whether a client that reads too slowly may miss this message: the final words, or the whole sentence, follow."""
+    if message["type"] == "bot-output":
+        return bool(message["data"].get("spoken_status") == "in-progress")
     return message["type"] in ("user-transcription", "user-input") and not message["data"]["final"]
 
 

@@ -343,11 +343,12 @@ def test_an_answer_without_content_leaves_it_out() -> None:
     assert rtvi.server_response(REQUEST)["data"] == {"t": "set-language"}
 
 
-def test_only_interim_words_may_be_dropped() -> None:
+def test_only_interim_words_and_progress_may_be_dropped() -> None:
+    assert rtvi.droppable(rtvi.bot_output_progress("Hi, I am a bot.", 1, 5))
     assert rtvi.droppable(rtvi.user_transcription("hel", "", final=False))
     assert rtvi.droppable(rtvi.user_input("hel", "", final=False))
     assert not rtvi.droppable(rtvi.user_transcription("hello", "", final=True))
-    assert not any(rtvi.droppable(saying()) for saying in SAYINGS.values())
+    assert [name for name, saying in SAYINGS.items() if rtvi.droppable(saying())] == ["bot-output in progress"]
 
 
 def test_another_label_is_somebody_elses() -> None:

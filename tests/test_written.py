@@ -1,0 +1,237 @@
+"""What the client writes: where it goes, and what the client hears of it."""
+
+import asyncio
+import base64
+import json
+import zlib
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import Any
+
+import av
+import pytest
+
+from relay import rtvi, said
+from relay.agent import Agent
+from relay.files import Files
+from relay.gemini import protocol
+from relay.keys import KEYS_SECONDS
+from relay.video import LONGEST_SIDE
+from relay.written import BROKEN, CROWDED, GONE, LOST, MAX_NOTES, MAX_PICTURES, MAX_PIXELS, Written
+
+
+class Model:
+    """Takes everything down in order: what it is told, what is asked, what the client hears."""
+
+    def __init__(self) -> None:
+        self.replying = False
+        self.reachable = True
+        self.heard: list[Any] = []
+        self.said: list[rtvi.Message] = []
+
+    def tell(self, message: bytes) -> bool:
+        if self.reachable:
+            self.heard.append(message)
+        return self.reachable
+
+    def ask(self, text: str, *, silent: bool) -> None:
+        self.heard.append((text, silent))
+
+    def say(self, messages: Sequence[rtvi.Message]) -> None:
+        self.said += messages
+
+    def echo(self, text: str, id: str) -> None:
+        self.said += [rtvi.user_input(text, "", final=True, kind="chat", id_=id)]
+
+    @property
+    def errors(self) -> list[str]:
+        return [m["data"]["error"] for m in self.said if m["type"] == "error-response" and m["id"] == "a"]
+
+
+def writing(**agent: Any) -> tuple[Written, Model, Files]:
+    model, files = Model(), Files()
+    return Written(model, Agent(**agent), files, name="test"), model, files
+
+
+def note(text: str, role: str = "user") -> bytes:
+    return protocol.content_message([(role, text)], False)
+
+
+def picture(codec: str = "png", width: int = 64, height: int = 48) -> bytes:
+    frame = av.VideoFrame(width, height, "rgb24")
+    frame.planes[0].update(bytes(frame.planes[0].buffer_size))
+    encoder: Any = av.CodecContext.create(codec, "w")
+    encoder.width, encoder.height, encoder.time_base = width, height, Fraction(1)
+    encoder.pix_fmt = "rgb24" if codec == "png" else "yuvj420p"
+    frame = frame if codec == "png" else frame.reformat(format="yuvj420p")
+    frame.pts = 0
+    return b"".join(bytes(packet) for packet in [*encoder.encode(frame), *encoder.encode(None)])
+
+
+def shown(message: bytes) -> tuple[int, int]:
+    """The size of the picture that the model is shown."""
+    video = json.loads(message)["realtimeInput"]["video"]
+    assert video["mimeType"] == "image/jpeg"
+    decoder: Any = av.CodecContext.create("mjpeg", "r")
+    data = base64.b64decode(video["data"])
+    [frame] = decoder.decode(av.Packet(data)) or decoder.decode(None)
+    return frame.width, frame.height
+
+
+# -- text -----------------------------------------------------------------------------------------------------
+
+
+def test_text_is_asked_and_told_back_with_its_id() -> None:
+    written, model, _ = writing()
+    written.text(said.SendText("a", "How many?"))
+    assert model.heard == [protocol.text_message("How many?"), ("How many?", False)]
+    assert [(m["data"]["text"], m["data"]["msg_id"]) for m in model.said] == [("How many?", "a")]
+
+
+def test_text_without_sound_asks_for_a_silent_answer() -> None:
+    written, model, _ = writing()
+    written.text(said.SendText("a", "How many?", audio_response=False))
+    assert model.heard[-1] == ("How many?", True)
+
+
+def test_text_that_is_only_to_be_remembered_asks_nothing_whatever_its_sound() -> None:
+    written, model, _ = writing()
+    written.text(said.SendText("a", "I am Ada.", run_immediately=False, audio_response=False))
+    assert model.heard == [note("I am Ada.")]
+
+
+def test_what_is_to_be_remembered_does_not_cut_the_model_short() -> None:
+    written, model, _ = writing()
+    model.replying = True
+    written.text(said.SendText("a", "One", run_immediately=False))
+    written.context(said.AppendToContext("b", "user", "Two"))
+    assert model.heard == []
+    assert [message["type"] for message in model.said] == ["user-input", "append-to-context-result"]
+    written.settle()
+    written.settle()
+    assert model.heard == [note("One"), note("Two")]
+
+
+def test_what_is_to_be_remembered_comes_before_the_next_question() -> None:
+    written, model, _ = writing()
+    model.replying = True
+    written.text(said.SendText("a", "I am Ada.", run_immediately=False))
+    written.text(said.SendText("a", "Who am I?"))
+    assert model.heard[:2] == [note("I am Ada."), protocol.text_message("Who am I?")]
+
+
+def test_more_than_can_wait_is_refused() -> None:
+    written, model, _ = writing()
+    model.replying = True
+    for _ in range(MAX_NOTES + 1):
+        written.context(said.AppendToContext("a", "user", "x"))
+    assert len(model.errors) == 1
+    assert len(model.said) == MAX_NOTES + 1
+    written.settle()
+    assert len(model.heard) == MAX_NOTES
+
+
+def test_the_old_form_is_answered_and_knows_the_models_own_words() -> None:
+    written, model, _ = writing()
+    written.context(said.AppendToContext("a", "user", "And now?", run_immediately=True))
+    written.context(said.AppendToContext("b", "assistant", "I said so.", run_immediately=True))
+    assert model.heard == [protocol.text_message("And now?"), ("And now?", False), note("I said so.", "model")]
+    results = [m for m in model.said if m["type"] == "append-to-context-result"]
+    assert [(m["id"], m["data"]) for m in results] == [("a", {"result": "ok"}), ("b", {"result": "ok"})]
+
+
+def test_what_gets_nowhere_is_told_to_whoever_wrote_it_and_asks_nothing() -> None:
+    written, model, _ = writing()
+    model.reachable = False
+    written.text(said.SendText("a", "How many?"))
+    written.text(said.SendText("a", "I am Ada.", run_immediately=False))
+    written.context(said.AppendToContext("a", "user", "And now?", run_immediately=True))
+    assert model.errors == [LOST] * 3
+    assert model.heard == []
+    assert len(model.said) == 3
+
+
+# -- keys -----------------------------------------------------------------------------------------------------
+
+
+def test_keys_are_asked_about_in_one_line() -> None:
+    written, model, _ = writing()
+    written.keys(said.Dtmf("a", "1"), 0.0)
+    written.keys(said.Dtmf("b", "2"), 1.0)
+    assert model.heard == []
+    assert written.deadline == 1.0 + KEYS_SECONDS
+    written.poll(1.0 + KEYS_SECONDS)
+    written.keys(said.Dtmf("c", "3#"), 5.0)
+    assert model.heard == [
+        protocol.text_message("The caller pressed 1 2"),
+        ("The caller pressed 1 2", False),
+        protocol.text_message("The caller pressed 3 #"),
+        ("The caller pressed 3 #", False),
+    ]
+    assert model.said == []
+
+
+# -- pictures -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("codec", "size"), [("png", (64, 48)), ("mjpeg", (64, 48)), ("png", (2048, 1024))])
+async def test_a_picture_is_shown_no_larger_than_the_model_looks_and_then_asked_about(
+    codec: str, size: tuple[int, int]
+) -> None:
+    written, model, _ = writing()
+    await written.picture(said.SendFile("a", "What is it?", picture(codec, *size), audio_response=False))
+    image, *rest = model.heard
+    shrunk = min(1.0, LONGEST_SIDE / max(size))
+    assert shown(image) == tuple(round(side * shrunk) for side in size)
+    assert rest == [protocol.text_message("What is it?"), ("What is it?", True)]
+
+
+async def test_a_picture_without_words_is_only_shown() -> None:
+    written, model, _ = writing()
+    await written.picture(said.SendFile("a", "", picture()))
+    assert len(model.heard) == 1
+    assert model.said == []
+
+
+async def test_a_picture_for_later_is_shown_and_its_words_are_remembered() -> None:
+    written, model, _ = writing()
+    await written.picture(said.SendFile("a", "My cat", picture(), run_immediately=False))
+    assert model.heard[1:] == [note("My cat")]
+
+
+async def test_an_uploaded_picture_is_found_once() -> None:
+    written, model, files = writing()
+    file = files.put(picture(), "image/png", "cat.png")
+    for _ in range(2):
+        await written.picture(said.SendFile("a", "What is it?", url=file.url))
+    assert len(model.heard) == 3, "the picture, its words, and that they are asked"
+    assert model.errors == [GONE]
+
+
+@pytest.mark.parametrize("broken", [b"\xff\xd8\xff nothing", b"\x89PNG\r\n\x1a\n", picture()[:60], b"RIFF1234WEBP"])
+async def test_what_only_begins_like_a_picture_never_reaches_the_model(broken: bytes) -> None:
+    written, model, _ = writing()
+    await written.picture(said.SendFile("a", "What is it?", broken))
+    assert model.heard == []
+    assert model.errors == [BROKEN]
+
+
+async def test_a_small_file_that_unfolds_into_too_large_a_picture_is_refused() -> None:
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return len(body).to_bytes(4, "big") + kind + body + zlib.crc32(kind + body).to_bytes(4, "big")
+
+    width, height = 6000, MAX_PIXELS // 6000 + 1
+    header = width.to_bytes(4, "big") + height.to_bytes(4, "big") + bytes([8, 0, 0, 0, 0])  # grey, 8 bits
+    rows = zlib.compress(bytes((width + 1) * height), 1)
+    bomb = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+    written, model, _ = writing()
+    await written.picture(said.SendFile("a", "What is it?", bomb))
+    assert model.errors == [BROKEN]
+
+
+async def test_pictures_wait_for_each_other_and_too_many_are_refused() -> None:
+    written, model, _ = writing()
+    sent = [written.picture(said.SendFile("a", "", picture())) for _ in range(MAX_PICTURES + 2)]
+    await asyncio.gather(*sent)
+    assert len(model.heard) == MAX_PICTURES
+    assert model.errors == [CROWDED] * 2
