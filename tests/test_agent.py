@@ -166,6 +166,16 @@ async def test_the_examples_tools_say_what_they_cannot_do(name: str, args: dict[
     assert told["error"] != "The function failed."
 
 
+async def test_the_example_with_an_agent_for_each_call_sells_what_the_shop_has() -> None:
+    source = load_agent(EXAMPLES / "shop_agent.py")
+    agent = await source.for_call(CallRequest({"shop": "bicycles"}))
+    assert [one.name for one in agent.toolbox.declarations] == ["price_of", "order", "show_price"]
+    assert await agent.toolbox.run(FunctionCall("1", "price_of", {"part": "bell"})) == {"output": 9}
+    assert "bell" in (await agent.toolbox.run(FunctionCall("1", "price_of", {"part": "crown"})))["error"]
+    with pytest.raises(BrowserFault, match="agent-refused"):
+        await source.for_call(CallRequest({}, {"shop": "boats"}))
+
+
 @pytest.mark.parametrize(
     ("source", "told"),
     [
