@@ -87,7 +87,8 @@ class RelayError(Exception):
 
     def told(self) -> dict[str, str]:
         """The body of every HTTP error: JS shows `info`, others `detail`; nothing foreign is in either."""
-        return {"code": self.code, "info": self.fault.sentence, "detail": self.hint or self.fault.sentence}
+        info = f"{self.fault.sentence} {self.hint}".strip()
+        return {"code": self.code, "info": info, "detail": self.hint or self.fault.sentence}
 
 
 class OurBug(RelayError):

@@ -35,6 +35,7 @@ def test_what_is_told_has_the_sentence_and_nothing_foreign() -> None:
 def test_a_hint_of_our_own_words_is_told_beside_the_sentence() -> None:
     told = BrowserFault("bad-request", "secret", hint="The field sdp is missing.").told()
     assert told["detail"] == "The field sdp is missing."
+    assert told["info"] == f"{FAULTS['bad-request'].sentence} The field sdp is missing."
     assert "secret" not in str(told)
 
 
