@@ -24,6 +24,25 @@ _PACE: Final = 1 / PACKETS_PER_SECOND  # seconds a packet
 _LEEWAY: Final = (BURST_PACKETS - 0.5) * _PACE  # seconds that packets may be ahead of it; the half is for rounding
 
 
+class Pace:
+    """So many a second, and so many at once after a pause; what is not admitted costs its sender nothing more."""
+
+    __slots__ = ("_leeway", "_paced", "_step")
+
+    def __init__(self, per_second: float, burst: float) -> None:
+        self._step = 1 / per_second
+        self._leeway = (burst - 0.5) * self._step  # the half is for rounding
+        self._paced = float("-inf")  # when as many are due as came, less what they may be ahead
+
+    def admit(self, now: float) -> bool:
+        """Whether one more may pass at `now` (monotonic seconds)."""
+        paced = max(self._paced, now - self._leeway)
+        if paced > now:
+            return False
+        self._paced = paced + self._step
+        return True
+
+
 @dataclass(slots=True)
 class Gate:
     """Decides packet by packet; `dropped` counts by cause.

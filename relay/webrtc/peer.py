@@ -26,9 +26,11 @@ from aiortc.rtcrtpreceiver import RTCRtpReceiver
 from relay.audio.packet import TICKS_PER_SECOND
 from relay.errors import BrowserFault
 from relay.metrics import Quality
-from relay.webrtc import sdp, tame, tap
+from relay.webrtc import sdp, tame
 from relay.webrtc.eyes import Eyes
 from relay.webrtc.public import PublicLine
+from relay.webrtc.tap import MiddleLine
+from relay.webrtc.wire import RawLine
 
 # An honest offer is answered in under 50 ms; gathering on a strange interface may take longer.
 ANSWER_SECONDS: Final = 5.0
@@ -39,7 +41,7 @@ DEAD_BACKLOG_BYTES: Final = 1024 * 1024
 MAX_CHANNELS: Final = 8
 
 # From the quickest to the one that cannot break.
-LINES: Final = {line.tier: line for line in (tap.RawLine, tap.MiddleLine)}
+LINES: Final = {line.tier: line for line in (RawLine, MiddleLine)}
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +81,9 @@ def prepare(
     tame.choose_addresses(list(addresses) or tame.local_addresses(loopback=loopback))
     tame.limit_sctp_fragments()
     missing: list[str] = []
-    for tier, lacks in tap.check().items():
+    parts = RTCPeerConnection().addTransceiver("audio")
+    for tier, line in LINES.items():
+        lacks = line.lacks(parts)
         if tier in tiers and not lacks:
             break
         missing += [name for name in lacks if name not in missing]
@@ -106,10 +110,10 @@ class Peer:
         assert capabilities is not None, "aiortc knows audio"
         audio.setCodecPreferences([c for c in capabilities.codecs if c.mimeType.lower() == "audio/opus"])
         line = LINES.get(media.tier)
-        self.line: tap.MiddleLine | PublicLine = (
+        self.line: MiddleLine | PublicLine = (
             line(audio, events.on_rtp, events.on_report) if line is not None else PublicLine(audio, events.on_pcm)
         )
-        self._eyes = Eyes(self.line, events.on_picture) if isinstance(self.line, tap.MiddleLine) else None
+        self._eyes = Eyes(self.line, events.on_picture) if isinstance(self.line, MiddleLine) else None
         # Sends one packet, Opus or RED, at a time in 48 kHz samples; False if it cannot leave. No step between.
         self.send_rtp: Callable[[bytes, int, bool, bool], bool] = self.line.send
         self._pc.on("connectionstatechange", self._state_changed)
@@ -132,7 +136,7 @@ class Peer:
         except Exception as error:
             # aiortc's parser and state machine raise whatever Python raises on a malformed offer
             raise BrowserFault("bad-sdp", f"{type(error).__name__} in negotiation") from error
-        reads_red = isinstance(self.line, tap.MiddleLine)
+        reads_red = isinstance(self.line, MiddleLine)
         answer = sdp.bound_video(sdp.finish(self._pc.localDescription.sdp, screened if reads_red else ""))
         self.line.attach(sdp.red_payload_type(answer))
         if self._eyes is not None:
@@ -172,7 +176,7 @@ class Peer:
 
     async def quiet_seconds(self, now: float) -> float:
         """How long nothing at all has come from the browser."""
-        if isinstance(self.line, tap.RawLine):
+        if isinstance(self.line, RawLine):
             return now - self.line.last_heard
         received = sum(
             cast(RTCTransportStats, report).packetsReceived
@@ -194,6 +198,8 @@ class Peer:
                     loss_up = max(0, report.packetsLost) / expected if expected > 0 else None
                 elif isinstance(report, RTCRemoteInboundRtpStreamStats):
                     loss_down, round_trip = report.fractionLost / 256, report.roundTripTime
+        if isinstance(self.line, RawLine):  # it reads the browser's reports itself
+            loss_down, round_trip = self.line.reports.loss, self.line.reports.round_trip
         return Quality(jitter, loss_up, loss_down, round_trip)
 
     def send_message(self, text: str, *, spare: bool = False) -> bool:

@@ -66,7 +66,7 @@ class Reception:
         expected, received = self.packets_expected, self.packets_received
         of, lost = expected - self._expected_before, expected - self._expected_before - received + self._received_before
         self._expected_before, self._received_before = expected, received
-        return (lost << 8) // of if of > 0 and lost > 0 else 0
+        return min(255, (lost << 8) // of) if of > 0 and lost > 0 else 0
 
     @property
     def jitter(self) -> int:

@@ -1,7 +1,7 @@
 """What aiortc would do to us if we let it: the parts of a connection that must not hang, leak or grow.
 
-These are private parts of aiortc and aioice, like those in `tap.py`; each has a fallback of its own when a release
-has changed it:
+These are private parts of aiortc and aioice, like those in `tap.py` and `wire.py`; each has a fallback of its own when
+a release has changed it:
 
 | touch | for | when it is gone |
 |---|---|---|
@@ -22,6 +22,8 @@ from typing import Any, Final
 import aioice.ice
 import aiortc.rtcsctptransport
 from aiortc import RTCPeerConnection
+
+from relay.webrtc.gate import Pace
 
 # A 1280-byte path (VPN, Tailscale, the least IPv6) carries this much user data after IP, UDP, DTLS and SCTP.
 SCTP_USER_DATA_BYTES: Final = 1100
@@ -120,7 +122,7 @@ def bear_reports(dtls: Any, on_junk: Callable[[], object]) -> None:
     if connection is not None:
         connection.on_junk = on_junk
     take_rtp, take_rtcp, table = dtls._handle_rtp_data, dtls._handle_rtcp_data, _streams(dtls)
-    time, paced = asyncio.get_running_loop().time, float("-inf")
+    time, pace = asyncio.get_running_loop().time, Pace(REPORTS_PER_SECOND, BURST_REPORTS)
     first = set(table)
 
     async def or_drop(handling: Awaitable[None]) -> None:
@@ -139,13 +141,9 @@ def bear_reports(dtls: Any, on_junk: Callable[[], object]) -> None:
                 del table[ssrc]
 
     async def rtcp_or_drop(data: bytes) -> None:
-        nonlocal paced
-        now = time()
-        paced = max(paced, now - (BURST_REPORTS - 0.5) / REPORTS_PER_SECOND)
-        if paced > now:
+        if not pace.admit(time()):
             on_junk()
             return
-        paced += 1 / REPORTS_PER_SECOND
         await or_drop(take_rtcp(data))
 
     dtls._handle_rtp_data, dtls._handle_rtcp_data, dtls.bears_junk = rtp_or_drop, rtcp_or_drop, True

@@ -9,7 +9,7 @@ from aioice.ice import StunProtocol
 from playwright.async_api import Page, Request, expect
 
 from relay.standin.script import parse
-from relay.webrtc.tap import Wire
+from relay.webrtc.wire import Wire
 from tests.running import Running, running
 from tests.sound import Sound, compare, read_wav
 

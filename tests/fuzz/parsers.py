@@ -30,7 +30,8 @@ from relay.audio.packet import (
 from relay.errors import BrowserFault
 from relay.webrtc import sdp, tame
 from relay.webrtc.gate import MAX_RED_BYTES, Gate
-from relay.webrtc.tap import OnRtp, RawLine
+from relay.webrtc.tap import OnRtp
+from relay.webrtc.wire import RawLine
 from tests import virtual
 from tests.fuzz.reader import Reader
 

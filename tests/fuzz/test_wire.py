@@ -87,7 +87,7 @@ async def test_a_flood_of_reports_is_held_to_a_rate(tier: str) -> None:
     async with call(tier) as line:
         await line.connect()
         ours: Any = line.peer._audio.sender
-        seen: list[Any] = []
+        seen: list[Any] = []  # by aiortc, where it still reads reports
         handle = ours._handle_rtcp_packet
 
         async def seen_by(packet: Any) -> None:
@@ -101,7 +101,7 @@ async def test_a_flood_of_reports_is_held_to_a_rate(tier: str) -> None:
             await sender.transport._send_rtp(struct.pack("!BBHI", 0x81, 201, 7, 1) + block)
             await asyncio.sleep(0)
         await still_heard(line)
-        assert 0 < len(seen) < 2 * BURST_REPORTS
+        assert 0 < max(len(seen), len(line.owner.reports)) < 2 * BURST_REPORTS
 
 
 @pytest.mark.parametrize("tier", TIERS)
