@@ -105,7 +105,11 @@ class Eye:
             return
         self._open = enabled
         self._pause()
-        if enabled and not self._developing:
+        if not enabled or self._developing:
+            return
+        if self._rested_at <= self._loop.time():
+            self._ask()
+        else:
             self._ask_at(self._rested_at)
 
     def take(self, payload_type: int, sequence: int, timestamp: int, marker: bool, payload: bytes) -> None:
