@@ -51,6 +51,9 @@ class Eyes:
         self._codecs = {}
         for section, _ in self._sections:
             section.direction = "recvonly"
+            # aiortc gave the second the transport of the first, which the bundle has replaced and closed since
+            section.receiver.setTransport(self._sections[0][0].receiver.transport)
+            section.sender.setTransport(self._sections[0][0].sender.transport)
             self._codecs |= self._line.adopt(section)
 
     def open(self, taken: Collection[int | None]) -> None:
