@@ -7,6 +7,7 @@ import pytest
 from playwright.async_api import BrowserContext, Page, expect
 
 from relay.standin.script import parse
+from tests.browser.test_eyes import call, hear, switched
 from tests.browser.test_page import dial, state
 from tests.running import running
 
@@ -43,6 +44,26 @@ async def test_axe_finds_nothing_to_object_to(page: Page, scheme: Literal["light
         await page.get_by_role("button", name="End", exact=True).click()
         await state(page, "ended")
         assert await objections(page) == [], "after the call"
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_axe_finds_nothing_to_object_to_while_the_model_sees_and_looks_things_up(
+    eyes: Page, scheme: Literal["light", "dark"], size: Any
+) -> None:
+    await eyes.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+    await eyes.set_viewport_size(size)
+    async with running("--greeting", "") as relay:
+        await call(eyes, relay)
+        await switched(eyes, "Camera", True)
+        await switched(eyes, "Screen", True)
+        await hear(eyes, "llm-function-call-in-progress", {"tool_call_id": "t"})
+        origins = [{"site_uri": "https://trees.example/fir", "site_title": "Trees"}]
+        await hear(eyes, "bot-llm-search-response", {"origins": origins})
+        await hear(eyes, "server-message", {"event": "mic-dead"})
+        await expect(eyes.locator("#captions .note")).to_be_visible()
+        await eyes.get_by_role("button", name="Devices").click()
+        assert await objections(eyes) == []
 
 
 async def test_axe_finds_nothing_to_object_to_in_a_failure(page: Page) -> None:

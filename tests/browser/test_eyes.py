@@ -1,11 +1,14 @@
 """What the page shows the model: camera and screen, switched on and off by a person, in Chromium with its devices."""
 
 import asyncio
+import base64
+import io
 import json
 from typing import Any, Final
 
+import av
 import pytest
-from playwright.async_api import BrowserContext, Locator, Page, expect
+from playwright.async_api import Locator, Page, expect
 
 from tests.browser.test_page import dial, state
 from tests.running import Running, running
@@ -14,29 +17,6 @@ from tests.running import Running, running
 PICTURES_PER_S: Final = 2
 CAMERA: Final = "1"
 SCREEN: Final = "2"
-
-# Remembers the devices that were opened, the words that were sent, and the channel for words from outside.
-WATCH: Final = """
-window.opened = [];
-window.told = [];
-for (const name of ['getUserMedia', 'getDisplayMedia']) {
-  const ask = MediaDevices.prototype[name];
-  MediaDevices.prototype[name] = async function (...wishes) {
-    const stream = await ask.apply(this, wishes);
-    window.opened.push(...stream.getVideoTracks());
-    return stream;
-  };
-}
-const send = RTCDataChannel.prototype.send;
-RTCDataChannel.prototype.send = function (text) {
-  window.channel = this;
-  if (text.includes('trackStatus')) {
-    const { receiver_index: index, enabled } = JSON.parse(text).message;
-    window.told.push([index, enabled]);
-  }
-  send.call(this, text);
-};
-"""
 
 # By section: pictures, packets, and the size of what left.
 SENT: Final = """async () => {
@@ -51,14 +31,6 @@ SHOWS: Final = """id => {
   const video = document.getElementById(id);
   return !video.hidden && video.videoWidth > 0 && !video.paused;
 }"""
-
-
-@pytest.fixture
-async def eyes(context: BrowserContext, page: Page) -> Page:
-    """A page that may use the camera, and is watched."""
-    await context.grant_permissions(["microphone", "camera"])
-    await page.add_init_script(WATCH)
-    return page
 
 
 def button(page: Page, name: str) -> Locator:
@@ -110,6 +82,33 @@ async def test_two_pictures_a_second_while_it_is_on_and_nothing_while_it_is_off(
         await asyncio.sleep(1.0)
         assert (await eyes.evaluate(SENT))[section] == before
         await switched(eyes, name, True)
+
+
+@pytest.mark.parametrize(("name", "longest"), [("Camera", 640), ("Screen", 768)])
+async def test_the_model_sees_what_is_shown_and_nothing_once_it_is_off(eyes: Page, name: str, longest: int) -> None:
+    async with running("--greeting", "") as relay:
+        await call(eyes, relay)
+        model = await relay.model.connected()
+
+        def seen() -> list[bytes]:
+            bodies = [body["video"] for body in model.of("realtimeInput") if "video" in body]
+            assert all(body["mimeType"] == "image/jpeg" for body in bodies)
+            return [base64.b64decode(body["data"]) for body in bodies]
+
+        assert seen() == []
+        await switched(eyes, name, True)
+        async with asyncio.timeout(10):
+            while len(seen()) < 2:
+                await asyncio.sleep(0.05)
+        for jpeg in seen():
+            with av.open(io.BytesIO(jpeg)) as container:
+                size = container.streams.video[0]
+                assert max(size.width, size.height) == longest
+        await switched(eyes, name, False)
+        await asyncio.sleep(0.3)
+        count = len(seen())
+        await asyncio.sleep(1.5)
+        assert len(seen()) == count
 
 
 async def test_both_at_once_and_the_end_of_the_call_gives_them_back(eyes: Page) -> None:
@@ -218,6 +217,17 @@ async def test_a_camera_that_is_on_stays_on_when_the_connection_is_replaced(eyes
         assert await eyes.evaluate("window.told.slice(-3)") == [[0, True], [1, True], [2, False]]
         assert relay.calls == 1
         assert await eyes.evaluate("window.opened.length") == 1, "nobody is asked again"
+
+
+async def test_the_camera_needs_no_mouse(eyes: Page) -> None:
+    async with running("--greeting", "") as relay:
+        await call(eyes, relay)
+        camera = button(eyes, "Camera")
+        await camera.focus()
+        for on in ("true", "false"):
+            await eyes.keyboard.press("Space")
+            await expect(camera).to_have_attribute("aria-pressed", on)
+            await expect(camera).to_be_focused()
 
 
 async def test_four_buttons_have_room_on_the_narrowest_phone(eyes: Page) -> None:
