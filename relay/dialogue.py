@@ -176,6 +176,7 @@ class Dialogue:
                 self._end(None)
             case said.Malformed():
                 self.say([rtvi.complaint(message)])
+                self._functions.too_long(message.call_id)
             case _:
                 pass  # pings, other labels
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 from relay import rtvi, said
 from relay.gemini import protocol
 from relay.gemini.events import FunctionCall
-from relay.tools import CALL_DEADLINE, CROWDED, FAILED, Declared, Response, Tools, fitting, overdue
+from relay.tools import CALL_DEADLINE, CROWDED, FAILED, TOO_LONG, Declared, Response, Tools, fitting, overdue
 
 # Seconds past its own deadline that a function of ours has to stop in; then it is answered for while it goes on.
 STOP_SECONDS: Final = 1.0
@@ -93,6 +93,11 @@ class FunctionCalls:
         value = result.result
         failed = isinstance(value, dict) and value.keys() == {"error"} and isinstance(value["error"], str)
         self._answer(result.call_id, fitting(value if failed else {"output": value}), value)
+
+    def too_long(self, id: str) -> None:
+        """A client's result was too large to be read."""
+        if (call := self._open.get(id)) is not None and not call.ours:
+            self._answer(id, TOO_LONG)
 
     def close(self) -> None:
         """The conversation ends: nothing is answered any more, and what runs is stopped; idempotent."""

@@ -16,6 +16,7 @@ from relay.files import picture_format
 
 LABEL: Final = "rtvi-ai"
 MAX_MESSAGE: Final = 16 * 1024  # bytes; a data channel carries this everywhere, and nobody types more
+MAX_HEAD: Final = 1024  # bytes of a larger one that are looked at; the SDKs write the result last
 MAX_DEPTH: Final = 16  # levels of nesting; the deepest message of the protocol has 7
 MAX_ID: Final = 128  # characters; the longest id in use is a UUID
 MAX_NAMED: Final = 64  # characters of an unknown type that the complaint repeats
@@ -123,11 +124,15 @@ class Ignored:
 
 @dataclass(frozen=True, slots=True)
 class Malformed:
-    """Not readable; answer `rtvi.complaint`. `oversize`: tell `FloodGate.refuse`. `reason` is not for the log."""
+    """Not readable; answer `rtvi.complaint`. `oversize`: tell `FloodGate.refuse`. `reason` is not for the log.
+
+    `call_id`: it would have been the result of that call, had it been smaller.
+    """
 
     id: str
     reason: str = field(repr=False)
     oversize: bool = False
+    call_id: str = ""
 
 
 Said = (
@@ -149,7 +154,8 @@ Said = (
 def read(frame: bytes | str) -> Said:
     """What one frame says; text and binary frames mean the same."""
     if len(frame) > MAX_MESSAGE or (isinstance(frame, str) and len(frame.encode("utf-8", "replace")) > MAX_MESSAGE):
-        return Malformed("", f"The message is larger than {MAX_MESSAGE // 1024} KiB", oversize=True)
+        reason = f"The message is larger than {MAX_MESSAGE // 1024} KiB"
+        return Malformed("", reason, oversize=True, call_id=_call_of(frame[:MAX_HEAD]))
     try:
         text = frame if isinstance(frame, str) else frame.decode()
         if text.startswith("ping"):
@@ -181,6 +187,16 @@ def read(frame: bytes | str) -> Said:
         return _READERS[kind](id_, data if isinstance(data, dict) else {})
     except _Invalid as why:
         return Malformed(id_, f"Invalid message: {why}")
+
+
+def _call_of(head: bytes | str) -> str:
+    """Which call the beginning of a message is the result of, if any: the model waits for it."""
+    text = head if isinstance(head, str) else head.decode("utf-8", "replace")
+    found = _CALL.search(text) if '"llm-function-call-result"' in text else None
+    return found[1] if found else ""
+
+
+_CALL: Final = re.compile(rf'"tool_call_id"\s*:\s*"([^"\\]{{1,{MAX_ID}}})"')
 
 
 class _Invalid(Exception):

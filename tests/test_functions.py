@@ -423,6 +423,21 @@ def test_a_clients_result_that_is_too_long_is_not_passed_on(play: Play) -> None:
     play(main)
 
 
+def test_a_clients_result_too_large_to_be_read_is_answered_for_at_once(play: Play) -> None:
+    async def main(line: Line) -> None:
+        line.begin("show", "1")
+        line.begin("double", "2", number=1)
+        data = {"function_name": "show", "tool_call_id": "1", "arguments": {}, "result": "x" * said.MAX_MESSAGE}
+        frame = json.dumps({"id": "m", "label": "rtvi-ai", "type": "llm-function-call-result", "data": data})
+        for read in (said.read(frame), said.read(frame.encode()), said.read(frame.replace("result", "nothing"))):
+            assert isinstance(read, said.Malformed)
+            line.calls.too_long(read.call_id)
+        line.calls.too_long("2")
+        assert line.answers == {"1": TOO_LONG}
+
+    play(main, double)
+
+
 def test_arguments_too_long_for_a_message_are_answered_at_once(play: Play) -> None:
     async def main(line: Line) -> None:
         line.begin("show", place="x" * MAX_ARGUMENTS)
