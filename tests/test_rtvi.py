@@ -1,7 +1,6 @@
 """What the browser may say, and how the relay phrases what it says."""
 
 import json
-import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, cast
@@ -33,6 +32,7 @@ from relay.said import (
     SendText,
     read,
 )
+from tests.strict import strict
 
 VECTORS: Final = json.loads((Path(__file__).parent / "vectors" / "rtvi.json").read_text())
 SAID: Final = VECTORS["said"]
@@ -133,7 +133,7 @@ def test_a_picture_is_read_from_its_base64_whatever_stands_before_it() -> None:
 def test_any_frame_is_said_or_malformed_and_never_raises(frame: bytes | str) -> None:
     said = read(frame)
     if isinstance(said, Malformed):
-        fault_free(rtvi.complaint(said))
+        strict(rtvi.complaint(said))
 
 
 @given(
@@ -246,30 +246,6 @@ def test_each_message_is_phrased_as_the_vectors_say(name: str) -> None:
     assert json.loads(rtvi.encode(SAYINGS[name]())) == PHRASED[name]
 
 
-def no_null(value: object) -> bool:
-    if isinstance(value, dict):
-        return all(isinstance(key, str) and no_null(inner) for key, inner in value.items())
-    if isinstance(value, list):
-        return all(map(no_null, value))
-    return value is not None and not (isinstance(value, float) and not math.isfinite(value))
-
-
-def fault_free(message: rtvi.Message) -> None:
-    """One text frame, strict JSON and UTF-8, without a null, its data an object or not there."""
-    text = rtvi.encode(message)
-    text.encode()
-    back = json.loads(text)
-    assert no_null(back)
-    assert back["type"]
-    assert isinstance(back.get("data", {}), dict)
-    if back["type"] == "signalling":
-        assert back.keys() == {"type", "message"}
-    else:
-        assert back["label"] == "rtvi-ai"
-        assert back.keys() <= {"label", "type", "id", "data"}
-        assert back.get("id") != ""
-
-
 @given(values, st.dictionaries(st.text(), values), st.text(), st.text(), st.integers(0), st.booleans())
 def test_nothing_the_relay_can_say_holds_a_null(
     d: Any, data: dict[str, Any], text: str, id_: str, number: int, flag: bool
@@ -305,7 +281,7 @@ def test_nothing_the_relay_can_say_holds_a_null(
         *(value for name, value in vars(rtvi).items() if name.endswith(("_SPEAKING", "STARTED", "STOPPED"))),
         rtvi.BOT_INTERRUPTED,
     ):
-        fault_free(message)
+        strict(message)
 
 
 def test_a_lone_half_of_a_character_does_not_break_the_frame() -> None:
