@@ -202,6 +202,25 @@ def test_the_operators_library_comes_first_then_the_wheels(monkeypatch: pytest.M
     assert opus.version().startswith("libopus ")
 
 
+@pytest.mark.parametrize("quick", [0, 1])
+def test_of_two_copies_the_quicker_one_encodes_and_the_first_decodes(
+    quick: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPUS_LIB", raising=False)
+    place = next(opus._places())
+    copies = [opus._open(place), opus._open(place)]
+    seconds = dict(zip(map(id, copies), (1 + quick, 2 - quick), strict=True))
+    monkeypatch.setattr(opus, "_places", lambda: iter(["first", "second"]))
+    monkeypatch.setattr(opus, "_open", lambda place: copies[place == "second"])
+    monkeypatch.setattr(opus, "_trial", lambda lib: seconds[id(lib)])
+    assert opus._quickest.__wrapped__() is copies[quick]
+
+
+def test_the_operators_copy_encodes_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPUS_LIB", "/nowhere/libopus.so")
+    assert opus._quickest.__wrapped__() is opus._lib()
+
+
 GOOD: Final = encoded(tone(440.0, 0.4, ENCODED_RATE))
 SPOKEN: Final = browser_packets(WEATHER)
 
