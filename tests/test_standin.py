@@ -868,6 +868,32 @@ def test_a_wrong_script_is_told_in_one_sentence(raw: Any, sentence: str) -> None
     assert "\n" not in str(told.value)
 
 
+CALLABLE: Final = {
+    "tools": [{"functionDeclarations": [{"name": "roll"}, {"name": "ring", "behavior": "NON_BLOCKING"}]}]
+}
+
+
+@pytest.mark.parametrize(("name", "blocks"), [("roll", True), ("ring", False)])
+def test_it_calls_a_function_that_it_is_told_to_by_name(name: str, blocks: bool) -> None:
+    phone = Phone().call(**CALLABLE)
+    phone.text(f'Call {name} {{"count": 2}}')
+    phone.wait(1)
+    (call,) = next(m["toolCall"]["functionCalls"] for m in phone.messages if "toolCall" in m)
+    assert (call["name"], call["args"]) == (name, {"count": 2})
+    assert any("turnComplete" in m.get("serverContent", {}) for m in phone.messages) is not blocks
+    phone.send({"toolResponse": {"functionResponses": [{"id": call["id"], "name": name, "response": {"output": 7}}]}})
+    phone.wait(5)
+    assert phone.words() == 'The tool answered: {"output": 7}'
+
+
+@pytest.mark.parametrize("text", ["call me", "call roll {", "call roll 2", "please call roll", "call roll now", "roll"])
+def test_what_only_sounds_like_a_call_is_said_back(text: str) -> None:
+    phone = Phone().call(**CALLABLE)
+    phone.text(text)
+    phone.wait(3)
+    assert phone.words() == f"You typed: {text}"
+
+
 def test_a_script_names_words_sound_and_timings() -> None:
     told = script.parse(
         {

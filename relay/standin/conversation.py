@@ -102,6 +102,7 @@ class Conversation:
         self.setup = setup
         self._mind.memory.connected = True
         self.notes += setup.notes
+        self._mind.functions = setup.functions
         self._style = self._script.style if self._script.style != "auto" else setup.style
         self._speech.style, self._speech.resumption = self._style, setup.resumption
         self._speech.transcript = setup.output_transcript

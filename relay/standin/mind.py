@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -12,6 +13,7 @@ from relay.standin.script import Call, Line, Script
 GREETING: Final = "Hello! I am the stand-in voice of this relay. Say something, and I will say it back."
 STILL_HERE: Final = "I am still here. Say something, and I will say it back."
 NOTHING_HEARD: Final = "(nothing)"
+_ASKS_TO_CALL: Final = re.compile(r"call ([A-Za-z_][A-Za-z0-9_.-]*)\s*(\{.*\})?", re.IGNORECASE | re.DOTALL)
 _ASKS_TO_GREET: Final = re.compile(r"\b(say hello|say hi|greet)\b", re.IGNORECASE)
 MAX_ECHO_S: Final = 20  # of the user's own words; more is cut
 MAX_QUOTE: Final = 200  # characters of the user's own text, or of a tool's answer
@@ -39,6 +41,7 @@ class Mind:
     def __init__(self, script: Script, memory: Memory) -> None:
         self._script = script
         self.memory = memory
+        self.functions: Mapping[str, str] = {}  # those it may call, and whether they block
 
     def greet(self) -> Reply | None:
         """The answer to a nudge."""
@@ -81,7 +84,18 @@ class Mind:
         line = self._take()
         if line is not None:
             return self._render(line, b"", fallback)
-        return None if self._mute() else _hummed(fallback)
+        return None if self._mute() else self._called(text) or _hummed(fallback)
+
+    def _called(self, text: str) -> Reply | None:
+        """``call roll_dice {"count": 2}``: the other thing it can follow, where there is such a function."""
+        match = _ASKS_TO_CALL.fullmatch(text.strip())
+        if match is None or match[1] not in self.functions:
+            return None
+        try:
+            arguments = json.loads(match[2] or "{}")
+        except (ValueError, RecursionError):
+            return None
+        return Reply(b"", "", calls=(Call(match[1], arguments),), blocking=self.functions[match[1]] != "NON_BLOCKING")
 
     def told(self, then: Line | None, results: list[dict[str, Any]]) -> Reply:
         """The answer to what the tools answered."""
