@@ -173,7 +173,7 @@ def bot_output_progress(text: str, segment: int, heard: int) -> Message:
         "spoken_status": "completed" if heard >= len(text) else "in-progress",
         "spoken_progress": {"accumulated_text": text[:heard], "remaining_text": text[heard:]},
     }
-    return plain("bot-output", data)
+    return {"label": LABEL, "type": "bot-output", "data": data}  # nothing in it can be null
 
 
 def _segment(text: str, segment: int) -> Message:

@@ -97,9 +97,9 @@ class Spoken:
         self._sentences = Sentences()
         self._pace = Pace()
         self._held: deque[Sentence] = deque()  # whole, and not yet heard
-        self._current: Sentence | None = None  # being heard, of which
-        self._told = 0  # so many characters have been told to be heard,
-        self._told_at = 0  # with the listener there
+        self._current: Sentence | None = None  # being heard
+        self._words: deque[tuple[int, int]] = deque()  # of it, but the last: where each ends, in characters and letters
+        self._told_at = 0  # where the listener was when the last was told
         self._segment = 0
         self._played = 0
 
@@ -119,8 +119,8 @@ class Spoken:
         sentence = self._current
         if sentence is None:
             return self._pace.begins(self._held[0].at) if self._held else None
-        if (end := self._next_word(sentence)) is not None:
-            return max(self._pace.passed(end), self._told_at + PROGRESS_SAMPLES)
+        if self._words:
+            return max(self._pace.passed(self._words[0][1]), self._told_at + PROGRESS_SAMPLES)
         end = sentence.at + letters(sentence.text)
         return self._pace.passed(end) if self._held or self._pace.known(end) else None
 
@@ -180,6 +180,7 @@ class Spoken:
         self._sentences, self._pace = Sentences(), Pace()
         self._held.clear()
         self._current = None
+        self._words.clear()
         self.silent = False
 
     def _whole(self, sentences: list[Sentence]) -> list[Message]:
@@ -211,34 +212,30 @@ class Spoken:
         if spoken:
             out.append(rtvi.bot_tts_text(sentence.text))
             if self.generation != 1:
-                self._current, self._told, self._told_at = sentence, 0, self._played
+                self._current, self._told_at = sentence, self._played
+                self._words = _words(sentence)
         return out
 
     def _progress(self, heard: float) -> list[Message]:
         """Up to the last word that has been heard, though not to the sentence's end."""
-        sentence = self._current
-        if sentence is None:
+        told = 0
+        while self._words and self._words[0][1] <= heard:
+            told = self._words.popleft()[0]
+        if not told or self._current is None:
             return []
-        ends = [word.end() for word in _WORD.finditer(sentence.text, self._told)][:-1]
-        places = accumulate(letters(text) for text in _between(sentence.text, ends))
-        passed = [end for end, place in zip(ends, places, strict=True) if sentence.at + place <= heard]
-        if not passed or passed[-1] <= self._told:
-            return []
-        self._told, self._told_at = passed[-1], self._played
-        return [rtvi.bot_output_progress(sentence.text, self._segment, self._told)]
-
-    def _next_word(self, sentence: Sentence) -> int | None:
-        """Where the next word ends that is neither told of nor the last, in letters."""
-        words = _WORD.finditer(sentence.text, self._told)
-        word, last = next(words, None), next(words, None) is None
-        return None if word is None or last else sentence.at + letters(sentence.text[: word.end()])
+        self._told_at = self._played
+        return [rtvi.bot_output_progress(self._current.text, self._segment, told)]
 
     def _complete(self) -> list[Message]:
         sentence, self._current = self._current, None
+        self._words.clear()
         if sentence is None:
             return []
         return [rtvi.bot_output_progress(sentence.text, self._segment, len(sentence.text))]
 
 
-def _between(text: str, ends: list[int]) -> list[str]:
-    return [text[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+def _words(sentence: Sentence) -> deque[tuple[int, int]]:
+    """Where each word but the last ends: in characters of the sentence, and in letters of all that is said."""
+    ends = [word.end() for word in _WORD.finditer(sentence.text)][:-1]
+    places = accumulate((letters(word) for word in _WORD.findall(sentence.text)[:-1]), initial=sentence.at)
+    return deque(zip(ends, list(places)[1:], strict=True))
