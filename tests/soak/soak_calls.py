@@ -17,6 +17,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from relay.presence import GRACE_SECONDS, LOST_SECONDS
 from relay.standin.script import parse
 from relay.standin.server import serve
 from tests.caller import Caller, Refused
@@ -26,7 +27,7 @@ WARM_CALLS: Final = 100
 AT_ONCE: Final = int(os.environ.get("RELAY_SOAK_AT_ONCE", "1"))
 MAX_GROWTH_MIB: Final = 10.0
 BUSY_SECONDS: Final = 5.0
-SETTLE_SECONDS: Final = 20.0  # a vanished browser is noticed after 10, a half-open one after 15
+SETTLE_SECONDS: Final = LOST_SECONDS + GRACE_SECONDS + 5.0  # a vanished browser is waited for, a half-open one less
 
 
 class Process:
