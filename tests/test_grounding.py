@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from relay.gemini.events import Grounding, Passage, Source, TurnComplete
 from relay.gemini.grounding import MAX_ADDRESS, MAX_PASSAGES, MAX_RENDERED, MAX_SOURCES, read
 from relay.gemini.protocol import read as read_message
+from relay.rtvi import encode
+from relay.turns import Turns
 
 METADATA: dict[str, Any] = {
     "webSearchQueries": ["weather oslo"],
@@ -62,18 +64,24 @@ def test_what_is_no_address_of_a_page_is_left_out_and_the_others_keep_their_pass
     assert (source.address, len(source.passages)) == ("https://b.example/x", 2)
 
 
-def test_there_is_no_more_of_it_than_an_app_can_show() -> None:
-    found = read(
-        {
-            "groundingChunks": METADATA["groundingChunks"] * 1000,
-            "groundingSupports": METADATA["groundingSupports"] * 1000,
-            "searchEntryPoint": {"renderedContent": "x" * (MAX_RENDERED + 1)},
-        }
-    )
+def test_there_is_no_more_of_it_than_fits_a_message() -> None:
+    web = {"uri": "https://a.example/".ljust(MAX_ADDRESS, "x"), "title": "x" * 10_000}
+    support = {"segment": {"text": "x" * 10_000}, "confidenceScores": [1 / 3] * 1000}
+    metadata = {
+        "groundingChunks": [{"web": web}] * 1000,
+        "groundingSupports": [support | {"groundingChunkIndices": list(range(1000))}] * 1000,
+        "searchEntryPoint": {"renderedContent": "x" * MAX_RENDERED},
+    }
+    found = read(metadata)
     assert found is not None
     assert len(found.sources) == MAX_SOURCES
     assert max(len(source.passages) for source in found.sources) == MAX_PASSAGES
-    assert found.rendered == ""
+    (message,) = Turns(epoch=0.0).model_event(found, 0, 0.0)
+    assert len(encode(message)) < 64 * 1024
+    metadata["searchEntryPoint"] = {"renderedContent": "x" * (MAX_RENDERED + 1)}
+    cut = read(metadata)
+    assert cut is not None
+    assert cut.rendered == "", "half of it would be no HTML"
 
 
 def test_no_repr_of_it_holds_what_was_said() -> None:

@@ -1,6 +1,7 @@
 """What an answer of the model rests on when it searched: `groundingMetadata` of the Live API → `Grounding`. Pure.
 
-Nothing in here is worth a turn: what is not as it should be is left out, and what is left of it told.
+Nothing in here is worth a turn: what is not as it should be is left out, and what is left of it told. All of it
+together fits into a message of 64 KiB, which every browser takes (RFC 8841 §6.1).
 """
 
 from collections.abc import Iterator
@@ -8,11 +9,12 @@ from typing import Any, Final
 
 from relay.gemini.events import Grounding, Passage, Source
 
-MAX_SOURCES: Final = 20  # of one answer; the model reads about five pages
-MAX_PASSAGES: Final = 10  # of one source
-MAX_PASSAGE: Final = 500  # characters; a passage is a sentence or two of the answer
-MAX_ADDRESS: Final = 2000  # characters; longer ones open in no browser
-MAX_RENDERED: Final = 32 * 1024  # characters of HTML; Google's has 5,000
+MAX_SOURCES: Final = 10  # of one answer; the model reads about five pages
+MAX_PASSAGES: Final = 5  # of one source
+MAX_PASSAGE: Final = 300  # characters; a passage is a sentence or two of the answer
+MAX_ANSWER: Final = 2000  # characters of all passages
+MAX_ADDRESS: Final = 1000  # characters; Google's have 300
+MAX_RENDERED: Final = 16 * 1024  # characters of HTML; Google's has 5,000
 
 
 def read(metadata: object) -> Grounding | None:
@@ -26,8 +28,8 @@ def read(metadata: object) -> Grounding | None:
     rendered = entry.get("renderedContent") if isinstance(entry, dict) else None
     if not isinstance(rendered, str) or len(rendered) > MAX_RENDERED:
         rendered = ""
-    answer = " ".join(dict.fromkeys(filter(None, map(_passage, supports[:MAX_PASSAGES]))))
-    return Grounding(answer, found, _writable(rendered)) if found or rendered else None
+    answer = " ".join(dict.fromkeys(filter(None, map(_passage, supports))))
+    return Grounding(answer[:MAX_ANSWER], found, _writable(rendered)) if found or rendered else None
 
 
 def _source(web: object, index: int, supports: list[dict[str, Any]]) -> Source | None:
