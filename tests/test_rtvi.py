@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final, cast, get_args
 
 import pytest
 from hypothesis import given
@@ -32,7 +32,7 @@ from relay.said import (
     SendText,
     read,
 )
-from tests.strict import strict
+from tests.strict import BARE, NEEDED, strict
 
 VECTORS: Final = json.loads((Path(__file__).parent / "vectors" / "rtvi.json").read_text())
 SAID: Final = VECTORS["said"]
@@ -325,6 +325,13 @@ def test_only_interim_words_and_progress_may_be_dropped() -> None:
     assert rtvi.droppable(rtvi.user_input("hel", "", final=False))
     assert not rtvi.droppable(rtvi.user_transcription("hello", "", final=True))
     assert [name for name, saying in SAYINGS.items() if rtvi.droppable(saying())] == ["bot-output in progress"]
+
+
+def test_every_message_stands_in_the_list_of_messages() -> None:
+    document = (Path(__file__).parent.parent / "docs" / "rtvi.md").read_text(encoding="utf-8")
+    read_of = {row["frame"]["type"] for row in SAID if isinstance(row["frame"], dict) and "type" in row["frame"]}
+    named = {*NEEDED, *BARE, *get_args(rtvi.RelayEvent), *read_of} - {"signalling", "sing"}
+    assert not {name for name in named if f"`{name}`" not in document}
 
 
 def test_another_label_is_somebody_elses() -> None:
