@@ -7,7 +7,7 @@ from playwright.async_api import Page
 
 from tests.clients.way import Way
 
-PATIENCE: Final = 10.0  # seconds for what takes one
+PATIENCE: Final = 15.0  # seconds for what takes one
 
 START: Final = "client => client.startBotAndConnect({endpoint: '/start', requestData: {}})"
 

@@ -12,7 +12,7 @@ from playwright.async_api import Browser
 
 from relay.agent import Agent
 from relay.standin.script import Script
-from tests.clients.app import App
+from tests.clients.app import PATIENCE, App
 from tests.clients.bundle import bundle_apps
 from tests.clients.way import Way, way
 from tests.running import Running, running
@@ -58,7 +58,7 @@ def streets(browser: Browser, bundles: Path) -> Streets:
             way(relay.base, bundles, piped=piped) as between,
             await browser.new_context(permissions=["microphone"]) as profile,
         ):
-            profile.set_default_timeout(10_000)
+            profile.set_default_timeout(1000 * PATIENCE)
             app = App(await profile.new_page(), between)
             await app.open(**options)
             yield Street(relay, between, app)

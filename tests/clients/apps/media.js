@@ -9,6 +9,7 @@ export class OwnMedia {
     this.isCamEnabled = false;
     this.isSharingScreen = false;
     this.local = {};
+    this.given = []; // copies of them
   }
 
   setClientOptions(options) {
@@ -32,21 +33,21 @@ export class OwnMedia {
   }
 
   async disconnect() {
-    for (const track of Object.values(this.local)) track.stop();
+    for (const track of [...Object.values(this.local), ...this.given]) track.stop();
     this.local = {};
+    this.given = [];
   }
 
-  // A reconnecting transport stops the tracks that it was given: it gets copies, and a new one when one was stopped.
+  // A transport that connects anew stops the tracks of the old connection: each time it gets copies of their own.
   tracks() {
-    const given = (this.given ??= {});
-    for (const [kind, track] of Object.entries(this.local))
-      if (given[kind]?.readyState !== "live") given[kind] = track.clone();
-    return { local: { ...given } };
+    const copies = Object.entries(this.local).map(([kind, track]) => [kind, track.clone()]);
+    this.given.push(...copies.map(([, track]) => track));
+    return { local: Object.fromEntries(copies) };
   }
 
   enableMic(on) {
     this.isMicEnabled = on;
-    for (const track of [this.local.audio, this.given?.audio]) if (track) track.enabled = on;
+    for (const track of [this.local.audio, ...this.given]) if (track?.kind === "audio") track.enabled = on;
   }
 
   enableCam(on) {
