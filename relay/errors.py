@@ -74,7 +74,8 @@ class RelayError(Exception):
     """A fault with a stable `code` from `FAULTS`.
 
     `detail` is for the log alone and holds no secret. `hint` is shown to the caller beside the sentence, so it
-    is made of our own words, or of the owner's, only (the name of a field, say). `retry_after` is in whole seconds, 0 for none.
+    is made of our own words, or of the owner's, only (the name of a field, say). `retry_after` is in whole seconds,
+    0 for none.
     """
 
     def __init__(self, code: str, detail: str = "", *, hint: str = "", retry_after: int = 0) -> None:
