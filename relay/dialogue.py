@@ -23,9 +23,9 @@ from relay.files import Files
 from relay.functions import FunctionCalls
 from relay.gemini import events, protocol
 from relay.gemini.client import LiveClient
-from relay.glances import Glances
 from relay.metrics import Promptness
 from relay.ticker import Ticker
+from relay.tracks import Tracks
 from relay.turns import Turns
 from relay.uplink import Uplink
 from relay.written import Written
@@ -62,13 +62,13 @@ class Dialogue:
         self._out = say
         self._ready = ready
         self._end = end
-        self._watch = watch
         self._sees = sees
-        self.tracks: dict[int, bool] = {}  # the last word on each: 0 microphone, 1 camera, 2 screen
         self._loop = asyncio.get_running_loop()
         self.tasks: asyncio.TaskGroup | None = None
         self.client: LiveClient | None = None
         self.uplink = Uplink(lambda pcm: None, self._on_edge, self._end_stream)
+        self._tracks = Tracks(self.uplink, watch, self._end_stream)
+        self.tracks = self._tracks.status
         encoder = functools.partial(Encoder, call.opus_bitrate, call.opus_complexity)
         self.downlink = Downlink(lambda *packet: False, ticker, self, encoder)
         self.promptness = Promptness(time.perf_counter)
@@ -76,14 +76,11 @@ class Dialogue:
         self._flood = flood.FloodGate()
         self._written = Written(self, call.agent, files or Files(), name=name)
         self._functions = FunctionCalls(call.agent.toolbox, self.tell, self.say, lambda: self.tasks)
-        self._glances = Glances()
         self._timer: asyncio.TimerHandle | None = None
         self._held: list[rtvi.Message] | None = None  # said while a frame is being sent
         self._early: list[bytes] | None = []  # for a model that does not listen yet
         self._asked = False  # the client has asked for an answer
         self._over = False
-        self._begun = False
-        self._microphone = True
         self._generating = False
         self._skipping = False  # what is left of a generation that a typed message cut
         self._overflowed = False
@@ -95,16 +92,13 @@ class Dialogue:
 
     def begin(self) -> None:
         """The client is ready, or will not say so: the microphone is on."""
-        self._begun = True
-        if self._microphone:
-            self.uplink.open()
+        self._tracks.begin()
 
     def greet(self) -> None:
         """The model is there and so is the client: hand over what was said meanwhile, and let the model open."""
         self.uplink.model_ready()
         early, self._early = self._early, None
-        if self.uplink.seconds_sent and not self._microphone:
-            self._end_stream()
+        self._tracks.model_ready()
         for message in early or ():
             self.tell(message)
         greeting = self._call.greeting if self._call.greeting is not None else self._call.agent.greeting
@@ -154,11 +148,7 @@ class Dialogue:
                 self._turns.speak(1 if message.major == 1 else 2)
                 self._ready(rtvi.welcome(message, __version__, self._call.about, sees=self._sees))
             case said.TrackStatus(track=track, enabled=enabled):
-                self.tracks[track] = enabled
-                if track == 0:
-                    self._switch_microphone(enabled)
-                else:
-                    self._watch(track, enabled)
+                self._tracks.switch(track, enabled)
             case said.SendText():
                 self._written.text(message)
             case said.SendFile() if self.tasks is not None:
@@ -180,18 +170,6 @@ class Dialogue:
             case _:
                 pass  # pings, other labels
 
-    def _switch_microphone(self, enabled: bool) -> None:
-        self._microphone = enabled
-        if not self._begun:
-            return
-        if enabled:
-            self.uplink.open()
-        else:
-            told = self.uplink.stall.ended
-            self.uplink.shut()
-            if self._early is None and not told:
-                self._end_stream()
-
     @property
     def replying(self) -> bool:
         """The model's turn has begun, and is not complete."""
@@ -212,9 +190,9 @@ class Dialogue:
 
     def on_picture(self, track: int, jpeg: bytes) -> None:
         """What the camera or the screen shows now; the model gets it at once or never, because it would be old."""
-        if self._early is not None or self.client is None or self._over or not self.tracks.get(track):
+        if self.client is None or self._early is not None or self._over:
             return
-        if self._glances.admit(track, self._loop.time()):
+        if self._tracks.shows(track, self._loop.time()):
             self.client.send_picture(jpeg)
 
     # ---- from the model ----
