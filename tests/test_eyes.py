@@ -18,6 +18,7 @@ from tests.test_peer import Call, call
 
 NOBODY = 0xDEAD_BEEF
 VP8 = 97  # as aiortc numbers it
+CLOCK_SECONDS = 0.005  # how early a timer may come
 
 
 class Show:
@@ -110,7 +111,7 @@ async def test_camera_and_screen_are_told_apart_and_each_is_seen_a_second_apart_
         assert opened(screen).shape == (432, 768, 3)
         for track in (CAMERA, SCREEN):
             (first, _), (second, _), *_ = shown.of(track)
-            assert PERIOD_SECONDS <= second - first < PERIOD_SECONDS + 0.5
+            assert PERIOD_SECONDS - CLOCK_SECONDS <= second - first < PERIOD_SECONDS + 0.5
 
 
 async def test_what_is_off_is_not_looked_at() -> None:
@@ -142,7 +143,7 @@ async def test_switching_on_and_off_makes_no_more_pictures_than_one_a_second() -
         shown.line.peer.watch(CAMERA, True)
         await shown.picture(after=1)
         times = [at for at, _ in shown.of(CAMERA)]
-        assert all(later - earlier >= PERIOD_SECONDS for earlier, later in pairwise(times))
+        assert all(later - earlier >= PERIOD_SECONDS - CLOCK_SECONDS for earlier, later in pairwise(times))
 
 
 async def test_the_answer_takes_the_offers_order_and_asks_for_little() -> None:

@@ -1,8 +1,8 @@
 """What a browser shows us: of its camera and of its screen a picture a second at most, while it says that they are on.
 
-Each of the two asks for a key frame, waits until one is whole, has it developed, gives the picture away and rests; then
-it asks again. So a picture is never older than it must be, nothing queues, and a relay with much to do sees less often.
-What the browser sends besides is dropped where it arrives.
+Each of the two asks for a key frame once a second, waits until one is whole, has it developed and gives the picture
+away. While one is developed no other is asked for: nothing queues, and a relay with much to do sees less often. What
+the browser sends besides is dropped where it arrives.
 """
 
 import asyncio
@@ -83,7 +83,7 @@ class Eyes:
 
 
 class Eye:
-    """One track. At any time it is shut, asking, having a frame developed, or resting."""
+    """One track. At any time it is shut, waiting for a key frame, having one developed, or resting."""
 
     def __init__(self, track: int, line: MiddleLine, on_picture: OnPicture, room: Darkroom) -> None:
         self.codecs: Mapping[int, str] = {}
@@ -96,24 +96,24 @@ class Eye:
         self._loop = asyncio.get_running_loop()
         self._open = False
         self._developing = False
-        self._rested_at = self._loop.time()
-        self._timer: asyncio.TimerHandle | None = None
         self._codec = ""
         self._key_frame: KeyFrame | None = None
         self._came = False  # something of a key frame, since it was asked for last
+        self._ask_at = self._given_at = float("-inf")  # when to ask again, when the last picture was given away
+        self._asking: asyncio.TimerHandle | None = None
+        self._giving: asyncio.TimerHandle | None = None
 
     def watch(self, enabled: bool) -> None:
         """Begin or end to look."""
         if enabled == self._open:
             return
         self._open = enabled
-        self._pause()
-        if not enabled or self._developing:
-            return
-        if self._rested_at <= self._loop.time():
-            self._ask()
-        else:
-            self._ask_at(self._rested_at)
+        if not enabled:
+            self._pause()
+            if self._giving is not None:
+                self._giving.cancel()
+        elif not self._developing:
+            self._ask_again()
 
     def take(self, payload_type: int, sequence: int, timestamp: int, marker: bool, payload: bytes) -> None:
         """A packet of this track, while a key frame is awaited."""
@@ -124,44 +124,52 @@ class Eye:
             self._codec, self._key_frame = codec, KeyFrame(_CODECS[codec][0], self._refuse)
         frame = self._key_frame.add(sequence, timestamp, marker, payload, self._loop.time())
         self._came = self._key_frame.gathering
-        if frame is None:
-            return
-        self._pause()
-        self._developing = self._room.develop(_CODECS[codec][1], frame, self._developed)
-        if not self._developing:
-            self._rest(PERIOD_SECONDS)
+        if frame is not None:
+            self._pause()
+            self._developing = self._room.develop(_CODECS[codec][1], frame, self._developed)
+            if not self._developing:
+                self._ask_again()
 
     def _developed(self, jpeg: bytes | None, seconds: float) -> None:
         self._developing = False
+        now = self._loop.time()
+        self._ask_at = max(self._ask_at, now + seconds / CORE_SHARE)
         if jpeg is None:
             self._refuse()
-        elif self._open:
-            self._on_picture(self._track, jpeg)
-        self._rest(max(PERIOD_SECONDS, seconds / CORE_SHARE))
+        if not self._open:
+            return
+        self._ask_again()
+        if jpeg is not None:
+            if self._giving is not None:
+                self._giving.cancel()
+            self._giving = self._loop.call_at(max(now, self._given_at + PERIOD_SECONDS), self._give, jpeg)
 
-    def _rest(self, seconds: float) -> None:
-        self._rested_at = self._loop.time() + seconds
-        if self._open:
-            self._ask_at(self._rested_at)
+    def _give(self, jpeg: bytes) -> None:
+        self._given_at = self._loop.time()
+        self._on_picture(self._track, jpeg)
 
-    def _ask_at(self, due: float) -> None:
-        self._timer = self._loop.call_at(due, self._ask)
+    def _ask_again(self) -> None:
+        """Ask when it is time to."""
+        if self._ask_at <= self._loop.time():
+            self._ask()
+        else:
+            self._asking = self._loop.call_at(self._ask_at, self._ask)
 
     def _ask(self) -> None:
-        """Ask, and ask again in a second, unless one has been coming since."""
+        """Ask, and once more in a second, unless one has been coming since."""
         self.waiting = True
         if not self._came:
             for ssrc in self.ssrcs:
                 self._line.ask_key_frame(ssrc)
         self._came = False
-        self._ask_at(self._loop.time() + PERIOD_SECONDS)
+        self._ask_at = self._loop.time() + PERIOD_SECONDS
+        self._asking = self._loop.call_at(self._ask_at, self._ask)
 
     def _pause(self) -> None:
         self.waiting = self._came = False
         self._key_frame = None
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        if self._asking is not None:
+            self._asking.cancel()
 
     def _refuse(self) -> None:
         if self._line.gate is not None:
