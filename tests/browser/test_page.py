@@ -4,6 +4,7 @@ import asyncio
 import time
 from typing import Any
 
+import pylibsrtp
 import pytest
 from aioice.ice import StunProtocol
 from playwright.async_api import Page, Request, expect
@@ -218,6 +219,7 @@ async def test_a_path_that_goes_dead_is_shown_and_replaced_in_the_same_conversat
 ) -> None:
     alive, cut = set[Any](), set[Any]()
     receive, send_data, send_stun = Wire.datagram_received, StunProtocol.send_data, StunProtocol.send_stun
+    begin, protect = pylibsrtp.Session.__init__, pylibsrtp.Session.protect_rtcp
 
     def hear(self: Wire, data: bytes, addr: tuple[Any, ...]) -> None:
         if self._stun not in cut:
@@ -232,9 +234,20 @@ async def test_a_path_that_goes_dead_is_shown_and_replaced_in_the_same_conversat
         if self not in cut:
             send_stun(self, message, addr)
 
+    def note(self: pylibsrtp.Session, *policy: Any, **named: Any) -> None:
+        begin(self, *policy, **named)
+        alive.add(self)
+
+    def report(self: pylibsrtp.Session, packet: bytes) -> bytes:
+        if self in cut:
+            raise pylibsrtp.Error("the path is dead")
+        return protect(self, packet)
+
     monkeypatch.setattr(Wire, "datagram_received", hear)
     monkeypatch.setattr(StunProtocol, "send_data", say)
     monkeypatch.setattr(StunProtocol, "send_stun", check)
+    monkeypatch.setattr(pylibsrtp.Session, "__init__", note)
+    monkeypatch.setattr(pylibsrtp.Session, "protect_rtcp", report)
     async with running("--greeting", "") as relay:
         await dial(page, relay)
         await state(page, "listening")
