@@ -13,11 +13,11 @@ APPS: Final = Path(__file__).parent / "apps"
 BUNDLE_SECONDS: Final = 60.0  # it takes half a second
 
 
-async def bundle(entries: Sequence[Path], folder: Path) -> None:
-    """Write one module for each entry into `folder`, by its name, with all that it imports."""
+async def bundle(entries: Sequence[Path], folder: Path, *, name: str = "[name]") -> None:
+    """Write one module for each entry into `folder`, by its name or `name`, with all that it imports."""
     esbuild = NODE_MODULES / ".bin" / "esbuild"
     assert esbuild.exists(), "the tests' npm packages are missing: `make test` would have installed them"
-    arguments = ["--bundle", "--format=esm", "--jsx=automatic", "--log-level=warning", "--entry-names=[name]"]
+    arguments = ["--bundle", "--format=esm", "--jsx=automatic", "--log-level=warning", f"--entry-names={name}"]
     process = await asyncio.create_subprocess_exec(
         esbuild, *map(str, entries), *arguments, f"--outdir={folder}",
         env={**os.environ, "NODE_PATH": str(NODE_MODULES)},
