@@ -2,6 +2,10 @@
 
 import asyncio
 
+import pytest
+
+import relay.browser
+import relay.presence
 from tests.caller import Caller
 from tests.running import running
 from tests.sound import read_wav
@@ -28,3 +32,46 @@ async def test_a_caller_that_comes_back_on_a_new_connection_goes_on_where_it_was
             assert house.calls == 1
             await again.goodbye()
             assert house.calls == 0
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relay that takes a browser for lost after a second."""
+    monkeypatch.setattr(relay.presence, "LOST_SECONDS", 1.0)
+    monkeypatch.setattr(relay.presence, "GRACE_SECONDS", 10.0)
+    monkeypatch.setattr(relay.browser, "WATCH_SECONDS", 0.1)
+    monkeypatch.setattr(relay.browser, "MICROPHONE_SECONDS", 1.0)
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_caller_whose_network_was_pulled_comes_back_into_its_call_and_hears_what_waited() -> None:
+    async with running("--greeting", "") as house, Caller(house.base) as caller:
+        await caller.dial()
+        await caller.message("bot-ready")
+        caller.send("send-text", {"content": "one two three four five six seven eight nine ten", "options": {}})
+        await caller.message("bot-started-speaking", timeout=10)
+        await caller.vanish()
+        await asyncio.sleep(3)
+        assert house.calls == 1
+        async with Caller(house.base) as again:
+            again.session_id, again.pc_id = caller.session_id, caller.pc_id
+            await again.offer(restart=True)
+            await again.message("bot-stopped-speaking", timeout=15)
+            assert "bot-ready" not in again.types()
+            assert len(house.model.connections) == 1
+            assert not again.of("server-message"), "its microphone came along"
+            await again.goodbye()
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_caller_whose_microphone_stayed_behind_is_told() -> None:
+    async with running("--greeting", "") as house, Caller(house.base) as caller:
+        await caller.dial()
+        await caller.message("bot-ready")
+        async with Caller(house.base) as again:
+            again.session_id, again.pc_id = caller.session_id, caller.pc_id
+            again.microphone.mute(packets=False)
+            await again.offer(restart=True)
+            told = await again.message("server-message", timeout=5)
+            assert told.data == {"event": "mic-dead", "seconds": 1.0}
+            await again.goodbye()
