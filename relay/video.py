@@ -28,7 +28,7 @@ JPEG_QUANTISER: Final = 5
 MAX_WAITING: Final = 64
 
 Done = Callable[[bytes | None, float], None]
-"""the JPEG, or None if the frame was none, and how many seconds it took; called in the event loop"""
+"""the JPEG, or None if the frame was none, and how many seconds of a core it took; called in the event loop"""
 
 log = logging.getLogger(__name__)
 
@@ -60,14 +60,14 @@ class Darkroom:
                     self._working = False
                     return
                 loop, codec, frame, max_pixels, done = self._waiting.popleft()
-            began = time.perf_counter()
+            began = time.thread_time()
             try:
                 picture = jpeg(codec, frame, max_pixels)
             except Exception as error:  # whatever a decoder makes of foreign bytes
                 log.debug("a frame was no picture: %s", type(error).__name__)
                 picture = None
             with contextlib.suppress(RuntimeError):  # that loop has ended meanwhile
-                loop.call_soon_threadsafe(done, picture, time.perf_counter() - began)
+                loop.call_soon_threadsafe(done, picture, time.thread_time() - began)
 
 
 def jpeg(codec: str, frame: bytes, max_pixels: int = MAX_PIXELS) -> bytes | None:
