@@ -3,6 +3,7 @@
 The user's words are never lost: each piece is in exactly one final, after any interims that show it.
 """
 
+import math
 from datetime import UTC, datetime
 from typing import Final
 
@@ -16,6 +17,8 @@ FINAL_SECONDS: Final = 0.8
 MAX_TEXT: Final = 2000
 # A silent answer that has not begun after this long is not coming; the next one may be to something else.
 SILENT_SECONDS: Final = 30.0
+# A reply that was on its way when the question came ends within this time, and was not the answer to it.
+CROSSING_SECONDS: Final = 1.0
 
 
 def portions(text: str) -> list[str]:
@@ -39,6 +42,7 @@ class Question:
         self._shown = ""  # the interim text last sent
         self._heard_at = 0.0  # when the user was last heard from
         self._text = ""  # all that was said or typed since the last answer
+        self._silent_asked_at = -math.inf
         self._silent_until: float | None = None  # until then, the answer that begins is to be silent,
         self._spoke_since = False  # unless the voice has asked for one since
 
@@ -99,6 +103,7 @@ class Question:
     def ask(self, now: float, *, silent: bool = False) -> None:
         """An answer is awaited, and it is not to be heard if `silent`."""
         self.asked_at = now
+        self._silent_asked_at = now if silent else -math.inf
         self._silent_until = now + SILENT_SECONDS if silent else None
         self._spoke_since = False
 
@@ -110,6 +115,11 @@ class Question:
         """The same as the answer begins; the one after it is heard again."""
         silent, self._silent_until = self.wants_silence(now), None
         return silent
+
+    def interrupted(self, now: float) -> None:
+        """A silent answer was cut: by the question itself, if it began before the model had read that."""
+        if now < self._silent_asked_at + CROSSING_SECONDS:
+            self._silent_until = self._silent_asked_at + SILENT_SECONDS
 
     def add(self, text: str) -> None:
         """More of the question, spoken or typed; of a very long one, the end."""

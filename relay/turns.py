@@ -280,6 +280,8 @@ class Turns:
         if not (self._replying or spoken.speaking or spoken.unheard or self._sound_due):
             spoken.silent = False
             return []
+        if spoken.silent:
+            self._user.interrupted(now)
         out = [*spoken.interrupted(), rtvi.BOT_INTERRUPTED, *spoken.stopped(more=True), *self._stop_generation()]
         if self._replying:
             self._stale_until = now + STALE_SECONDS

@@ -11,8 +11,8 @@ import relay.presence
 import relay.session
 from relay import rtvi
 from relay.agent import Agent
-from relay.written import MAX_REPLY_BYTES
 from relay.standin.script import Script, parse
+from relay.written import MAX_REPLY_BYTES
 from tests.caller import Caller, Refused
 from tests.running import KEY, running
 from tests.sound import Sound, compare, read_wav

@@ -324,6 +324,7 @@ def test_a_silent_question_cuts_the_voice_that_speaks_and_the_rest_of_its_sound_
 def test_a_voice_that_interrupts_a_silent_reply_is_answered_aloud() -> None:
     async def main(call: Call) -> None:
         call.type("send-text", SILENT)
+        await asyncio.sleep(2)
         call.does(said("It is"), sound(1.0), events.Interrupted(), events.TurnComplete())
         call.does(events.InputTranscript("Say it aloud"), said("Four."), sound(1.0), *WHOLE)
         await asyncio.sleep(2)

@@ -27,7 +27,7 @@ from relay.gemini.events import (
     TurnComplete,
     Usage,
 )
-from relay.question import FINAL_SECONDS, MAX_TEXT, SILENT_SECONDS
+from relay.question import CROSSING_SECONDS, FINAL_SECONDS, MAX_TEXT, SILENT_SECONDS
 from relay.turns import PAUSE_SECONDS, SOUNDLESS_SECONDS, STALE_SECONDS, Turns
 
 EPOCH: Final = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
@@ -644,11 +644,23 @@ def test_a_silent_reply_that_calls_a_function_stays_silent_to_its_end() -> None:
 def test_a_silent_reply_that_is_interrupted_is_over() -> None:
     call = Call()
     silent(call)
+    call.wait(CROSSING_SECONDS + 0.1)
     call.model(said("One. Two"), sound(0.5))
     assert types(call.model(Interrupted())) == ["bot-interrupted", "bot-llm-stopped"]
     call.model(TurnComplete(), said("Three."), sound(0.5), GenerationComplete(), TurnComplete())
     call.wait(1)
     assert call.received > 0
+
+
+def test_a_reply_that_crosses_a_silent_question_is_not_taken_for_its_answer() -> None:
+    call = Call()
+    call.take(call.turns.greeting(call.now))
+    silent(call)
+    call.wait(0.1)
+    call.model(said("Hello"), sound(0.5), Interrupted(), TurnComplete())
+    call.wait(0.5)
+    call.model(said("Four."), sound(0.5), GenerationComplete(), TurnComplete(), said("Five."), sound(0.5))
+    assert call.received == RATE // 2, "only the one after it"
 
 
 def test_a_silent_reply_that_never_comes_silences_no_other() -> None:
