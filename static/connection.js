@@ -13,7 +13,7 @@ import { ConnectionError, problemOf } from './signalling.js';
 const PULSE_MS = 500;
 /** So many looks without a single new byte mean that the path is gone: two seconds at most. */
 const SILENT_PULSES = 3;
-/** So many make the page build a new peer connection; shorter gaps heal by themselves. The relay gives up at 10 s. */
+/** So many make the page build a new peer connection; shorter gaps heal by themselves. */
 const RESTART_PULSES = 14;
 /** Longest wait for one attempt to reconnect, and the pause between two, ms. */
 const ATTEMPT_MS = 6_000;

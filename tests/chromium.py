@@ -16,7 +16,7 @@ _NAMES: Final = ("chromium", "chromium-browser", "google-chrome")
 
 _FLAGS: Final = (
     "--use-fake-ui-for-media-stream",  # nobody is there to press Allow
-    "--use-fake-device-for-media-stream",
+    "--use-fake-device-for-media-stream=device-count=2",  # cameras; there are always two microphones or more
     "--autoplay-policy=user-gesture-required",  # as strict as the browsers that people have
     "--allow-loopback-in-peer-connection",  # where loopback is the only interface, there are no candidates otherwise
     "--disable-quic",

@@ -204,6 +204,28 @@ async def test_a_model_that_sees_nothing_is_not_offered_any_picture(eyes: Page) 
         await expect(eyes.locator("#problem-what")).to_contain_text("no longer sees the camera")
 
 
+async def test_another_camera_can_be_chosen_while_one_is_on(eyes: Page) -> None:
+    async with running("--greeting", "") as relay:
+        await call(eyes, relay)
+        await switched(eyes, "Camera", True)
+        await eyes.get_by_role("button", name="Devices").click()
+        cameras = eyes.locator("#cameras")
+        chosen = await cameras.input_value()
+        values: list[str] = await cameras.evaluate("select => [...select.options].map(option => option.value)")
+        other = next(value for value in values if value != chosen)
+        await cameras.select_option(other)
+        await eyes.wait_for_function("() => opened.length === 2 && opened[0].readyState === 'ended'")
+        assert await eyes.evaluate("opened[1].getSettings().deviceId") == other
+        await expect(cameras).to_have_value(other)
+        await expect(button(eyes, "Camera")).to_have_attribute("aria-pressed", "true")
+        before = (await eyes.evaluate(SENT))[CAMERA][0]
+        await eyes.wait_for_function(f"async () => (await ({SENT})())['{CAMERA}'][0] > {before} + 1")
+        await eyes.keyboard.press("Escape")
+        await switched(eyes, "Camera", False)
+        await switched(eyes, "Camera", True)
+        assert await eyes.evaluate("opened.at(-1).getSettings().deviceId") == other, "the choice is kept"
+
+
 async def test_a_camera_that_is_on_stays_on_when_the_connection_is_replaced(eyes: Page) -> None:
     async with running("--greeting", "") as relay:
         await call(eyes, relay)

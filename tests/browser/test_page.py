@@ -120,6 +120,25 @@ async def test_sound_stops_within_300_ms_of_the_models_interruption(page: Page) 
         await expect(page.locator("#captions .struck").first).to_be_visible()
 
 
+async def test_captions_follow_the_voice_word_by_word_and_say_nothing_twice(page: Page) -> None:
+    text = "The bus leaves at nine, from the old harbour. It takes an hour to get there. Bring a coat: it is windy."
+    script = parse({"greet": "setup", "greeting": {"say": text, "seconds": 6}})
+    async with running("--greeting", "", script=script) as relay:
+        await dial(page, relay)
+        await page.keyboard.press("m")  # nobody interrupts
+        await state(page, "speaking")
+        lengths = set[int]()
+        async with asyncio.timeout(15):
+            while await page.evaluate("document.documentElement.dataset.state") == "speaking":
+                shown = await page.locator("#captions .model :is(.final, .final ~ *)").all_text_contents()
+                assert text.startswith("".join(shown)), shown
+                lengths.add(len("".join(shown[:1])))
+        assert len(lengths) > 2 * text.count(".")
+        assert await page.locator("#captions .model").count() == 1
+        assert await page.locator("#captions .model .final").text_content() == text
+        await expect(page.locator("#captions .model :is(.unspoken, .struck)")).to_have_count(0)
+
+
 async def test_hanging_up_frees_everything_and_a_second_call_works(page: Page) -> None:
     async with running() as relay:
         await dial(page, relay)
