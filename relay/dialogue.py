@@ -179,10 +179,11 @@ class Dialogue:
         """The model was asked in writing: what is still being said gives way."""
         now, unfinished = self._loop.time(), self._generating or self._turns.generating
         self._asked = True
-        if self.downlink.playout.playing or unfinished:
+        cut = self.downlink.playout.playing or unfinished
+        if cut:
             self._cut(now)
             self._skipping = unfinished
-        self.say(self._turns.asked(text, now, silent=silent))
+        self.say(self._turns.asked(text, now, silent=silent, cut=cut))
 
     def echo(self, text: str, id: str) -> None:
         """The client is told that its words are with the model."""
