@@ -179,11 +179,11 @@ class Dialogue:
         """The model was asked in writing: what is still being said gives way."""
         now, unfinished = self._loop.time(), self._generating or self._turns.generating
         self._asked = True
-        cut = self.downlink.playout.playing or unfinished
-        if cut:
+        self.say(self._turns.takes_turn(now))
+        if self.downlink.playout.playing or unfinished:
             self._cut(now)
             self._skipping = unfinished
-        self.say(self._turns.asked(text, now, silent=silent, cut=cut))
+        self.say(self._turns.asked(text, now, silent=silent))
 
     def echo(self, text: str, id: str) -> None:
         """The client is told that its words are with the model."""

@@ -74,18 +74,13 @@ class Turns:
         return self.poll(now) + self._user.chat(text, id_, now)
 
     def takes_turn(self, now: float) -> list[Message]:
-        """The user takes the turn without a voice. UIs end the bot's message where the user begins to speak."""
+        """The user takes the turn in writing: a turn that ends at once. Clients end the bot's message there."""
         speaking = self._user.speaking
         return self.poll(now) + ([] if speaking else [rtvi.USER_STARTED_SPEAKING, rtvi.USER_STOPPED_SPEAKING])
 
-    def asked(self, text: str, now: float, *, silent: bool = False, cut: bool = False) -> list[Message]:
-        """An answer to `text` is awaited, in text alone if `silent`. To interrupt, call `interrupted` before.
-
-        `cut` says that it did: the turn is the user's, which is what makes a client close the message that was cut.
-        """
+    def asked(self, text: str, now: float, *, silent: bool = False) -> list[Message]:
+        """An answer to `text` is awaited, in text alone if `silent`. To interrupt, call `interrupted` before."""
         out = self.poll(now)
-        if cut and not self._user.speaking:
-            out += [rtvi.USER_STARTED_SPEAKING, rtvi.USER_STOPPED_SPEAKING]
         self._user.ask(now, silent=silent)
         self._user.add(text)
         self._spoken.silent = False

@@ -336,6 +336,26 @@ def test_a_voice_that_interrupts_a_silent_reply_is_answered_aloud() -> None:
 # -- what is written ------------------------------------------------------------------------------------------
 
 
+def test_who_takes_the_turn_in_writing_is_told_of_like_one_who_speaks() -> None:
+    async def main(call: Call) -> None:
+        call.does(said("One two three."), sound(3.0), *WHOLE)
+        await asyncio.sleep(1)
+        before = len(call.said)
+        call.type("send-text", {"content": "Stop"})
+        assert call.types()[before:] == [
+            "user-input",
+            "user-started-speaking",
+            "user-stopped-speaking",
+            "bot-interrupted",
+            "bot-stopped-speaking",
+        ]
+        call.speaks(True)
+        call.type("send-text", {"content": "Stop"})
+        assert call.types()[before + 5 :] == ["user-started-speaking", "user-input"], "the voice has the turn"
+
+    play(main)
+
+
 def test_keys_pressed_one_by_one_cut_the_voice_and_are_told_in_one_line() -> None:
     async def main(call: Call) -> None:
         call.does(said("Press a key."), sound(10.0), *WHOLE)

@@ -628,18 +628,6 @@ def test_a_silent_reply_cuts_the_one_that_is_playing_and_only_that_one_is_interr
     assert types(call.sent).count("bot-interrupted") == types(call.sent).count("bot-started-speaking") == 1
 
 
-def test_a_written_question_that_cuts_the_answer_is_a_turn_of_the_users_that_ends_at_once() -> None:
-    call = Call()
-    call.model(said("One two three."), sound(2), GenerationComplete())
-    call.wait(0.5)
-    call.cut()
-    call.take(call.turns.asked("Stop", call.now, cut=True))
-    assert types(call.sent)[-2:] == ["user-started-speaking", "user-stopped-speaking"]
-    call.take(call.turns.user_started(call.now))
-    call.take(call.turns.asked("No, wait", call.now, cut=True))
-    assert types(call.sent)[-1] == "user-started-speaking", "a voice that is heard meanwhile goes on"
-
-
 def test_a_silent_reply_that_calls_a_function_stays_silent_to_its_end() -> None:
     call = Call()
     silent(call)
