@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.fuzz.parsers import decoded, offered, redundant, rtcp, rtp
+from tests.fuzz.pictures import developed, gathered
 from tests.fuzz.sequences import called, gated
 
 TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
@@ -13,6 +14,8 @@ TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
     "rtcp": rtcp,
     "opus": decoded,
     "sdp": offered,
+    "gathered": gathered,
+    "developed": developed,
     "gate": gated,
     "call": called,
 }
