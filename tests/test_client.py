@@ -703,6 +703,21 @@ async def test_sound_for_a_stalled_model_is_dropped_and_counted_and_never_waits(
         assert owner.client.live, "a slow model is not a lost one"
 
 
+async def test_for_a_stalled_model_a_picture_waits_for_nothing_and_takes_no_room_from_the_sound() -> None:
+    picture = bytes(300_000)
+    async with upstream(stalled, close_timeout=0.1) as server, Owner(server.url, close_deadline=0.1) as owner:
+        while owner.client.send_picture(picture):
+            await asyncio.sleep(0)
+        unsent = owner.client.unsent
+        assert 0 < unsent <= len(protocol.image_message(picture)) + 16, "one at most, and the rest of none"
+        for _ in range(20):
+            assert owner.client.send_audio(FRAME), "its sound waits behind it, and is not dropped for it"
+        assert not owner.client.send_picture(picture)
+        assert owner.client.traffic.pictures_dropped == 2
+        assert owner.client.traffic.audio_dropped == 0
+        assert owner.client.live
+
+
 async def test_what_must_not_be_dropped_is_kept_until_the_model_counts_as_lost() -> None:
     async with upstream(stalled, close_timeout=0.1) as server, Owner(server.url, close_deadline=0.1) as owner:
         message = protocol.tool_message("1", "f", {"output": "x" * 100_000})

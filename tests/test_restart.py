@@ -1,12 +1,15 @@
 """A browser that comes back on a new connection, as after a change of network: the call is the same."""
 
 import asyncio
+import base64
 
 import pytest
 
 import relay.browser
 import relay.presence
+from relay.standin.server import Heard
 from tests.caller import Caller
+from tests.camera import BLUE, RED, Camera, Colour, alike, picture, seen
 from tests.running import running
 from tests.sound import read_wav
 
@@ -75,3 +78,40 @@ async def test_a_caller_whose_microphone_stayed_behind_is_told() -> None:
             told = await again.message("server-message", timeout=5)
             assert told.data == {"event": "mic-dead", "seconds": 1.0}
             await again.goodbye()
+
+
+async def test_a_camera_that_was_on_is_seen_on_the_new_connection_too() -> None:
+    """An official client says nothing of its tracks after a restart."""
+    async with running("--greeting", "") as house, Caller(house.base) as caller:
+        camera = Camera(picture([RED]))
+        caller.prepare()
+        caller.peer.addTransceiver(camera, "sendonly")
+        await caller.dial()
+        model = await house.model.connected()
+        caller.track_status(True, 1)
+        await pictures(model, RED)
+        async with Caller(house.base) as again:
+            other = Camera(picture([BLUE]))
+            again.session_id, again.pc_id = caller.session_id, caller.pc_id
+            again.prepare()
+            again.peer.addTransceiver(other, "sendonly")
+            await again.offer(restart=True)
+            await pictures(model, BLUE)
+            again.track_status(False, 1)
+            await asyncio.sleep(0.2)
+            count = await pictures(model, BLUE)
+            await asyncio.sleep(1.5)
+            assert await pictures(model, BLUE) == count, "and off is off"
+            other.stop()
+            await again.goodbye()
+        camera.stop()
+
+
+async def pictures(model: Heard, colour: Colour) -> int:
+    """Wait for a picture of that colour; how many there are of any."""
+    async with asyncio.timeout(10):
+        while True:
+            jpegs = [base64.b64decode(body["video"]["data"]) for body in model.of("realtimeInput") if "video" in body]
+            if any(alike(seen(jpeg, 1), [colour]) for jpeg in jpegs):
+                return len(jpegs)
+            await asyncio.sleep(0.05)
