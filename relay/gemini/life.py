@@ -1,0 +1,344 @@
+"""How the model's side of a conversation goes on from one connection to the next. Pure: no socket, no clock.
+
+A `Life` is told what happens to its connections and what is being said; each time it answers with what to do. There is
+one connection at a time: the next is opened when the owner has said that the one before is `gone`, because the service
+refuses to resume a conversation whose socket is still open. Connections are numbered from 1, and what is told of
+another than the newest, a timer included, is ignored.
+
+`TABLE` says which state follows from which, and is what `docs/conversation.md` draws.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Final
+
+from relay.errors import OurBug
+
+ROTATE_SECONDS: Final = 540.0  # a connection is left at nine minutes: the service ends it at about ten
+DRAIN_SECONDS: Final = 45.0  # how long an old one may wait for a pause in the talk
+GO_AWAY_MARGIN: Final = 5.0  # seconds kept of what `goAway` leaves, or half of that where it is less than ten
+HANDLE_SECONDS: Final = 1.0  # from the end of a turn until the handle that holds it must have come
+STEADY_SECONDS: Final = 5.0  # whoever has lived for so long and is lost then begins a new outage
+SHORTEST_SECONDS: Final = 1.0  # whoever sends us away sooner is waited with, as after a loss
+BUDGET_SECONDS: Final = 30.0  # from the loss until the model listens again, or is given up
+FIRST_WAIT: Final = 0.25  # seconds between two attempts, at first;
+LONGEST_WAIT: Final = 4.0  # later a quarter of the outage so far, which never delays its end by more than that
+SPREAD: Final = 0.2  # of a wait, added by chance, lest all calls of a relay come back in the same moment
+ATTEMPT_SECONDS: Final = 10.0  # for one attempt, until the setup is accepted
+LATE_SECONDS: Final = 1.0  # a planned change that takes longer is told
+
+# Close codes after which the conversation can go on elsewhere (RFC 6455 §7.4.1); 0: we ended the connection ourselves.
+PASSING_CODES: Final = frozenset({0, 1000, 1001, 1005, 1006, 1011, 1012, 1013, 1014})
+# Faults that another attempt meets again.
+LASTING_FAULTS: Final = frozenset({"key-missing", "key-refused", "quota", "model-not-found", "internal"})
+
+
+class State(Enum):
+    """How the model's side stands."""
+
+    CONNECTING = "connecting"
+    SETUP = "setup"
+    LIVE = "live"
+    DRAINING = "draining"  # still live, and to be left at the next pause
+    RESUMING = "resuming"  # between two connections
+    CLOSED = "closed"
+
+
+class Cause(Enum):
+    """Why the state changes; the values are what the drawing says."""
+
+    UPGRADED = "socket open"
+    ACCEPTED = "setup complete"
+    GO_AWAY = "goAway"
+    AGED = "nine minutes old"
+    QUIET = "between turns"
+    OVERDUE = "no time left"
+    LOST = "connection lost"
+    REFUSED = "handle refused"
+    DUE = "old socket gone, wait over"
+    SPENT = "30 s are over"
+    FATAL = "key, quota, model or policy"
+    HUNG_UP = "the call ends"
+
+
+_ENDS: Final = {Cause.FATAL: State.CLOSED, Cause.HUNG_UP: State.CLOSED}
+_OPENING: Final = {**_ENDS, Cause.LOST: State.RESUMING, Cause.REFUSED: State.RESUMING, Cause.SPENT: State.CLOSED}
+_OPEN: Final = {**_ENDS, Cause.LOST: State.RESUMING, Cause.REFUSED: State.RESUMING, Cause.GO_AWAY: State.DRAINING}
+
+TABLE: Final[dict[State, dict[Cause, State]]] = {
+    State.CONNECTING: {Cause.UPGRADED: State.SETUP, **_OPENING},
+    State.SETUP: {Cause.ACCEPTED: State.LIVE, **_OPENING},
+    State.LIVE: {Cause.AGED: State.DRAINING, **_OPEN},
+    State.DRAINING: {Cause.QUIET: State.RESUMING, Cause.OVERDUE: State.RESUMING, **_OPEN},
+    State.RESUMING: {Cause.DUE: State.CONNECTING, Cause.SPENT: State.CLOSED, **_ENDS},
+    State.CLOSED: {},
+}
+
+
+class Busy(Enum):
+    """What keeps a connection from being left."""
+
+    ASKED = "asked"  # the user speaks, or waits for an answer
+    GENERATING = "generating"
+    PLAYING = "playing"
+    CALLING = "calling"  # the model waits for a tool
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """Open connection `generation`, within `seconds`: resume from `handle` or, without one, begin afresh."""
+
+    generation: int
+    handle: str | None = field(repr=False)
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """Close connection `generation`, and say when it is `gone`."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """The user is to know: ``reconnecting`` or ``resumed``."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """The conversation cannot go on; `fault` is a code of `relay.errors.FAULTS`."""
+
+    fault: str
+
+
+Action = Open | Close | Tell | GiveUp
+
+
+@dataclass(frozen=True, slots=True)
+class Timer:
+    """Call `tick` with this `generation` when it is `at`."""
+
+    generation: int
+    at: float
+
+
+def verdict(fault: str, code: int, *, live: bool, trusted: bool) -> Cause:
+    """What the end of a connection means: `fault` is a code of `FAULTS`, `code` the close code, 0 where there was none.
+
+    `live` says that its setup had been accepted, `trusted` that it does not stand on a handle that may be bad.
+    """
+    if fault in LASTING_FAULTS:
+        return Cause.FATAL
+    if fault == "setup-refused" or (live and code not in PASSING_CODES):
+        return Cause.FATAL if trusted else Cause.REFUSED
+    return Cause.LOST
+
+
+class Life:
+    """One conversation's. Begin with `open`; after every call do what it says, and set a timer for `timer`.
+
+    `chance` gives numbers from 0 to 1. What is told with another `generation` than the newest one's does nothing.
+    """
+
+    def __init__(self, chance: Callable[[], float] = lambda: 0.0) -> None:
+        self._chance = chance
+        self.state = State.CONNECTING
+        self.generation = 0
+        self.handle: str | None = None
+        self.resumed = False  # the newest connection stands on a handle
+        self._held = False  # there is a socket, or there may be
+        self._been_live = False
+        self._busy: set[Busy] = set()
+        self._stale = False  # something was said since the handle
+        self._quiet_at = 0.0
+        self._live_at = 0.0
+        self._until = float("inf")  # the draining one's end
+        self._left_at = 0.0
+        self._down_at: float | None = None  # when the outage began
+        self._due_at = 0.0  # when the next attempt may be made
+        self._told = False
+
+    # ---- of the connections ----
+
+    def open(self, now: float) -> list[Action]:
+        """Begin."""
+        return self._open(now)
+
+    def upgraded(self, generation: int) -> list[Action]:
+        """The socket is open, and the setup is on its way; again when it is tried under another API version."""
+        if generation == self.generation and self.state is State.CONNECTING:
+            self._move(Cause.UPGRADED)
+        return []
+
+    def accepted(self, generation: int, now: float) -> list[Action]:
+        """The model listens."""
+        if generation != self.generation or self.state is not State.SETUP:
+            return []
+        self._move(Cause.ACCEPTED)
+        self._been_live, self._live_at = True, now
+        self._busy -= {Busy.GENERATING, Busy.CALLING}
+        self._stale, self._quiet_at = False, now
+        told, self._told = self._told, False
+        return [Tell("resumed")] if told else []
+
+    def offered(self, generation: int, handle: str, now: float) -> list[Action]:
+        """A resumable handle came."""
+        if generation != self.generation or self.state not in (State.LIVE, State.DRAINING):
+            return []
+        self.handle, self._stale = handle, False
+        return self._consider(now)
+
+    def sent_away(self, generation: int, time_left: float, now: float) -> list[Action]:
+        """The model said that it closes in `time_left` seconds."""
+        if generation != self.generation or self.state not in (State.LIVE, State.DRAINING):
+            return []
+        self._move(Cause.GO_AWAY)
+        left = max(0.0, time_left)
+        self._until = min(self._until, now + left - min(GO_AWAY_MARGIN, left / 2))
+        return self._consider(now)
+
+    def ended(self, generation: int, fault: str, code: int, now: float) -> list[Action]:
+        """The connection ended, or could not be made: `fault` and `code` as `verdict` takes them."""
+        if generation != self.generation or self.state in (State.RESUMING, State.CLOSED):
+            return []
+        live = self.state in (State.LIVE, State.DRAINING)
+        trusted = not self.resumed or (live and now - self._live_at >= STEADY_SECONDS)
+        cause = verdict(fault, code, live=live, trusted=trusted)
+        if not self._been_live or cause is Cause.FATAL:
+            self._move(Cause.FATAL)
+            return [*self._close(), GiveUp(fault)]
+        if cause is Cause.REFUSED:
+            self.handle = None
+        return self._leave(cause, now)
+
+    def renew(self, now: float) -> list[Action]:
+        """The connection is of no use any more, though it has not ended: go on with another."""
+        if self.state not in (State.LIVE, State.DRAINING):
+            return []
+        return self._leave(Cause.LOST, now)
+
+    def gone(self, generation: int, now: float) -> list[Action]:
+        """The socket of a connection that was to be closed is closed."""
+        if generation != self.generation:
+            return []
+        self._held = False
+        return self._consider(now)
+
+    def close(self) -> list[Action]:
+        """The call ends; idempotent."""
+        if self.state is State.CLOSED:
+            return []
+        self._move(Cause.HUNG_UP)
+        return self._close()
+
+    # ---- of what is said ----
+
+    def busy(self, what: Busy, on: bool, now: float) -> list[Action]:
+        """Something begins that is not to be cut, or ends."""
+        if on is (what in self._busy):
+            return []
+        if on:
+            self._busy.add(what)
+            self._stale = self._stale or what is not Busy.PLAYING
+            return []
+        self._busy.discard(what)
+        self._quiet_at = now
+        return self._consider(now)
+
+    # ---- time ----
+
+    @property
+    def timer(self) -> Timer | None:
+        """When `tick` is due next."""
+        at = min(self._deadlines(), default=None)
+        return Timer(self.generation, at) if at is not None else None
+
+    def tick(self, generation: int, now: float) -> list[Action]:
+        """Do what is due by `now`, if the timer was set for the newest connection."""
+        return self._consider(now) if generation == self.generation else []
+
+    def _deadlines(self) -> list[float]:
+        match self.state:
+            case State.LIVE:
+                return [self._live_at + ROTATE_SECONDS]
+            case State.DRAINING if not self._busy:
+                return [self._until, self._quiet_at + HANDLE_SECONDS]
+            case State.DRAINING:
+                return [self._until]
+            case State.CLOSED:
+                return []
+        if self._down_at is None:
+            return []
+        deadlines = [self._down_at + BUDGET_SECONDS]
+        if not self._told:
+            deadlines.append(self._left_at + LATE_SECONDS)
+        if self.state is State.RESUMING and not self._held:
+            deadlines.append(self._due_at)
+        return deadlines
+
+    def _consider(self, now: float) -> list[Action]:
+        """What time, or quiet, now allows."""
+        if self.state is State.LIVE and now >= self._live_at + ROTATE_SECONDS:
+            self._move(Cause.AGED)
+            self._until = now + DRAIN_SECONDS
+        if self.state is State.DRAINING:
+            if not self._busy and (not self._stale or now >= self._quiet_at + HANDLE_SECONDS):
+                return self._leave(Cause.QUIET, now)
+            return self._leave(Cause.OVERDUE, now) if now >= self._until else []
+        if self._down_at is None or self.state in (State.LIVE, State.CLOSED):
+            return []
+        if now >= self._down_at + BUDGET_SECONDS:
+            self._move(Cause.SPENT)
+            return [*self._close(), GiveUp("model-lost")]
+        actions = self._tell() if now >= self._left_at + LATE_SECONDS else []
+        if self.state is State.RESUMING and not self._held and now >= self._due_at:
+            self._move(Cause.DUE)
+            actions += self._open(now)
+        return actions
+
+    # ---- the moves ----
+
+    def _leave(self, cause: Cause, now: float) -> list[Action]:
+        live = self.state in (State.LIVE, State.DRAINING)
+        lived = now - self._live_at if live else 0.0
+        planned = cause in (Cause.QUIET, Cause.OVERDUE)
+        first = self._down_at is None or lived >= (SHORTEST_SECONDS if planned else STEADY_SECONDS)
+        self._move(cause)
+        if self._down_at is None or first:
+            self._down_at = now
+        wait = 0.0 if first or cause is Cause.REFUSED else pause(now - self._down_at, self._chance())
+        self._due_at = now + wait
+        self._until = float("inf")
+        if live:
+            self._left_at = now
+        return [*self._close(), *([] if planned else self._tell())]
+
+    def _open(self, now: float) -> list[Action]:
+        self.generation += 1
+        self._held = True
+        self.resumed = self.handle is not None
+        budget = self._down_at + BUDGET_SECONDS - now if self._down_at is not None else ATTEMPT_SECONDS
+        return [Open(self.generation, self.handle, min(ATTEMPT_SECONDS, budget))]
+
+    def _close(self) -> list[Action]:
+        return [Close(self.generation)] if self._held else []
+
+    def _tell(self) -> list[Action]:
+        told, self._told = self._told, True
+        return [] if told else [Tell("reconnecting")]
+
+    def _move(self, cause: Cause) -> None:
+        """The one place where the state changes."""
+        state = TABLE[self.state].get(cause)
+        if state is None:
+            raise OurBug(f"{cause.value!r} while {self.state.value}")
+        self.state = state
+
+
+def pause(outage: float, chance: float) -> float:
+    """Seconds to wait before another attempt, `outage` seconds after the loss."""
+    return min(LONGEST_WAIT, max(FIRST_WAIT, outage / 4) * (1 + SPREAD * chance))
