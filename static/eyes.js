@@ -68,12 +68,15 @@ export class Eye {
   async #open() {
     const wish = this.#wishes += 1;
     this.#asking = true;
+    this.track?.stop(); // a phone opens one camera at a time
     try {
       const track = await this.#ask();
       if (wish === this.#wishes) this.#use(track);
       else track.stop();
     } catch (error) {
-      if (wish === this.#wishes) this.listener.trouble(deviceProblem(this.kind, error));
+      if (wish !== this.#wishes) return;
+      this.#use(null);
+      this.listener.trouble(deviceProblem(this.kind, error));
     } finally {
       this.#asking = false;
     }
