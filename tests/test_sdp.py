@@ -272,3 +272,39 @@ def test_any_text_is_screened_or_refused_with_a_code(text: str) -> None:
         except BrowserFault as fault:
             told = fault.code
         assert told.startswith("v=0") or told in {"bad-sdp", "sdp-too-large", "no-opus"}
+
+
+SHOWS = """m=video 9 UDP/TLS/RTP/SAVPF 96 97\r
+c=IN IP4 0.0.0.0\r
+a=mid:1\r
+a=ssrc-group:FID 11 12\r
+a=ssrc:11 cname:x\r
+a=ssrc:11 msid:- y\r
+a=ssrc:12 cname:x\r
+m=video 0 UDP/TLS/RTP/SAVPF 96\r
+c=IN IP4 0.0.0.0\r
+a=mid:screen\r
+a=ssrc:4294967295 cname:x\r
+a=ssrc:4294967296 cname:x\r
+a=ssrc:13\r
+"""
+
+
+def test_the_streams_of_video_are_known_by_their_sections_without_retransmissions() -> None:
+    offer = "v=0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:0\r\na=ssrc:1 cname:x\r\n" + SHOWS
+    assert list(sdp.video_streams(offer).items()) == [("1", (11,)), ("screen", (4294967295, 13))]
+    assert sdp.video_streams("") == {}
+
+
+def test_of_a_section_that_lists_many_streams_few_are_looked_at() -> None:
+    many = SHOWS + "".join(f"a=ssrc:{n} cname:x\r\n" for n in range(100, 400))
+    assert len(sdp.video_streams(many)["screen"]) == sdp.MAX_VIDEO_STREAMS
+
+
+def test_video_is_asked_for_at_a_rate_and_sound_is_not() -> None:
+    sound = "v=0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\nc=IN IP4 0.0.0.0\r\n"
+    bounded = sdp.bound_video(sound + SHOWS)
+    assert bounded.startswith(sound + "m=video")
+    rate = f"b=AS:{sdp.VIDEO_KILOBITS_PER_SECOND}\r\nb=TIAS:{sdp.VIDEO_KILOBITS_PER_SECOND}000\r\n"
+    assert bounded.count(f"c=IN IP4 0.0.0.0\r\n{rate}a=mid:") == 2
+    assert bounded.replace(rate, "") == sound + SHOWS

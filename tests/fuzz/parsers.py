@@ -241,4 +241,6 @@ def offered(data: bytes) -> None:
     once = sdp.finish(text, text)
     asked = sdp.red_payload_type(text)
     answered = sdp.red_payload_type(once)
+    assert all(ssrc < 1 << 32 for ssrcs in sdp.video_streams(text).values() for ssrc in ssrcs)
+    assert sdp.video_streams(sdp.bound_video(text)) == sdp.video_streams(text)
     assert answered is None or (answered == asked and answered != sdp.opus_payload_type(once))
