@@ -32,6 +32,7 @@ from google.genai import types
 from relay.errors import BrowserFault, OwnerFault, place
 from relay.thread import called
 from relay.tools import Function, Tool, Tools
+from relay.values import LANGUAGE
 
 if TYPE_CHECKING:
     from relay.request import CallRequest
@@ -45,6 +46,10 @@ DEFAULT_GREETING: Final = "Say hello, briefly, and ask how you can help."
 
 AGENT_SECONDS: Final = 5.0  # for the file's `agent(call)`; the caller hears nothing meanwhile
 MAX_REFUSAL: Final = 300  # characters of a refusal's words
+# What helps to write down what is said goes with each connection's setup: 20 kB of it at most.
+MAX_LANGUAGES: Final = 20
+MAX_VOCABULARY: Final = 200
+MAX_TERM: Final = 100  # characters
 
 Sensitivity = Literal["high", "low"]
 
@@ -81,6 +86,8 @@ class Agent:
     `client_tools` are run by the user's app: the signature of a function that is never run here, or a declaration;
     `tools.tool` says of either how it is called. `google_search` lets the model search, `code_execution` compute.
     `language` is a BCP 47 tag such as ``de-DE``; empty, and the model follows the caller.
+    `languages` are tags of what callers may speak, `vocabulary` names and terms that they may say: both only help to
+    write down what was said. Without `languages` each is recognised.
     `on_message` answers what the app sends with `sendClientRequest`: it gets the type and the data, may be async,
     and raises `LookupError` for a type it does not know.
     """
@@ -94,11 +101,16 @@ class Agent:
     google_search: bool = False
     code_execution: bool = False
     listening: Listening | None = None
+    languages: Sequence[str] = ()
+    vocabulary: Sequence[str] = ()
     on_message: Callable[[str, Any], Any] | None = None
     toolbox: Tools = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "toolbox", Tools(self.tools, self.client_tools))
+        if not all(LANGUAGE.fullmatch(tag) for tag in _short(self.languages, "languages", MAX_LANGUAGES)):
+            raise ValueError("languages must be tags such as de-DE")
+        _short(self.vocabulary, "vocabulary", MAX_VOCABULARY)
 
     async def reply(self, type: str, data: Any) -> Any:
         """The answer to an app's own message; raises `LookupError` where this agent has none."""
@@ -132,12 +144,17 @@ class Agent:
             thinking_config=_thinking(model),
             system_instruction=types.Content(role="user", parts=[types.Part(text=text)]) if text else None,
             tools=list(self._tools()) or None,
-            input_audio_transcription=types.AudioTranscriptionConfig(),
-            output_audio_transcription=types.AudioTranscriptionConfig(),
+            input_audio_transcription=self._transcription(),
+            output_audio_transcription=self._transcription(),
             realtime_input_config=_detection(self.listening),
             session_resumption=types.SessionResumptionConfig(),
             # Its presence alone lifts the limit of 15 minutes; its figures are the model's own.
             context_window_compression=types.ContextWindowCompressionConfig(sliding_window=types.SlidingWindow()),
+        )
+
+    def _transcription(self) -> types.AudioTranscriptionConfig:
+        return types.AudioTranscriptionConfig(
+            language_codes=list(self.languages) or None, custom_vocabulary=list(self.vocabulary) or None
         )
 
     def _tools(self) -> Iterator[types.Tool]:
@@ -147,6 +164,14 @@ class Agent:
             yield types.Tool(code_execution=types.ToolCodeExecution())
         if declarations := self.toolbox.declarations:
             yield types.Tool(function_declarations=declarations)
+
+
+def _short(words: Sequence[str], name: str, most: int) -> Sequence[str]:
+    """The same if it is a list that a setup can hold; a text is none, though Python takes it for one of letters."""
+    good = not isinstance(words, str) and len(words) <= most and all(isinstance(word, str) for word in words)
+    if not good or not all(0 < len(word) <= MAX_TERM for word in words):
+        raise ValueError(f"{name} must be a list of at most {most} texts of 1 to {MAX_TERM} characters")
+    return words
 
 
 def _thinking(model: str) -> types.ThinkingConfig | None:

@@ -14,7 +14,10 @@ from google.genai import types
 
 from relay.agent import (
     DEFAULT_VOICE,
+    MAX_LANGUAGES,
     MAX_REFUSAL,
+    MAX_TERM,
+    MAX_VOCABULARY,
     Agent,
     AgentError,
     AgentSource,
@@ -110,6 +113,31 @@ def test_what_the_call_asks_for_wins_over_the_agents_own() -> None:
     assert "nb-NO" in text_of(other)
     assert other.speech_config is not None
     assert other.speech_config.language_code == "nb-NO"
+
+
+def test_what_helps_to_write_down_what_is_said_goes_with_both_transcriptions() -> None:
+    config = Agent(languages=["de-DE", "en"], vocabulary=["Kubernetes"]).live_config(MODEL)
+    hints = types.AudioTranscriptionConfig(language_codes=["de-DE", "en"], custom_vocabulary=["Kubernetes"])
+    assert config.input_audio_transcription == config.output_audio_transcription == hints
+    assert Agent().live_config(MODEL).input_audio_transcription == types.AudioTranscriptionConfig()
+
+
+@pytest.mark.parametrize(
+    ("hints", "words"),
+    [
+        ({"languages": ["german!"]}, "languages must be tags"),
+        ({"languages": "de"}, "languages must be a list"),
+        ({"languages": ["de"] * (MAX_LANGUAGES + 1)}, "languages must be a list"),
+        ({"vocabulary": "Kubernetes"}, "vocabulary must be a list"),
+        ({"vocabulary": [""]}, "vocabulary must be a list"),
+        ({"vocabulary": ["x" * (MAX_TERM + 1)]}, "vocabulary must be a list"),
+        ({"vocabulary": ["x"] * (MAX_VOCABULARY + 1)}, "vocabulary must be a list"),
+        ({"vocabulary": [7]}, "vocabulary must be a list"),
+    ],
+)
+def test_hints_that_no_setup_can_hold_are_refused_where_they_are_written(hints: Any, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        Agent(**hints)
 
 
 def test_listening_is_set_as_far_as_it_is_given() -> None:

@@ -32,6 +32,7 @@ from relay.errors import ModelFault, OurBug, RelayError
 from relay.gemini import client as client_module
 from relay.gemini import protocol
 from relay.gemini.client import KEY_HEADER, MAX_BROKEN, MAX_UNSENT, MAX_UNSENT_AUDIO, LiveClient, Target
+from relay.gemini.dial import UNACKNOWLEDGED_MS
 from relay.gemini.events import Audio, Event, GoAway, OutputTranscript, ResumptionUpdate, SetupComplete, TurnComplete
 from relay.gemini.frames import MAX_FRAGMENTS
 from relay.gemini.protocol import MAX_MESSAGE
@@ -341,6 +342,16 @@ async def test_small_frames_are_not_held_back() -> None:
         sock = owner.client._socket
         assert sock is not None
         assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+async def test_a_path_that_is_dead_is_noticed_by_what_is_not_acknowledged() -> None:
+    async with upstream(accept) as server, Owner(server.url) as owner:
+        sock = owner.client._socket
+        assert sock is not None
+        patience = UNACKNOWLEDGED_MS  # of systems other than Linux, which has the option
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            patience = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
+        assert patience == UNACKNOWLEDGED_MS <= 10_000
 
 
 # -- TLS ------------------------------------------------------------------------------------------------------

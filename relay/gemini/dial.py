@@ -9,6 +9,9 @@ from typing import Final
 
 ADDRESS_DEADLINE: Final = 3.0  # seconds for one of a host's addresses before the next is tried
 UNSENT_IN_KERNEL: Final = 16 * 1024  # bytes the kernel takes ahead of the network; the rest we can see and bound
+# Milliseconds that what was sent may stay unacknowledged before the connection is dead (RFC 5482; Linux has it). We
+# send all the time, and without this the kernel goes on for a quarter of an hour.
+UNACKNOWLEDGED_MS: Final = 10_000
 
 
 async def dial(host: str, port: int) -> socket.socket:
@@ -22,6 +25,8 @@ async def dial(host: str, port: int) -> socket.socket:
             sock.setblocking(False)
             if hasattr(socket, "TCP_NOTSENT_LOWAT"):
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_IN_KERNEL)
+            if hasattr(socket, "TCP_USER_TIMEOUT"):
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNACKNOWLEDGED_MS)
             async with asyncio.timeout(ADDRESS_DEADLINE):
                 await loop.sock_connect(sock, address)
         except OSError as error:  # TimeoutError is one too
