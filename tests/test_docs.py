@@ -10,6 +10,7 @@ from relay import config
 ROOT: Final = Path(__file__).parent.parent
 README: Final = (ROOT / "README.md").read_text(encoding="utf-8")
 PROMISES: Final = (ROOT / "docs" / "behaviour.md").read_text(encoding="utf-8")
+CLIENTS: Final = (ROOT / "docs" / "clients.md").read_text(encoding="utf-8")
 
 
 def _functions(path: Path) -> set[str]:
@@ -17,14 +18,12 @@ def _functions(path: Path) -> set[str]:
     return {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
 
 
-def _named_tests() -> list[tuple[str, str]]:
-    """``(file, test)`` for each `tests/…py::test_…` and each `tests/page/…js: …` in the sheet."""
-    return re.findall(r"`(tests/[\w/.-]+?\.(?:py|js))(?:::|: )([^`]+)`", PROMISES)
+def _named_tests(text: str) -> list[tuple[str, str]]:
+    """``(file, test)`` for each `tests/…py::test_…` and each `tests/page/…js: …` in a text."""
+    return re.findall(r"`(tests/[\w/.-]+?\.(?:py|js))(?:::|: )([^`]+)`", text)
 
 
-def test_every_promise_names_a_test_that_exists() -> None:
-    named = _named_tests()
-    assert len(named) > 20
+def _missing(named: list[tuple[str, str]]) -> list[str]:
     missing = []
     for file, name in named:
         path = ROOT / file
@@ -34,7 +33,35 @@ def test_every_promise_names_a_test_that_exists() -> None:
             missing.append(f"{file}::{name}")
         elif path.suffix == ".js" and name not in path.read_text(encoding="utf-8"):
             missing.append(f"{file}: {name}")
-    assert not missing
+    return missing
+
+
+def test_every_promise_names_a_test_that_exists() -> None:
+    named = _named_tests(PROMISES)
+    assert len(named) > 20
+    assert not _missing(named)
+
+
+def _rows(text: str) -> list[list[str]]:
+    """The cells of each row of the tables in a text, less their heads."""
+    tables = re.findall(r"^\|.*\n\|[-|]+\|\n((?:\|.*\n)+)", text, flags=re.MULTILINE)
+    return [[cell.strip() for cell in row.strip("|").split("|")] for table in tables for row in table.splitlines()]
+
+
+def test_every_feature_of_every_client_names_its_test_or_its_reason() -> None:
+    head, *sections = re.split(r"^## (.+)$", CLIENTS, flags=re.MULTILINE)
+    clients = [cell.strip() for cell in head[head.index("\n| |") :].splitlines()[1].strip("|").split("|")[1:]]
+    glance = {feature: dict(zip(clients, verdicts, strict=True)) for feature, *verdicts in _rows(head)}
+    assert [name.lower() for name in sections[::2]] == [client.lower() for client in clients]
+    for client, section in zip(clients, sections[1::2], strict=True):
+        told = {feature: (verdict, words) for feature, verdict, words in _rows(section)}
+        assert {feature: verdict for feature, (verdict, _) in told.items()} == {
+            feature: verdicts[client] for feature, verdicts in glance.items()
+        }
+        for feature, (verdict, words) in told.items():
+            assert verdict in ("yes", "form", "no"), (client, feature)
+            assert words if verdict == "no" else _named_tests(words), (client, feature)
+    assert not _missing(_named_tests(CLIENTS))
 
 
 def test_every_row_of_the_sheet_names_a_test() -> None:
