@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, NoReturn
 
 from relay import values
+from relay.cost import Budget, Prices
 from relay.values import Network as Network
 from relay.values import Secret as Secret
 
@@ -23,6 +24,8 @@ MAX_CALLS: Final = 128
 MOST_CALLS: Final = 10_000  # each holds sockets: beyond this the machine's own limits come first
 GEMINI_URL: Final = "wss://generativelanguage.googleapis.com"
 ModelKind = Literal["gemini", "local"]
+Transcription = Literal["live", "flash"]  # by the Live model alone, or each turn again by another
+BargeIn = Literal["model", "local"]  # whose ear it is that stops the voice
 
 
 class ConfigError(Exception):
@@ -52,6 +55,14 @@ class Config:
     public_url: str = ""  # origin form, no trailing slash
     trusted_proxies: tuple[Network, ...] = ()
     max_calls: int = MAX_CALLS  # promised and live together
+    idle: int = 300  # seconds a call may be quiet; 0: for ever
+    max_call: int = 3600  # seconds a call may last; 0: for ever
+    prices: Prices | None = None
+    budget_call: Budget | None = None
+    budget_day: Budget | None = None
+    transcription: Transcription = "live"
+    transcription_model: str = "gemini-3.8-flash"
+    barge_in: BargeIn = "model"
     metrics_host: str = "127.0.0.1"  # name or address to bind
     metrics_port: int | None = None  # TCP port; 0 takes a free one; None: no metrics
     opus_bitrate: int = 64_000  # bit/s, of the voice to the browser
@@ -144,6 +155,22 @@ FLAGS: Final = (
          "late for all", values.whole(1, MOST_CALLS), str(MAX_CALLS)),
     Flag("metrics-port", "metrics_port", "PORT", "TCP port for Prometheus to read GET /metrics from; 0 takes a free "
          "one", values.port, "no metrics"),
+    Flag("idle", "idle", "SECONDS", "how long nobody may speak before a call ends, warned when a fifth of it is left; "
+         "0 for ever", values.whole(0, 86_400), "300"),
+    Flag("max-call", "max_call", "SECONDS", "how long a call may last, warned two minutes before; 0 for ever",
+         values.whole(0, 604_800), "3600"),
+    Flag("prices", "prices", "FILE", "what the model takes for a million tokens of each kind, TOML or JSON; see the "
+         "README", values.prices, "none: no money is reckoned"),
+    Flag("budget-call", "budget_call", "AMOUNT", "what one call may cost, in the money of --prices, or such as "
+         "200000tokens", values.budget, "any"),
+    Flag("budget-day", "budget_day", "AMOUNT", "the same for all calls of a day; nobody is taken in when it is spent",
+         values.budget, "any"),
+    Flag("transcription", "transcription", "KIND", "live: the Live model's own words alone; flash: each turn's sound "
+         "goes to another model, too, whose words replace those", values.choice("live", "flash"), "live"),
+    Flag("transcription-model", "transcription_model", "NAME", "that other model",
+         values.pattern(values.NAME, "a model's name"), "gemini-3.8-flash"),
+    Flag("barge-in", "barge_in", "WHOSE", "whose ear stops the voice when the user speaks: the model's, or at once the "
+         "relay's own (local)", values.choice("model", "local"), "model"),
     Flag("metrics-host", "metrics_host", "ADDRESS", "name or IP address that the metrics are read at", values.host,
          "127.0.0.1"),
     Flag("opus-bitrate", "opus_bitrate", "BIT/S", f"of the voice to the browser, {values.MIN_BITRATE} to "
@@ -207,7 +234,21 @@ def load(arguments: Sequence[str], environ: Mapping[str, str]) -> Config:
             f"Listening on {config.host} lets others spend your key: set --access-token too, "
             "or leave --host at 127.0.0.1."
         )
+    _check_money(config)
     return config
+
+
+def _check_money(config: Config) -> None:
+    """A price that is missing would count as nothing."""
+    if config.prices is not None:
+        models = [config.gemini_model, *([config.transcription_model] if config.transcription == "flash" else [])]
+        for model in models:
+            if model not in config.prices.models:
+                raise ConfigError(f"--prices names no prices of {model}.")
+        return
+    for name, budget in (("call", config.budget_call), ("day", config.budget_day)):
+        if budget is not None and not budget.tokens:
+            raise ConfigError(f"--budget-{name} in money needs --prices; a budget of tokens is such as 200000tokens.")
 
 
 def _value(flag: Flag, given: str | list[str] | None, environ: Mapping[str, str]) -> Any:

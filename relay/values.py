@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 from urllib.parse import urlsplit
 
+from relay.cost import Budget, Prices, read_prices
+
 MAX_TEXT_CHARS: Final = 32_768  # instructions; the Live API's whole context is larger
 MAX_GREETING_CHARS: Final = 1_000
 MIN_TOKEN_CHARS: Final = 16  # 96 bits as URL-safe base64
@@ -19,6 +21,9 @@ MIN_BITRATE, MAX_BITRATE = 24_000, 128_000
 MAX_ICE_SERVERS: Final = 8  # browsers warn from five on: each one delays the gathering
 MAX_CREDENTIAL_CHARS: Final = 508  # bytes that RFC 8489 §14.3 allows a username; time-limited ones have about 60
 
+MAX_PRICES_BYTES: Final = 64 * 1024
+
+_BUDGET: Final = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)( ?tokens)?")
 _TOKEN: Final = re.compile(r"[A-Za-z0-9._~-]+")  # what RFC 6750 and a URL's fragment both carry as it is
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,127}")
 _HOST: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
@@ -234,6 +239,27 @@ def choices(*names: str) -> Callable[[str], tuple[str, ...]]:
         return chosen
 
     return check
+
+
+def prices(text: str) -> Prices:
+    """The prices in a file, TOML or JSON by its name."""
+    path = Path(text).expanduser()
+    if path.suffix not in (".toml", ".json") or not path.is_file():
+        raise ValueError("must be a file of prices, .toml or .json")
+    if path.stat().st_size > MAX_PRICES_BYTES:
+        raise ValueError(f"must be a file of at most {MAX_PRICES_BYTES} bytes")
+    try:
+        content = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise ValueError("must be a text file") from None
+    return read_prices(content, toml=path.suffix == ".toml")
+
+
+def budget(text: str) -> Budget:
+    match = _BUDGET.fullmatch(text.strip())
+    if match is None or not float(match.group(1)):
+        raise ValueError("must be an amount of money such as 2.50, or of tokens such as 200000tokens")
+    return Budget(float(match.group(1)), match.group(2) is not None)
 
 
 ALLOWABLE: Final[Mapping[str, Callable[[str], str]]] = {

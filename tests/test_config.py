@@ -11,7 +11,16 @@ from hypothesis import strategies as st
 
 from relay.audio.opus import BITRATE, COMPLEXITY
 from relay.config import FLAGS, GEMINI_URL, MAX_CALLS, Config, ConfigError, Flag, Secret, load
-from relay.values import MAX_BITRATE, MAX_GREETING_CHARS, MAX_TEXT_CHARS, MIN_BITRATE, MIN_TOKEN_CHARS, origin
+from relay.cost import Budget
+from relay.values import (
+    MAX_BITRATE,
+    MAX_GREETING_CHARS,
+    MAX_PRICES_BYTES,
+    MAX_TEXT_CHARS,
+    MIN_BITRATE,
+    MIN_TOKEN_CHARS,
+    origin,
+)
 
 KEY = "AIzaSyCANARYcanaryCANARYcanary"
 TOKEN = "t0ken-" * 4
@@ -133,6 +142,10 @@ WRONG = [
     ("metrics-port", "65536"), ("metrics-port", "off"), ("metrics-host", "a b"),
     ("opus-bitrate", str(MIN_BITRATE - 1)), ("opus-bitrate", str(MAX_BITRATE + 1)), ("opus-bitrate", "64k"),
     ("opus-complexity", "11"), ("opus-complexity", "-1"),
+    ("idle", "-1"), ("idle", "86401"), ("idle", "5m"), ("max-call", "1h"), ("max-call", "604801"),
+    ("budget-call", "0"), ("budget-call", "free"), ("budget-call", "-1"), ("budget-day", "0tokens"),
+    ("budget-day", "nan"), ("budget-day", "1e9"), ("prices", "/no/such.toml"), ("prices", "a\x00b.toml"),
+    ("transcription", "yes"), ("transcription-model", "a b"), ("barge-in", "mine"),
     ("state-dir", "~nobody-of-that-name/x"),
     ("instructions", "x" * (MAX_TEXT_CHARS + 1)), ("greeting", "x" * (MAX_GREETING_CHARS + 1)),
 ]  # fmt: skip
@@ -261,3 +274,60 @@ def test_ice_servers_are_urls_or_json_and_their_credential_is_a_secret() -> None
 def test_what_an_app_may_choose_is_a_list_of_names() -> None:
     assert load([], {}).allow_body == ()
     assert load(["--allow-body", "voice, language"], {}).allow_body == ("voice", "language")
+
+
+README_PRICES = re.search(r"```toml\n(.*?)```", (Path(__file__).parent.parent / "README.md").read_text(), re.DOTALL)
+MONEY = ["--budget-call", "2.50"]
+
+
+def prices(folder: Path, text: str, name: str = "prices.toml") -> list[str]:
+    path = folder / name
+    path.write_text(text)
+    return ["--prices", str(path)]
+
+
+def test_the_prices_in_the_readme_are_a_file_of_prices(tmp_path: Path) -> None:
+    assert README_PRICES is not None
+    config = load([*prices(tmp_path, README_PRICES.group(1)), *MONEY, "--budget-day", "20"], {})
+    assert config.prices is not None
+    assert config.prices.currency == "USD"
+    assert set(config.prices.models) == {config.gemini_model}
+    assert (config.budget_call, config.budget_day) == (Budget(2.5), Budget(20.0))
+
+
+def test_a_price_that_is_missing_stops_the_start(tmp_path: Path) -> None:
+    assert README_PRICES is not None
+    given = prices(tmp_path, README_PRICES.group(1))
+    assert sentence([*given, "--gemini-model", "other"]) == "--prices names no prices of other."
+    assert sentence([*given, "--transcription", "flash"]) == "--prices names no prices of gemini-3.8-flash."
+
+
+def test_a_file_that_holds_no_prices_stops_the_start(tmp_path: Path) -> None:
+    assert sentence(prices(tmp_path, "currency = 7")) == (
+        '--prices must give the currency as three capital letters, such as currency = "USD".'
+    )
+    assert "is not JSON" in sentence(prices(tmp_path, "currency = 7", "prices.json"))
+    assert "must be a file of prices" in sentence(prices(tmp_path, "", "prices.csv"))
+    assert "must be a file of prices" in sentence(["--prices", str(tmp_path / "none.toml")])
+    (tmp_path / "bytes.toml").write_bytes(b"\xff\xfe")
+    assert "must be a text file" in sentence(["--prices", str(tmp_path / "bytes.toml")])
+    assert f"at most {MAX_PRICES_BYTES}" in sentence(prices(tmp_path, " " * (MAX_PRICES_BYTES + 1)))
+
+
+def test_a_budget_of_money_needs_prices_and_one_of_tokens_none() -> None:
+    assert "--budget-call in money needs --prices" in sentence(MONEY)
+    assert "--budget-day in money needs --prices" in sentence(["--budget-day", "1"])
+    config = load(["--budget-call", "200000tokens", "--budget-day", "3000000 tokens"], {})
+    assert (config.budget_call, config.budget_day) == (Budget(200_000, True), Budget(3_000_000, True))
+
+
+def test_calls_are_bounded_in_time_unless_the_owner_says_otherwise() -> None:
+    config = load([], {})
+    assert (config.idle, config.max_call) == (300, 3600)
+    config = load(["--idle", "0", "--max-call", "0"], {})
+    assert (config.idle, config.max_call) == (0, 0)
+
+
+def test_no_sound_goes_elsewhere_and_the_models_ear_counts_unless_the_owner_says_otherwise() -> None:
+    config = load([], {})
+    assert (config.transcription, config.barge_in) == ("live", "model")
