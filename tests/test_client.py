@@ -34,7 +34,7 @@ from relay.gemini import protocol
 from relay.gemini.client import KEY_HEADER, MAX_BROKEN, MAX_UNSENT, MAX_UNSENT_AUDIO, LiveClient, Target
 from relay.gemini.dial import UNACKNOWLEDGED_MS
 from relay.gemini.events import Audio, Event, GoAway, OutputTranscript, ResumptionUpdate, SetupComplete, TurnComplete
-from relay.gemini.frames import MAX_FRAGMENTS
+from relay.gemini.frames import MAX_FRAGMENTS, MAX_FRAME
 from relay.gemini.protocol import MAX_MESSAGE
 from relay.gemini.service import State
 
@@ -509,36 +509,52 @@ async def test_a_message_as_long_as_allowed_is_heard() -> None:
 
 
 @pytest.mark.parametrize("fragments", [1, 5])
-async def test_a_message_of_5_mib_ends_the_connection(fragments: int) -> None:
-    size = 5 * 1024 * 1024
+@pytest.mark.parametrize("mebibytes", [5, 10])
+async def test_a_message_of_5_or_10_mib_is_counted_and_skipped(mebibytes: int, fragments: int) -> None:
+    size = mebibytes * 1024 * 1024
     assert size > MAX_MESSAGE
     message = words("x" * size)
     step = len(message) // fragments + 1
     pieces = [message[at : at + step] for at in range(0, len(message), step)]
-    async with upstream(saying(message if fragments == 1 else pieces)) as server, Owner(server.url) as owner:
-        await owner.until(lambda: owner.ends)
-        assert [fault.code for fault in owner.ends] == ["model-lost"]
-        assert texts(owner) == []
+    script = saying(message if fragments == 1 else pieces, words("still here"))
+    async with upstream(script) as server, Owner(server.url) as owner:
+        await owner.until(lambda: owner.events[1:])
+        assert texts(owner) == ["still here"]
+        assert owner.client.traffic.frames_broken == 1
 
 
-async def test_a_message_in_endless_empty_fragments_ends_the_connection() -> None:
+async def test_a_message_in_too_many_fragments_is_skipped_and_an_endless_one_ends_the_connection() -> None:
     pieces = [words("x")[:3], *[b""] * MAX_FRAGMENTS, words("x")[3:]]
-    async with upstream(saying(pieces)) as server, Owner(server.url) as owner:
+    async with upstream(saying(pieces, words("still here"), pieces * 2)) as server, Owner(server.url) as owner:
         await owner.until(lambda: owner.ends)
         assert [fault.code for fault in owner.ends] == ["model-lost"]
-        assert texts(owner) == []
+        assert owner.client.close_code == 0, "it was us"
+        assert texts(owner) == ["still here"]
+        assert owner.client.traffic.frames_broken == 2
 
 
-async def test_a_frame_that_announces_5_mib_is_not_waited_for() -> None:
+async def test_a_frame_that_announces_more_than_that_is_not_waited_for() -> None:
     async def script(connection: ServerConnection) -> None:
         await connection.send(READY)
         assert await connection.recv() == GO.decode()
-        connection.transport.write(b"\x82\x7f" + (5 * 1024 * 1024).to_bytes(8, "big"))
+        connection.transport.write(b"\x82\x7f" + (MAX_FRAME + 1).to_bytes(8, "big"))
         await connection.wait_closed()
 
     async with upstream(script) as server, Owner(server.url) as owner:
         await owner.until(lambda: owner.ends)
         assert [fault.code for fault in owner.ends] == ["model-lost"]
+
+
+@pytest.mark.parametrize("code", [1000, 1007, 1011])
+async def test_how_the_model_closed_is_known(code: int) -> None:
+    async def script(connection: ServerConnection) -> None:
+        await connection.send(READY)
+        assert await connection.recv() == GO.decode()
+        await connection.close(code, "why")
+
+    async with upstream(script) as server, Owner(server.url) as owner:
+        await owner.until(lambda: owner.ends)
+        assert owner.client.close_code == code
 
 
 async def test_sound_arrives_whole_and_in_order() -> None:

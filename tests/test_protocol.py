@@ -38,7 +38,7 @@ from relay.gemini.events import (
     Usage,
     VoiceActivity,
 )
-from relay.gemini.protocol import BadFrame, read
+from relay.gemini.protocol import BadFrame, Kind, read
 from relay.gemini.service import State
 from relay.tools import tool
 
@@ -590,3 +590,23 @@ def test_foreign_text_is_cut_and_on_one_line() -> None:
     clean = service.clipped("a\nb\x1b[31m" + "x" * 1000)
     assert len(clean) == service.MAX_DETAIL
     assert clean.startswith("a b [31m")
+
+
+@pytest.mark.parametrize(
+    ("message", "kind"),
+    [
+        (protocol.audio_message(bytes(640)), Kind.SOUND),
+        (protocol.image_message(b"jpeg"), Kind.NOTED),
+        (protocol.text_message('","turnComplete":false}}'), Kind.ASKED),
+        (protocol.audio_end_message(), Kind.MARKED),
+        (protocol.activity_message(True), Kind.MARKED),
+        (protocol.activity_message(False), Kind.MARKED),
+        (protocol.content_message([("user", '","turnComplete":true}}')], False), Kind.NOTED),
+        (protocol.content_message([("user", '","turnComplete":false}}')]), Kind.ASKED),
+        (protocol.tool_message("1", "f", {"output": 1}), Kind.ANSWERED),
+        (protocol.greeting_message(MODEL, "hi"), Kind.ASKED),
+        (protocol.greeting_message("gemini-2.5-flash-native-audio-preview-12-2025", "hi"), Kind.ASKED),
+    ],
+)
+def test_of_every_message_of_ours_the_kind_is_known(message: bytes, kind: Kind) -> None:
+    assert protocol.kind(message) is kind

@@ -20,7 +20,7 @@ from relay.errors import ModelFault, OurBug, RelayError
 from relay.gemini import protocol, service
 from relay.gemini.dial import dial, tls_context
 from relay.gemini.events import Event, GoAway, ResumptionUpdate, SetupComplete
-from relay.gemini.frames import Frames
+from relay.gemini.frames import MAX_FRAME, Frames
 from relay.gemini.protocol import BadFrame
 from relay.gemini.service import State
 
@@ -70,8 +70,10 @@ class Traffic:
 class LiveClient:
     """A connection to the model, from `connect()` to `close()`; it is not used twice.
 
+    `on_upgraded` is called when the socket is open and the setup about to be sent, once for each API version tried.
     `on_closed` is called once if the connection ends after `connect()` returned and before `close()` was called.
-    `handle` is where the conversation may be resumed, the newest one that the model called resumable.
+    `close_code` is how the model closed it (RFC 6455 §7.4.1), 0 where it did not. `handle` is where the conversation
+    may be resumed, the newest one that the model called resumable.
     """
 
     def __init__(
@@ -81,6 +83,7 @@ class LiveClient:
         on_event: Callable[[Event], None],
         on_closed: Callable[[RelayError], None],
         *,
+        on_upgraded: Callable[[], object] = lambda: None,
         connect_deadline: float = CONNECT_DEADLINE,
         close_deadline: float = CLOSE_DEADLINE,
     ) -> None:
@@ -88,6 +91,7 @@ class LiveClient:
         self._setup = protocol.setup_message(target.model, config)
         self._on_event = on_event
         self._on_closed = on_closed
+        self._on_upgraded = on_upgraded
         self._connect_deadline = connect_deadline
         self._close_deadline = close_deadline
         self._state = State.CONNECTING
@@ -101,6 +105,7 @@ class LiveClient:
         self._broken: deque[float] = deque(maxlen=MAX_BROKEN + 1)
         self.handle: str | None = None
         self.fault: RelayError | None = None
+        self.close_code = 0
         self.traffic = Traffic()
 
     @property
@@ -175,7 +180,7 @@ class LiveClient:
                 socket_factory=self._dial,
                 extra_headers={KEY_HEADER: key.reveal()} if key is not None else None,
                 max_redirects=0,  # a redirect would carry the key to another host
-                max_frame_size=protocol.MAX_MESSAGE,
+                max_frame_size=MAX_FRAME,
                 websocket_handshake_timeout=None,  # `connect_deadline` is over it all
                 logger_name=_NOWHERE,
             )
@@ -199,8 +204,11 @@ class LiveClient:
         key = self._target.key
         return service.clipped(text.replace(key.reveal(), "[key]") if key is not None else text)
 
-    async def close(self) -> None:
-        """Say goodbye and let go of the socket, within `close_deadline`. Safe at any time, any number of times."""
+    async def close(self, deadline: float | None = None) -> None:
+        """Say goodbye and let go of the socket, within `deadline` or else `close_deadline`.
+
+        Safe at any time, any number of times.
+        """
         transport = self._transport
         if self.live and transport is not None:
             self._move(State.CLOSED)
@@ -212,7 +220,7 @@ class LiveClient:
         if transport is None:
             return
         try:
-            async with asyncio.timeout(self._close_deadline):
+            async with asyncio.timeout(self._close_deadline if deadline is None else deadline):
                 await _gone(transport)
         except TimeoutError:
             transport.underlying_transport.abort()
@@ -302,9 +310,12 @@ class LiveClient:
         self._buffered = transport.underlying_transport.get_write_buffer_size
         if self._state is State.CONNECTING:
             self._move(State.SETUP)
+            self._on_upgraded()
 
     def closed(self, transport: WSTransport, code: int, reason: str) -> None:
-        """The socket is gone, after a close frame with `code` or, at 1006, without one."""
+        """The socket is gone, after a close frame with `code` or, at 1006, without one; 0 when it was us."""
+        if self._state is not State.CLOSED:
+            self.close_code = code
         fault = ModelFault(service.close_fault(code, reason, self.live), self._clean(f"closed {code} {reason}"))
         if self.live:
             self._end(fault)

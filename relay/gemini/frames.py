@@ -6,6 +6,8 @@ from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 
 from relay.gemini.protocol import MAX_MESSAGE
 
+# Bytes; a longer frame is not waited for: the connection ends. What is between this and a message is read and skipped.
+MAX_FRAME: Final = 16 * 1024 * 1024
 # The service sends each message in one frame; a server that cuts finer than this is playing with us.
 MAX_FRAGMENTS: Final = 1024
 
@@ -26,7 +28,9 @@ class Frames(WSListener):
         self._hearer = hearer
         self._pieces: list[bytes] = []
         self._size = 0
-        self._code = 1006
+        self._count = 0  # of its fragments
+        self._skipping = False  # the rest of a message that is too long
+        self._code = 1006  # why it ended; 0 when it was us
         self._reason = ""
 
     def on_ws_connected(self, transport: WSTransport) -> None:
@@ -41,19 +45,27 @@ class Frames(WSListener):
             self._gather(transport, frame, kind == WSMsgType.CONTINUATION)
 
     def _gather(self, transport: WSTransport, frame: WSFrame, continued: bool) -> None:
-        if continued != bool(self._pieces):
-            self._pieces, self._size = [], 0
+        if continued != (bool(self._pieces) or self._skipping):
+            self._pieces, self._size, self._count, self._skipping = [], 0, 0, False
             self._hearer.broken("a fragment out of place")
             return
         self._size += frame.payload_size
-        if self._size > MAX_MESSAGE or len(self._pieces) >= MAX_FRAGMENTS:
-            self._code, self._reason = 1009, "message too big"
+        self._count += 1
+        if self._size > MAX_FRAME or self._count > 2 * MAX_FRAGMENTS:
+            self._code, self._reason = 0, "message too big"
             self._hang_up(transport, WSCloseCode.MESSAGE_TOO_BIG)
+            return
+        if not self._skipping and (self._size > MAX_MESSAGE or self._count > MAX_FRAGMENTS):
+            self._pieces, self._skipping = [], True
+            self._hearer.broken("too long")
+        if self._skipping:
+            if frame.fin:
+                self._size, self._count, self._skipping = 0, 0, False
             return
         self._pieces.append(frame.get_payload_as_bytes())
         if frame.fin:
             message = b"".join(self._pieces) if continued else self._pieces[0]
-            self._pieces, self._size = [], 0
+            self._pieces, self._size, self._count = [], 0, 0
             self._hearer.heard(message)
 
     @staticmethod

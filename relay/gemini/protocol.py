@@ -6,6 +6,7 @@ The functions under "what we say" return the bytes of one text frame each; sound
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
 import pybase64
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from google.genai.types import LiveConnectConfig
 
 INPUT_RATE: Final = 16_000  # Hz, what the model hears: PCM16, mono, little-endian
-MAX_MESSAGE: Final = 4 * 1024 * 1024  # bytes; a longer message ends the connection
+MAX_MESSAGE: Final = 4 * 1024 * 1024  # bytes; a longer message is skipped
 MAX_AUDIO_EVENT: Final = 2 * OUTPUT_RATE * 2  # bytes, 2 s at 24 kHz; longer sound arrives as several events
 
 
@@ -345,6 +346,34 @@ def greeting_message(model: str, instruction: str) -> bytes:
     if "gemini-2" in model or "live-2.5" in model:
         return content_message([("user", instruction)])
     return text_message(instruction)
+
+
+class Kind(Enum):
+    """What a message of ours is to the model."""
+
+    SOUND = "sound"
+    ASKED = "asked"  # to be answered
+    NOTED = "noted"  # to be remembered, or looked at
+    ANSWERED = "answered"  # what a function returned
+    MARKED = "marked"  # where sound pauses, where the user begins and ends
+
+
+_KINDS: Final = (
+    (b'{"realtimeInput":{"audio":', Kind.SOUND),
+    (b'{"realtimeInput":{"text":', Kind.ASKED),
+    (b'{"realtimeInput":{"video":', Kind.NOTED),
+    (b'{"realtimeInput":{', Kind.MARKED),
+    (b'{"toolResponse":', Kind.ANSWERED),
+)
+
+
+def kind(message: bytes) -> Kind:
+    """Of which kind a message is that a function of this room made."""
+    for head, found in _KINDS:
+        if message.startswith(head):
+            return found
+    # a quote in a text is escaped, so that no text ends a message like this
+    return Kind.NOTED if message.endswith(b',"turnComplete":false}}') else Kind.ASKED
 
 
 def _frame(body: dict[str, Any]) -> bytes:
