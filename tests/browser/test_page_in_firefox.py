@@ -39,7 +39,7 @@ async def test_a_call_is_held_and_the_camera_is_shown_in_firefox_too(tmp_path: P
         await fox.run("document.getElementById('camera').click()")
         await fox.until("document.getElementById('camera-view').videoWidth > 0")
         model = await relay.model.connected()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20):
             while sum("video" in body for body in model.of("realtimeInput")) < 2:
                 await asyncio.sleep(0.05)
         before = await fox.run(SENT)
