@@ -250,15 +250,15 @@ def test_a_client_is_told_that_the_relay_sees() -> None:
 
 def test_a_sentence_is_new_with_its_first_packet_and_completed_with_its_last() -> None:
     async def main(call: Call) -> None:
-        call.does(said("One two three four."), sound(2.0), *WHOLE)
+        call.does(said("One two three four."), sound(4.0), *WHOLE)
         heard: dict[str, int] = {}
-        for _ in range(150):
+        for _ in range(250):
             await asyncio.sleep(0.02)
             for row in call.outputs():
                 heard.setdefault(row.get("spoken_progress", {}).get("accumulated_text", ""), call.rtp)
         assert list(heard) == ["", "One", "One two", "One two three", "One two three four."]
         for (text, packets), letters in zip(heard.items(), (0, 3, 6, 11, 16), strict=True):
-            assert packets * 0.02 == pytest.approx(letters / 16 * 2.0, abs=0.05), text
+            assert packets * 0.02 == pytest.approx(letters / 16 * 4.0, abs=0.05), text
         assert call.types()[-1] == "bot-stopped-speaking"
 
     play(main)

@@ -176,7 +176,7 @@ def test_a_full_turn_comes_in_the_order_that_clients_expect() -> None:
         "metrics",
         "bot-output",
         "bot-tts-text",
-        *["bot-output"] * 3,
+        *["bot-output"] * 2,
         "bot-output",
         "bot-tts-text",
         "bot-output",
@@ -185,7 +185,6 @@ def test_a_full_turn_comes_in_the_order_that_clients_expect() -> None:
     ]
     assert progress(call.sent) == [
         (1, "new", ""),
-        (1, "in-progress", "It"),
         (1, "in-progress", "It is"),
         (1, "completed", "It is Monday."),
         (2, "new", ""),
@@ -441,28 +440,29 @@ def test_the_next_reply_may_begin_while_this_one_still_plays() -> None:
 
 def test_progress_is_told_at_the_ends_of_words_as_they_are_heard() -> None:
     call = Call()
-    call.model(said("One three seven nine and twelve."), sound(2.7), GenerationComplete())  # ten letters a second
+    call.model(said("Three seven eight eleven and twelve."), sound(3.1), GenerationComplete())  # ten letters a second
     told: list[tuple[float, str]] = []
     while call.sounding:
         told += [(call.position / RATE, heard) for _, state, heard in progress(call.wait(0.02)) if state != "new"]
     assert [heard for _, heard in told] == [
-        "One",
-        "One three",
-        "One three seven",
-        "One three seven nine",
-        "One three seven nine and",
-        "One three seven nine and twelve.",
+        "Three",
+        "Three seven",
+        "Three seven eight",
+        "Three seven eight eleven",
+        "Three seven eight eleven and",
+        "Three seven eight eleven and twelve.",
     ]
     for at, heard in told:
-        assert at == pytest.approx(len(heard.replace(" ", "")) / 10, abs=0.021)
+        letters = len(heard.replace(" ", ""))
+        assert at == pytest.approx(letters / 10, abs=0.021) or heard.endswith("and"), "400 ms after the word before"
 
 
-def test_progress_of_quick_words_comes_at_most_five_times_a_second() -> None:
+def test_progress_of_quick_words_comes_every_400_ms_at_most() -> None:
     call = Call()
     call.model(said("a b c d e f g h i j k l m n o p q r s t."), sound(1.0), GenerationComplete())
     call.wait(1.2)
     states = [state for _, state, _ in progress(call.sent)]
-    assert states == ["new", *["in-progress"] * 4, "completed"]
+    assert states == ["new", *["in-progress"] * 2, "completed"]
 
 
 def test_text_that_runs_ahead_of_its_sound_is_told_no_faster_than_slow_speech() -> None:
@@ -498,9 +498,9 @@ def test_after_an_interruption_nothing_is_told_but_the_last_words_before_it() ->
     assert progress(out) == []
     assert progress(call.wait(5)) == []
     call.model(said("a b c d e f g h i j"), sound(1.0), GenerationComplete(), TurnComplete())
-    call.wait(0.3)
-    assert progress(call.sent)[-1] == (2, "in-progress", "a b")
-    assert progress(call.cut()) == [(2, "in-progress", "a b c")]
+    call.wait(0.58)
+    assert progress(call.sent)[-1] == (2, "in-progress", "a b c d")
+    assert progress(call.cut()) == [(2, "in-progress", "a b c d e f")]
     assert progress(call.wait(5)) == []
 
 
