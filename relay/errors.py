@@ -62,6 +62,11 @@ FAULTS: Final[dict[str, Fault]] = {
     "model-unreachable": Fault(502, "The model cannot be reached. Check the network and try again.", logging.ERROR),
     "model-timeout": Fault(504, "The model did not answer in 10 seconds. Try again.", logging.WARNING),
     "model-lost": Fault(502, "The connection to the model was lost. Start a new call.", logging.WARNING),
+    # the owner's limits
+    "idle": Fault(410, "Nobody has spoken for a while, so the call was ended. Start a new call."),
+    "call-limit": Fault(410, "The call has lasted as long as one may here. Start a new call."),
+    "budget-call": Fault(410, "The call has cost as much as one may here. Start a new call."),
+    "budget-day": Fault(503, "What this relay may spend in a day is spent. Try again tomorrow.", logging.WARNING),
     # the owner's agent file
     "agent-refused": Fault(403, "The relay's agent does not take this call. Ask its owner what it takes."),
     "agent-failed": Fault(500, "The relay's agent failed. Try again; its owner finds why in the log.", logging.ERROR),

@@ -19,7 +19,16 @@ Message = dict[str, Any]
 InputType = Literal["transcription", "chat"]
 # What the relay tells of itself, as `server-message {event: …}`; docs/rtvi.md says when, and with what.
 RelayEvent = Literal[
-    "reconnecting", "resumed", "memory-shortened", "idle-warning", "limit-warning", "replaced", "mic-dead"
+    "reconnecting",
+    "resumed",
+    "memory-shortened",
+    "idle-warning",
+    "limit-warning",
+    "slow-answer",
+    "cost",
+    "replaced",
+    "mic-dead",
+    "transcript-corrected",
 ]
 
 

@@ -189,6 +189,10 @@ const EVENTS = {
     what: 'The call has nearly reached its longest time and will end….',
     next: 'Come to a close; you can start again afterwards.',
   },
+  'slow-answer': {
+    what: 'The model takes long; the relay has asked it to go on.',
+    next: 'Wait a moment, or say it again.',
+  },
   'mic-dead': {
     what: 'No sound comes from your microphone.',
     next: 'Check its own switch, or choose another one under Devices; typing still works.',
