@@ -17,7 +17,7 @@ from tests.camera import BLUE, GREEN, RED, WHITE, Camera, Sender, alike, noise, 
 from tests.test_peer import Call, call
 
 NOBODY = 0xDEAD_BEEF
-VP8 = 97  # as aiortc numbers it
+VP8, H264 = 97, 99  # as aiortc numbers them
 CLOCK_SECONDS = 0.005  # how early a timer may come
 
 
@@ -55,13 +55,13 @@ class Show:
         gate = self.line.peer.line.gate
         return gate.dropped if gate is not None else {}
 
-    async def send(self, payloads: list[bytes], *, ssrc: int = 0) -> None:
+    async def send(self, payloads: list[bytes], *, ssrc: int = 0, type_: int = VP8) -> None:
         """Send the packets of one more frame by hand, on the first section's stream unless said otherwise."""
         sender: Any = self.sections[0].sender
         self.at += 3000
         for n, payload in enumerate(payloads):
             last = n == len(payloads) - 1
-            head = struct.pack("!BBHII", 0x80, last << 7 | VP8, self.sequence, self.at, ssrc or sender._ssrc)
+            head = struct.pack("!BBHII", 0x80, last << 7 | type_, self.sequence, self.at, ssrc or sender._ssrc)
             self.sequence = self.sequence + 1 & 0xFFFF
             await sender.transport._send_rtp(head + payload)
             await asyncio.sleep(0)  # or the socket is full
@@ -251,6 +251,37 @@ async def test_closing_while_a_picture_is_developed_leaves_nothing_and_tells_nob
         await until(lambda: bool(developed))
         await shown.line.peer.close()
         assert not shown.line.owner.pictures
+
+
+async def test_a_relay_with_too_much_to_do_asks_again_a_second_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with show() as shown:
+        shown.add(Camera(picture([RED])))
+        await shown.line.connect()
+        develop, refused = darkroom.develop, list[float]()
+
+        def refuse_twice(codec: str, frame: bytes, done: Any) -> bool:
+            if len(refused) < 2:
+                refused.append(asyncio.get_running_loop().time())
+                return False
+            return develop(codec, frame, done)
+
+        monkeypatch.setattr(darkroom, "develop", refuse_twice)
+        shown.line.peer.watch(CAMERA, True)
+        await shown.picture()
+        first, second = refused
+        assert second - first >= PERIOD_SECONDS - 0.5, "not with the next key frame"
+
+
+async def test_a_sender_that_changes_its_codec_is_seen_on() -> None:
+    async with show() as shown:
+        shown.add(Still(picture([RED])))
+        await shown.line.connect()
+        shown.line.peer.watch(CAMERA, True)
+        await shown.send(Sender("VP8").send(picture([RED]), key=True))
+        assert alike(seen(await shown.picture(), 1), [RED])
+        await asyncio.sleep(PERIOD_SECONDS)
+        await shown.send(Sender("H264").send(picture([BLUE]), key=True), type_=H264)
+        assert alike(seen(await shown.picture(after=1), 1), [BLUE])
 
 
 async def until(true: Any, timeout: float = 5.0) -> None:
