@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from relay.agent import Agent
 from relay.audio.opus import BITRATE, COMPLEXITY
+from relay.cost import Ledger
 from relay.gemini.client import Target
 from relay.request import CallRequest as CallRequest
 
@@ -20,4 +21,8 @@ class CallSettings:
     greeting: str | None = None  # None: the agent's own; empty: the caller speaks first
     opus_bitrate: int = BITRATE  # bit/s, of the voice to the browser
     opus_complexity: int = COMPLEXITY
+    keep: float = 60.0  # seconds that a lost browser is waited for
+    idle: float = 0.0  # seconds it may be quiet; 0: for ever
+    longest: float = 0.0  # seconds it may last; 0: for ever
+    ledger: Ledger = field(default_factory=Ledger)  # where its cost is entered, with that of all others
     about: dict[str, str] = field(default_factory=dict)  # told to the client in bot-ready

@@ -10,6 +10,7 @@ import functools
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
+from datetime import date
 from typing import Final
 
 from relay import __version__, flood, rtvi, said
@@ -28,6 +29,7 @@ from relay.ticker import Ticker
 from relay.tracks import Tracks
 from relay.turns import Turns
 from relay.uplink import Uplink
+from relay.warden import Warden
 from relay.written import Written
 
 # What the client wrote while the model's connection is being made; it is told that more is lost.
@@ -75,7 +77,16 @@ class Dialogue:
         self._turns = Turns(epoch=time.time() - self._loop.time(), model=call.target.model)
         self._flood = flood.FloodGate()
         self._written = Written(self, call.agent, files or Files(), name=name)
-        self._functions = FunctionCalls(call.agent.toolbox, self.tell, self.say, lambda: self.tasks)
+        self._functions = FunctionCalls(call.agent.toolbox, self._answered, self.say, lambda: self.tasks)
+        self.warden = Warden(
+            self,
+            self._loop.time(),
+            idle=call.idle,
+            longest=call.longest,
+            ledger=call.ledger,
+            today=date.today,
+            calling=lambda: self._functions.running,
+        )
         self._timer: asyncio.TimerHandle | None = None
         self._held: list[rtvi.Message] | None = None  # said while a frame is being sent
         self._early: list[bytes] | None = []  # for a model that does not listen yet
@@ -83,6 +94,7 @@ class Dialogue:
         self._over = False
         self._generating = False
         self._skipping = False  # what is left of a generation that a typed message cut
+        self._hushed = False  # nothing is to reach the model
         self._overflowed = False
 
     def connect(self, client: LiveClient) -> None:
@@ -105,6 +117,8 @@ class Dialogue:
         if greeting and not self._asked:  # what was asked is to be answered
             self.say(self._turns.greeting(self._loop.time()))
             self.tell(protocol.greeting_message(self._call.target.model, greeting))
+            self.warden.asked(self._loop.time())
+        self.say([])
 
     def farewell(self) -> None:
         """The call ends: what was said is told, what has begun is stopped, and nothing more is said."""
@@ -137,6 +151,8 @@ class Dialogue:
         if verdict is flood.Verdict.CLOSE:
             self._end(BrowserFault("too-many-messages"))
         elif message is not None:
+            if isinstance(message, said.SendText | said.AppendToContext | said.SendFile | said.Dtmf):
+                self.warden.wrote(now)
             self._understood(message, now)
         elif verdict is flood.Verdict.TELL:
             self.say([rtvi.error("Too many messages; the rest of this second is ignored.")])
@@ -183,6 +199,7 @@ class Dialogue:
         if self.downlink.playout.playing or unfinished:
             self._cut(now)
             self._skipping = unfinished
+        self.warden.asked(now)
         self.say(self._turns.asked(text, now, silent=silent))
 
     def echo(self, text: str, id: str) -> None:
@@ -191,7 +208,7 @@ class Dialogue:
 
     def on_picture(self, track: int, jpeg: bytes) -> None:
         """What the camera or the screen shows now; the model gets it at once or never, because it would be old."""
-        if self.client is None or self._early is not None or self._over:
+        if self.client is None or self._early is not None or self._over or self._hushed:
             return
         if self._tracks.shows(track, self._loop.time()):
             self.client.send_picture(jpeg)
@@ -203,6 +220,7 @@ class Dialogue:
         if self._over:
             return
         now, playout, silent = self._loop.time(), self.downlink.playout, False
+        self.warden.model_event(event, now)
         match event:
             case events.Audio(rate=rate) if rate != ENCODED_RATE:
                 self._end(ModelFault("model-lost", f"it speaks at {rate} Hz, not at {ENCODED_RATE}"))
@@ -268,6 +286,7 @@ class Dialogue:
         """The first frame of a turn left."""
         now = self._loop.time()
         self.promptness.sound_started(now)
+        self.warden.sound_started(now)
         self.say(self._turns.sound_started(now))
 
     def on_played(self, position: int) -> None:
@@ -277,15 +296,44 @@ class Dialogue:
     def on_sound_stopped(self) -> None:
         """The last frame of a turn left."""
         self.promptness.sound_stopped()
-        self.say(self._turns.sound_stopped(self._loop.time()))
+        now = self._loop.time()
+        self.say(self._turns.sound_stopped(now))
+        self.warden.sound_stopped(now)
 
     def _on_edge(self, edge: Edge) -> None:
         now = self._loop.time()
         if edge.speaking:
             self.promptness.user_started()
+            self.warden.user_started(now)
         else:
             self.promptness.user_stopped(edge.at)
+            self.warden.user_stopped(edge.at, now)
         self.say(self._turns.user_started(now) if edge.speaking else self._turns.user_stopped(now))
+
+    # ---- what the warden wants ----
+
+    def nudge(self) -> None:
+        """The model is asked to go on."""
+        self.tell(protocol.nudge_message(self._call.target.model))
+
+    def renew(self) -> None:
+        """Another connection may do better than this one."""
+        self.nudge()
+
+    def hush(self, hushed: bool) -> None:
+        """Nothing of the user reaches the model any more, or again: with the beginning of what he says."""
+        if hushed == self._hushed:
+            return
+        self._hushed = hushed
+        if hushed:
+            self.uplink.hold()
+            self._end_stream()
+        else:
+            self.uplink.release()
+
+    def end(self, fault: RelayError) -> None:
+        """The call is to end."""
+        self._end(fault)
 
     # ---- out ----
 
@@ -297,6 +345,11 @@ class Dialogue:
             return False
         self._early.append(message)
         return True
+
+    def _answered(self, message: bytes) -> None:
+        """A function has returned something."""
+        self.tell(message)
+        self.warden.settle(self._loop.time())
 
     def _end_stream(self) -> None:
         self.tell(protocol.audio_end_message())
@@ -313,13 +366,14 @@ class Dialogue:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        due = [at for at in (self._turns.deadline, self._written.deadline) if at is not None]
+        due = [at for at in (self._turns.deadline, self._written.deadline, self.warden.deadline) if at is not None]
         if due:
             self._timer = self._loop.call_at(min(due), self._due)
 
     def _due(self) -> None:
         self._timer, now = None, self._loop.time()
         self._written.poll(now)
+        self.warden.poll(now)
         self.say(self._turns.poll(now))
         if not self.replying:
             self._written.settle()

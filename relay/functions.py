@@ -68,6 +68,11 @@ class FunctionCalls:
         self._nameless = itertools.count(1)
         self._over = False
 
+    @property
+    def running(self) -> bool:
+        """Whether a call has no answer yet."""
+        return bool(self._open)
+
     def begin(self, calls: Iterable[FunctionCall]) -> None:
         """The model wants these called, side by side; an id that it has used already says nothing."""
         for call in calls:

@@ -30,6 +30,8 @@ WAITING_MS: Final = 3000
 # How far the model's sound may be ahead of time: what waited for it, and as much again for stalls of the network. Who
 # sends more is dropped until time has caught up; else a packet of 120 ms every 10 ms would be twelve calls for one.
 AHEAD_SECONDS: Final = 6.0
+# Kept of what is held back: a word begins up to a quarter of a second before it is known to be one.
+PREROLL_MS: Final = 400
 
 
 class Uplink:
@@ -55,6 +57,7 @@ class Uplink:
         self._activity = Activity()
         self._pending = bytearray()
         self._waiting: deque[bytes] | None = deque(maxlen=WAITING_MS // MESSAGE_MS)
+        self._held: deque[bytes] | None = None  # what was said last, while nothing is to reach the model
         self._timer: asyncio.TimerHandle | None = None
         self._hole = False  # the timer is set for one
         self._open = False
@@ -85,6 +88,17 @@ class Uplink:
         if self._activity.speaking:
             self._on_edge(Edge(False, self._loop.time()))
         self._activity = Activity()
+
+    def hold(self) -> None:
+        """Nothing reaches the model until `release`; what is said is still listened to here."""
+        if self._held is None:
+            self._held = deque(maxlen=PREROLL_MS // MESSAGE_MS)
+
+    def release(self) -> None:
+        """The model hears again, from a little before now on."""
+        held, self._held = self._held, None
+        for message in held or ():
+            self._forward(message)
 
     def model_ready(self) -> None:
         """The model listens: hand over what was said meanwhile."""
@@ -260,6 +274,9 @@ class Uplink:
             del self._pending[:MESSAGE_BYTES]
 
     def _forward(self, message: bytes) -> None:
+        if self._held is not None:
+            self._held.append(message)
+            return
         if self._waiting is not None:
             self._waiting.append(message)
             return

@@ -94,7 +94,7 @@ async def run(config: Config) -> None:
         from signaling.app import House, serving  # aiohttp takes half of the start
         from signaling.registry import Registry
 
-        registry = Registry(config.max_calls, studio.overloaded)
+        registry = Registry(config.max_calls, studio.overloaded, studio.unaffordable)
         house = House(
             config=config, maker=studio.maker, registry=registry, model_well=lambda: studio.well,
             media=lambda: studio.tier, refused=studio.metrics.refuse,

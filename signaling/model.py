@@ -13,11 +13,13 @@ import re
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import relay
 from relay.config import KEY_VARIABLES, Config, ConfigError, Secret
+from relay.cost import Ledger, seconds_to_midnight
 from relay.metrics import Live, Metrics
 from relay.request import CallRequest
 from signaling.registry import Call, MakeCall
@@ -159,6 +161,9 @@ class Studio:
         self._ticker: Ticker | None = None
         self._warm: asyncio.Task[Cast] | None = None
         self.metrics = Metrics(time.process_time)
+        self.ledger = Ledger(
+            config.prices, model=config.gemini_model, per_call=config.budget_call, per_day=config.budget_day
+        )
         self.tier = ""  # how sound reaches us on this machine; empty while warming up
 
     @property
@@ -179,6 +184,11 @@ class Studio:
     def overloaded(self, now: float, calls: int) -> bool:
         """Would one call more make all of them late?"""
         return self._ticker is not None and self._ticker.lateness.overloaded(now, calls)
+
+    def unaffordable(self) -> int:
+        """Seconds until the next day if this one's budget is spent, else 0."""
+        now = datetime.now()
+        return seconds_to_midnight(now) if self.ledger.used_up(now.date()) else 0
 
     def warm_up(self) -> "asyncio.Task[Cast]":
         """Begin to import what a call needs; the task ends when calls can be made."""
@@ -227,8 +237,12 @@ class Studio:
                 language=chosen.get("language", config.language),
                 instructions=chosen.get("instructions", config.instructions),
                 greeting=config.greeting,
+                idle=float(config.idle),
+                longest=float(config.max_call),
+                ledger=self.ledger,
                 opus_bitrate=config.opus_bitrate,
                 opus_complexity=config.opus_complexity,
+                keep=config.keep,
                 about={"model": config.gemini_model if config.model == "gemini" else "stand-in"},
             )
 

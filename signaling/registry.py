@@ -13,6 +13,9 @@ from typing import Any, Final, Protocol
 from relay.config import MAX_CALLS
 from relay.errors import BrowserFault, RelayError
 from relay.files import Files
+from relay.transcript import Transcript, Turn
+from signaling.shelf import Shelf
+from signaling.tickets import Ticket
 
 RESERVED_SECONDS: Final = 60.0  # from `/start` to the first offer; the official clients take under a second
 MAX_RESERVED: Final = 64  # promised sessions cost 300 bytes each, but each may become a call
@@ -36,6 +39,12 @@ class Call(Protocol):
 
     @property
     def files(self) -> Files: ...
+
+    @property
+    def connections(self) -> int:
+        """How many connections of its browser have stood."""
+
+    def transcript(self, *, over: bool = False) -> Transcript: ...
 
     async def answer(self, sdp: str, *, pc_id: str | None, restart: bool) -> Answered: ...
 
@@ -66,7 +75,10 @@ class Entry:
     state: State = State.RESERVED
     call: Call | None = None
     pc_id: str = ""
-    body: Mapping[str, Any] = field(default_factory=dict)  # what `/start` brought for the call, until it is made
+    body: Mapping[str, Any] = field(default_factory=dict)  # what `/start` brought for the call, until it is made,
+    prior: tuple[Turn, ...] = ()  # and what was said before it
+    ticket: Ticket = field(default_factory=Ticket)
+    forgotten: bool = False  # nobody is to read what was said
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)  # one offer at a time
     upload: asyncio.Lock = field(default_factory=asyncio.Lock)  # one file at a time
 
@@ -74,15 +86,23 @@ class Entry:
 class Registry:
     """Finds sessions by their id or pc_id; raises `BrowserFault` in the words the caller is told.
 
-    At most `max_calls` are promised and live together, and none is added while `overloaded` says so.
+    At most `max_calls` are promised and live together, and none is added while `overloaded` says so, nor for as many
+    seconds as `unaffordable` says.
     """
 
-    def __init__(self, max_calls: int = MAX_CALLS, overloaded: Overloaded = lambda now, calls: False) -> None:
+    def __init__(
+        self,
+        max_calls: int = MAX_CALLS,
+        overloaded: Overloaded = lambda now, calls: False,
+        unaffordable: Callable[[], int] = lambda: 0,
+    ) -> None:
         self._max_calls = max_calls
         self._overloaded = overloaded
+        self._unaffordable = unaffordable
         self._entries: dict[State, dict[str, Entry]] = {state: {} for state in State}
         self._by_pc_id: dict[str, Entry] = {}
         self._closing = False
+        self.shelf = Shelf()
 
     def refusal(self, now: float) -> BrowserFault | None:
         """Why nobody can be promised a session now; None while somebody can."""
@@ -100,11 +120,14 @@ class Registry:
 
     def find(self, id: str, now: float) -> Entry:
         """The reserved or live session; ``unknown-session``, or ``unknown-peer`` for one that has ended."""
-        self._sweep(now)
-        for state in (State.LIVE, State.RESERVED):
-            if entry := self._entries[state].get(id):
-                return entry
+        if entry := self.known(id, now):
+            return entry
         raise BrowserFault("unknown-peer" if id in self._entries[State.ENDED] else "unknown-session")
+
+    def known(self, id: str, now: float) -> Entry | None:
+        """The reserved or live session, if it is one."""
+        self._sweep(now)
+        return self._entries[State.LIVE].get(id) or self._entries[State.RESERVED].get(id)
 
     def find_pc(self, pc_id: str) -> Entry:
         """The live session whose peer connection this is, or ``unknown-peer``."""
@@ -124,7 +147,7 @@ class Registry:
         if refusal := self._refusal(now, promised=0):
             raise refusal
         entry.call = make(entry.id, lambda _: self.end(entry))
-        entry.body = {}
+        entry.body, entry.prior = {}, ()
         self._move(entry, State.LIVE)
         return entry.call
 
@@ -140,7 +163,9 @@ class Registry:
         if entry.state is State.ENDED:
             return
         self._by_pc_id.pop(entry.pc_id, None)
-        entry.call = None
+        call, entry.call = entry.call, None
+        if call is not None and entry.ticket.issued and not entry.forgotten:
+            self.shelf.put(entry.id, call.transcript(over=True), entry.ticket)
         self._move(entry, State.ENDED)
         ended = self._entries[State.ENDED]
         if len(ended) > MAX_ENDED:
@@ -162,6 +187,8 @@ class Registry:
             return BrowserFault("closing")
         if full or promised + live >= self._max_calls:
             return BrowserFault("too-many-calls", retry_after=FULL_RETRY_SECONDS)
+        if seconds := self._unaffordable():
+            return BrowserFault("budget-day", retry_after=seconds)
         if self._overloaded(now, live):
             return BrowserFault("busy", retry_after=BUSY_RETRY_SECONDS)
         return None

@@ -142,6 +142,7 @@ WRONG = [
     ("metrics-port", "65536"), ("metrics-port", "off"), ("metrics-host", "a b"),
     ("opus-bitrate", str(MIN_BITRATE - 1)), ("opus-bitrate", str(MAX_BITRATE + 1)), ("opus-bitrate", "64k"),
     ("opus-complexity", "11"), ("opus-complexity", "-1"),
+    ("keep", "-1"), ("keep", "601"), ("keep", "1m"),
     ("idle", "-1"), ("idle", "86401"), ("idle", "5m"), ("max-call", "1h"), ("max-call", "604801"),
     ("budget-call", "0"), ("budget-call", "free"), ("budget-call", "-1"), ("budget-day", "0tokens"),
     ("budget-day", "nan"), ("budget-day", "1e9"), ("prices", "/no/such.toml"), ("prices", "a\x00b.toml"),

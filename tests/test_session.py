@@ -567,7 +567,7 @@ def test_a_microphone_that_is_dead_on_a_new_connection_is_told_to_the_app(play: 
         await asyncio.sleep(0.2)
         assert relay_events(call.peer) == ["mic-dead"]
         await asyncio.sleep(30)
-        assert relay_events(call.peer) == ["mic-dead"]
+        assert relay_events(call.peer).count("mic-dead") == 1
 
     play(main)
 

@@ -259,6 +259,8 @@ def _rate(mime: str) -> int:
 
 _AUDIO_HEAD: Final = b'{"realtimeInput":{"audio":{"data":"'
 _AUDIO_TAIL: Final = b'","mimeType":"audio/pcm;rate=%d"}}}' % INPUT_RATE
+# A blank line would do for some models; to others it is nothing.
+NUDGE: Final = "(The user hears nothing and is waiting: please go on.)"
 # Fields of a LiveConnectConfig that travel inside generationConfig.
 _GENERATION: Final = {
     *("responseModalities", "temperature", "topP", "topK", "maxOutputTokens", "mediaResolution", "seed"),
@@ -346,6 +348,11 @@ def greeting_message(model: str, instruction: str) -> bytes:
     if "gemini-2" in model or "live-2.5" in model:
         return content_message([("user", instruction)])
     return text_message(instruction)
+
+
+def nudge_message(model: str) -> bytes:
+    """Asks a model that says nothing for more; one that talks would stop."""
+    return greeting_message(model, NUDGE)
 
 
 class Kind(Enum):
