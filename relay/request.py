@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from relay.errors import BrowserFault
+from relay.transcript import Turn
 from relay.values import ALLOWABLE
 
 # What decides cost or behaviour is the owner's to choose; a caller who asks for it is told so.
@@ -22,10 +23,14 @@ OWNERS: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class CallRequest:
-    """What `/start` and the first offer brought for the call: JSON objects as they came, empty where there was none."""
+    """What `/start` and the first offer brought for the call: JSON objects as they came, empty where there was none.
+
+    `prior` is what was said before it.
+    """
 
     body: Mapping[str, Any] = field(default_factory=dict)
     request_data: Mapping[str, Any] = field(default_factory=dict)
+    prior: tuple[Turn, ...] = field(default=(), repr=False)
 
     def settings(self, allowed: Collection[str]) -> dict[str, str]:
         """The settings that it chooses, by their names in `values.ALLOWABLE`; the offer's word is the later one.

@@ -19,6 +19,7 @@ from signaling.admission import Admission, Policy
 from signaling.connections import Connections, fault_of, head_arrived, told
 from signaling.health import Health
 from signaling.offers import CLIENT_ADDRESS, MAX_BODY_BYTES, Maker, Offers
+from signaling.reentry import RESUME, Reentry
 from signaling.registry import Registry
 from signaling.uploads import UPLOAD, Uploads
 
@@ -53,12 +54,14 @@ def build(house: House, admission: Admission) -> web.Application:
     config = house.config
     app = guarded(admission, house.refused)
     name = config.gemini_model if config.model == "gemini" else "stand-in"
+    offers = Offers(house.registry, admission, house.maker, config)
     health = Health(config.speaker, name, house.registry, house.model_well, house.media)
     app.add_routes(
         [
             web.get("/healthz", health.healthz),
             web.get("/status", health.status),
-            *Offers(house.registry, admission, house.maker, config).routes(),
+            *offers.routes(),
+            *Reentry(house.registry, offers.admitted).routes(),
             *Uploads(house.registry).routes(),
             *pages.Pages(house.page or pages.root()).routes(),
         ]
@@ -124,6 +127,7 @@ async def close_calls(registry: Registry) -> None:
     """Close every live call, all at once, each within `CLOSE_SECONDS`; nobody comes in any more."""
     why = BrowserFault("closing")
     closing = [asyncio.create_task(call.close(why), name="closing a call") for call in registry.close()]
+    registry.shelf.close()
     if not closing:
         return
     _, late = await asyncio.wait(closing, timeout=CLOSE_SECONDS)
@@ -153,7 +157,11 @@ def _telling(refused: Refused) -> Middleware:
             log.exception("%s failed", request.match_info.route.method)
             fault = OurBug()
         route = request.match_info.route
-        if request.method == "POST" and request.match_info.http_exception is None and route.name != UPLOAD:
+        if (
+            request.method == "POST"
+            and request.match_info.http_exception is None
+            and route.name not in (UPLOAD, RESUME)
+        ):
             refused(fault.code)  # whatever else can be posted is a call's
         response = told(fault)
         if allowed:

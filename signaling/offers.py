@@ -14,6 +14,7 @@ from aiohttp import web
 
 from relay.config import Config
 from relay.errors import BrowserFault, OurBug, RelayError
+from relay.prior import prior_turns
 from relay.request import CallRequest, settings
 from signaling.admission import Admission
 from signaling.registry import Entry, MakeCall, Registry
@@ -29,6 +30,8 @@ TRANSPORTS: Final = ("webrtc", "smallwebrtc")
 CLIENT_ADDRESS: Final = web.RequestKey("client_address", str)
 
 Json = Mapping[str, Any]
+Admitted = Callable[[Entry], dict[str, Any]]
+"""what a client needs to know of the session that it was let into, a new resume secret among it"""
 Maker = Callable[[CallRequest], Awaitable[MakeCall]]
 """what makes the call that is asked for; waits while the process is still warming up"""
 
@@ -67,13 +70,23 @@ class Offers:
     async def start(self, request: web.Request) -> web.Response:
         """Promise a session. Its id is a bearer: whoever has it may make the call."""
         self._admission.token(request.headers.get("Authorization"))
-        body = check_start(await read_json(request, empty=True), self._allow_body)
+        told = await read_json(request, empty=True)
+        body, prior = check_start(told, self._allow_body), prior_turns(told)
         entry = self._promise(request)
-        entry.body = body
-        answer: dict[str, Any] = {"sessionId": entry.id, "fileUploadUrl": upload_url(entry.id)}
+        entry.body, entry.prior = body, prior
+        return web.json_response(self.admitted(entry))
+
+    def admitted(self, entry: Entry) -> dict[str, Any]:
+        """What a client needs to know of its session, with a new resume secret."""
+        peers = entry.call.connections if entry.call is not None else 0
+        answer: dict[str, Any] = {
+            "sessionId": entry.id,
+            "fileUploadUrl": upload_url(entry.id),
+            "resumeSecret": entry.ticket.issue(peers),
+        }
         if self._ice_servers:  # or nothing: clients stumble over a null, and an empty list would replace their own
             answer["iceConfig"] = {"iceServers": self._ice_servers}
-        return web.json_response(answer)
+        return answer
 
     async def session_offer(self, request: web.Request) -> web.Response:
         """An offer for a promised or live session."""
@@ -120,13 +133,20 @@ class Offers:
         return _success()
 
     async def goodbye(self, request: web.Request) -> web.Response:
-        """The page leaves: end its session now. An ended one is fine, the browser may have been seen to go."""
+        """The page leaves: end its session now, and forget what was said in it.
+
+        An ended one is fine, the browser may have been seen to go.
+        """
+        id = request.match_info["id"]
+        if self._registry.shelf.drop(id):
+            return _success()
         try:
-            entry = self._registry.find(request.match_info["id"], _now())
+            entry = self._registry.find(id, _now())
         except BrowserFault as fault:
             if fault.code != "unknown-peer":
                 raise
         else:
+            entry.forgotten = True
             await self._end(entry)
         return _success()
 
@@ -149,7 +169,7 @@ class Offers:
                 raise BrowserFault("unknown-peer")
             call = entry.call
             if call is None:
-                make = await self._maker(CallRequest(entry.body, offer.request_data))
+                make = await self._maker(CallRequest(entry.body, offer.request_data, entry.prior))
                 call = self._registry.open(entry, make, _now())
             try:
                 async with asyncio.timeout(ANSWER_SECONDS):

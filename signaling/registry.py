@@ -46,6 +46,9 @@ class Call(Protocol):
 
     def transcript(self, *, over: bool = False) -> Transcript: ...
 
+    def expect_newcomer(self) -> str:
+        """Another client of the same user may come: the pc_id that it is to offer with."""
+
     async def answer(self, sdp: str, *, pc_id: str | None, restart: bool) -> Answered: ...
 
     def close(self, fault: RelayError | None = None) -> Coroutine[Any, Any, None]: ...

@@ -20,12 +20,13 @@ class Ticket:
         # What no secret has as its digest: there are always two to compare with, so that a comparison takes as long.
         self._current = self._next = secrets.token_bytes(SECRET_BYTES)
         self._peers: int | None = None  # as the next one was issued; None while there is no next one
+        self.issued = False  # somebody has one
 
     def issue(self, peers: int = 0) -> str:
         """A new secret; an earlier new one that nobody has used is void."""
         secret = secrets.token_urlsafe(SECRET_BYTES)
         self._settle(peers)
-        self._next, self._peers = _digest(secret), peers
+        self._next, self._peers, self.issued = _digest(secret), peers, True
         return secret
 
     def admits(self, secret: str, peers: int = 0) -> bool:

@@ -13,6 +13,7 @@ from relay.config import Config, load
 from relay.errors import BrowserFault, RelayError
 from relay.files import Files
 from relay.request import CallRequest
+from relay.transcript import Role, Transcript, Turn
 from signaling.__main__ import listen
 from signaling.app import House, serving
 from signaling.registry import Call, MakeCall, Overloaded, Registry
@@ -38,6 +39,9 @@ class FakeCall:
     request: CallRequest = field(default_factory=CallRequest)
     offers: list[tuple[str, str | None, bool]] = field(default_factory=list)
     files: Files = field(default_factory=Files)
+    connections: int = 0
+    newcomers: int = 0
+    said: list[str] = field(default_factory=list)
     closed: bool = False
     why: str = ""
 
@@ -46,7 +50,15 @@ class FakeCall:
         await asyncio.sleep(self.slow)
         if self.fault is not None:
             raise self.fault
-        return FakeAnswer("v=0 answer", f"pc-{self.id}")
+        return FakeAnswer("v=0 answer", f"pc-{self.id}{'+' * self.newcomers}")
+
+    def expect_newcomer(self) -> str:
+        self.newcomers += 1
+        return f"pc-{self.id}{'+' * self.newcomers}"
+
+    def transcript(self, *, over: bool = False) -> Transcript:
+        turns = tuple(Turn(Role.USER, text, began=1.0, ended=2.0) for text in self.said)
+        return Transcript(0.0, 3.0, over, 0, turns)
 
     async def close(self, fault: RelayError | None = None) -> None:
         self.closed = True

@@ -25,7 +25,8 @@ async def test_start_promises_a_session_and_says_nothing_more() -> None:
         answered = await visit.ask("POST", "/start", json={"transport": "webrtc", "body": {"any": "data"}})
         assert answered.status == 200
         id = answered.json["sessionId"]
-        assert answered.json == {"sessionId": id, "fileUploadUrl": f"/sessions/{id}/files"}
+        secret = answered.json["resumeSecret"]
+        assert answered.json == {"sessionId": id, "fileUploadUrl": f"/sessions/{id}/files", "resumeSecret": secret}
         assert answered.headers["Cache-Control"] == "no-store"
 
 
