@@ -7,6 +7,7 @@ from relay.audio.opus import BITRATE, COMPLEXITY
 from relay.cost import Ledger
 from relay.gemini.client import Target
 from relay.request import CallRequest as CallRequest
+from relay.transcript import Turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,5 +25,6 @@ class CallSettings:
     keep: float = 60.0  # seconds that a lost browser is waited for
     idle: float = 0.0  # seconds it may be quiet; 0: for ever
     longest: float = 0.0  # seconds it may last; 0: for ever
+    prior: tuple[Turn, ...] = ()  # what was said before the call
     ledger: Ledger = field(default_factory=Ledger)  # where its cost is entered, with that of all others
     about: dict[str, str] = field(default_factory=dict)  # told to the client in bot-ready

@@ -239,6 +239,7 @@ class Studio:
                 greeting=config.greeting,
                 idle=float(config.idle),
                 longest=float(config.max_call),
+                prior=request.prior,
                 ledger=self.ledger,
                 opus_bitrate=config.opus_bitrate,
                 opus_complexity=config.opus_complexity,
