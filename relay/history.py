@@ -104,15 +104,6 @@ class History:
         self.end(position, now)
         self._close(self._received, now)
 
-    def broke(self, position: int, now: float) -> None:
-        """The model fell silent for good in the middle of a turn: what would have sounded after `position` is lost."""
-        self._receive(position)
-        for reply in self._unheard:
-            if reply.end is None:
-                self._grow(reply, -reply.drop_after(self._pace, self._received))
-                reply.interrupted = True
-        self._close(self._received, now)
-
     # ---- the listener ----
 
     def started(self, now: float) -> None:

@@ -83,13 +83,5 @@ class Reply(Entry):
         self.heard = len(self.text)
         self._words.clear()
 
-    def drop_after(self, pace: Pace, position: int) -> int:
-        """The sound ends at `position`: the words behind it will not be heard; returns how many characters."""
-        while self._words and pace.passed(self._words[-1][1]) > position:
-            self._words.pop()
-        kept = self._words[-1][0] if self._words else self.heard
-        dropped, self.text = len(self.text) - kept, self.text[:kept]
-        return dropped
-
     def shown(self) -> str:
         return self.text[: self.heard].strip()

@@ -191,20 +191,6 @@ def test_the_times_are_those_at_which_it_was_heard() -> None:
     assert two.ended == pytest.approx(5.1)
 
 
-def test_when_the_model_is_lost_in_mid_sentence_what_had_no_sound_is_not_heard() -> None:
-    history = History(0.0)
-    history.said("One two", 0, 0.0)
-    history.said(" three four five", RATE, 0.0)
-    history.broke(RATE + 8 * SAMPLES_PER_LETTER - 1, 0.5)  # one sample before the end of "three"
-    history.said("Six.", 2 * RATE, 1.0)
-    history.complete(3 * RATE, 1.0)
-    history.played(3 * RATE, 5.0)
-    assert [(turn.text, turn.interrupted) for turn in history.transcript(9.0).turns] == [
-        ("One two three", True),
-        ("Six.", False),
-    ]
-
-
 # -- tools ----------------------------------------------------------------------------------------------------
 
 
@@ -417,10 +403,6 @@ class Mouth:
         self.behind.append((self.spoken // WORD, self.received))
         self.next_word()
 
-    def broke(self, _: int) -> None:
-        self.history.broke(self.received, self.now)
-        self._lose()
-
     def cut(self, _: int) -> None:
         self.history.cut(self.position, self.now)
         self._lose()
@@ -469,7 +451,7 @@ def numbers(text: str) -> list[int]:
 
 _deed = st.tuples(
     st.sampled_from(["speak", "speak", "sound", "sound", "play", "play", "play"])
-    | st.sampled_from(["write", "end", "complete", "cut", "broke", "ask"]),
+    | st.sampled_from(["write", "end", "complete", "cut", "ask"]),
     st.integers(0, 30_000),
 )
 
