@@ -1,18 +1,23 @@
 """What a real browser's camera and screen become: pictures in the right colours, one a second, of few bits."""
 
 import asyncio
+import json
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from aiohttp import web
 from playwright.async_api import Page
 
 from relay.webrtc.eyes import CAMERA, PERIOD_SECONDS, SCREEN
 from relay.webrtc.peer import Peer, prepare
 from relay.webrtc.sdp import VIDEO_KILOBITS_PER_SECOND
 from tests.camera import BLUE, GREEN, RED, Colour, alike, opened, seen
+from tests.clients.firefox import firefox
 from tests.test_peer import Owner
 
 CLOCK_SECONDS: Final = 0.005  # how early a timer may come
@@ -46,6 +51,23 @@ CALL: Final = """async ([codec, sizes]) => {
   await window.connection.setLocalDescription();
   return window.connection.localDescription.sdp;
 }"""
+# A page of its own: Firefox's sound is a tone, and its sections show what canvases are painted in.
+FIREFOX_CALL: Final = """(async () => {
+  const audio = await navigator.mediaDevices.getUserMedia({ audio: true });
+  window.connection = new RTCPeerConnection();
+  connection.addTransceiver(audio.getTracks()[0], { streams: [audio] });
+  for (const colour of ['red', 'blue']) {
+    const canvas = Object.assign(document.createElement('canvas'), { width: 640, height: 480 });
+    const paint = canvas.getContext('2d');
+    setInterval(() => {
+      paint.fillStyle = colour;
+      paint.fillRect(0, 0, 640, 480);
+    }, 33);
+    connection.addTransceiver(canvas.captureStream(30).getTracks()[0], { direction: 'sendonly' });
+  }
+  await connection.setLocalDescription();
+  return connection.localDescription.sdp;
+})()"""
 ANSWER: Final = "(sdp) => window.connection.setRemoteDescription({ type: 'answer', sdp })"
 SENT: Final = """async () => {
   let sent = null;
@@ -71,7 +93,7 @@ async def shown(
         await page.route("**/*", lambda route: route.fulfill(body="<p>calling</p>", content_type="text/html"))
         await page.goto("http://localhost/")  # a microphone is for secure places only
         await page.evaluate(ANSWER, await peer.answer(await page.evaluate(CALL, [codec, list(sizes)])))
-        await asyncio.wait_for(owner.connected.wait(), 10)
+        await asyncio.wait_for(owner.connected.wait(), 20)
         yield peer, owner
     finally:
         await page.evaluate("() => window.connection?.close()")
@@ -80,7 +102,7 @@ async def shown(
 
 async def shows(owner: Owner, track: int, colours: list[Colour]) -> bytes:
     """Wait for a picture of those colours."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         while True:
             for _, of, jpeg in owner.pictures:
                 if of == track and alike(seen(jpeg, len(colours)), colours, 40):
@@ -127,3 +149,39 @@ async def test_a_screen_beside_the_camera_is_seen_smaller_and_apart(page: Page) 
         assert {track for _, track, _ in owner.pictures} == {SCREEN}
         peer.watch(CAMERA, True)
         await shows(owner, CAMERA, [RED, BLUE])
+
+
+async def test_firefox_shows_camera_and_screen_too(tmp_path: Path) -> None:
+    owner = Owner()
+    peer = Peer(prepare(loopback=True), owner)  # Firefox takes no part in calls over loopback
+    try:
+        async with blank_page() as url, firefox(tmp_path) as fox:
+            await fox.open(url)
+            answer = json.dumps({"type": "answer", "sdp": await peer.answer(await fox.run(FIREFOX_CALL))})
+            await fox.run(f"window.connection.setRemoteDescription({answer})")
+            await asyncio.wait_for(owner.connected.wait(), 20)
+            peer.watch(CAMERA, True)
+            peer.watch(SCREEN, True)
+            await shows(owner, CAMERA, [RED])
+            await shows(owner, SCREEN, [BLUE])
+    finally:
+        await peer.close()
+
+
+@asynccontextmanager
+async def blank_page() -> AsyncIterator[str]:
+    """A page without anything, from this machine: a secure place."""
+
+    async def page(request: web.Request) -> web.Response:
+        return web.Response(text="<p>showing</p>", content_type="text/html")
+
+    app = web.Application()
+    app.router.add_get("/", page)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    listening = socket.create_server(("127.0.0.1", 0))
+    try:
+        await web.SockSite(runner, listening).start()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}/"
+    finally:
+        await runner.cleanup()
