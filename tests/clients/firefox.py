@@ -15,6 +15,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, Final
@@ -122,6 +123,16 @@ async def firefox(folder: Path) -> AsyncIterator[Fox]:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
+
+
+def own_address() -> str:
+    """This machine's own on its network: Firefox takes no part in calls over loopback. Nothing is sent for this."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("203.0.113.1", 9))  # an address that is nobody's (RFC 5737)
+        except OSError:
+            raise AssertionError("Firefox needs a network interface besides loopback") from None
+        return str(probe.getsockname()[0])
 
 
 async def _drain(pipe: asyncio.StreamReader) -> None:

@@ -4,14 +4,11 @@ What it hears is read from its statistics: without a sound card it starts no Aud
 """
 
 import re
-import socket
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.clients.app import START
-from tests.clients.firefox import firefox
+from tests.clients.firefox import firefox, own_address
 from tests.clients.way import Way, way
 from tests.running import running
 
@@ -25,7 +22,7 @@ HEARD = """peers.at(-1).getStats().then(reports => {
 
 async def test_firefox_is_connected_hears_the_model_and_is_heard(bundles: Path, tmp_path: Path) -> None:
     async with (
-        running("--greeting", "Say hello.", "--ice-address", _own_address()) as relay,
+        running("--greeting", "Say hello.", "--ice-address", own_address()) as relay,
         way(relay.base, bundles) as between,
         firefox(tmp_path) as fox,
     ):
@@ -49,16 +46,6 @@ async def test_firefox_is_connected_hears_the_model_and_is_heard(bundles: Path, 
         await fox.until(
             "kit.log.some(([, name, [data]]) => name === 'botOutput' && data.text.includes('typed in Firefox'))"
         )
-
-
-def _own_address() -> str:
-    """This machine's own on its network: Firefox takes no part in calls over loopback. Nothing is sent for this."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("203.0.113.1", 9))  # an address that is nobody's (RFC 5737)
-        except OSError:
-            pytest.fail("Firefox needs a network interface besides loopback")
-        return str(probe.getsockname()[0])
 
 
 def _offered_as_firefox_does(between: Way) -> None:
