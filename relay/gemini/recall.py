@@ -1,0 +1,78 @@
+"""What a connection to the model is told of what was said on the ones before it. Pure.
+
+All of it are our own words, around what was said and heard; the model reads them, nobody hears them.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from relay.gemini import protocol
+from relay.gemini.events import FunctionCall
+from relay.gemini.unheard import Words
+
+MAX_RESULT: Final = 20_000  # characters of a function's result that are told in words
+
+Turns = Sequence[tuple[str, str]]
+
+GO_ON: Final = (
+    "(The line was cut for a moment while you were speaking; the user heard no more than what is written above. Go on"
+    " from there, in the same language, as if nothing had happened: no greeting, no apology, nothing said twice.)"
+)
+REPLY: Final = (
+    "(The line was cut for a moment before the user heard your answer. Give it now, in the same language, as if nothing"
+    " had happened: no greeting, no apology.)"
+)
+CALLED: Final = "(You have called these functions; do not call them again, their results will be told to you: %s)"
+RETURNED: Final = (
+    "(The function %s, which you called before the line was cut for a moment, returned: %s\nGo on with that, in the"
+    " same language, as if nothing had happened, and do not call it again.)"
+)
+
+
+def tell(model: str, turns: Turns) -> list[bytes]:
+    """These turns of (role, text) are part of the conversation; asks for no answer.
+
+    The 3.1 preview takes no content once the user has spoken, so it is told nothing.
+    """
+    return [protocol.content_message(turns, False)] if turns and not _is_strict(model) else []
+
+
+def go_on(model: str, turns: Turns, *, heard: bool) -> bytes:
+    """Asks for the rest of an answer of which something was `heard` or, if not, for the answer."""
+    instruction = GO_ON if heard else REPLY
+    if turns and _is_strict(model):
+        said = "\n".join(f"{'You' if role == 'model' else 'User'}: {text}" for role, text in turns)
+        instruction = f"{said}\n{instruction}"
+    return protocol.greeting_message(model, instruction)
+
+
+def called(model: str, calls: Iterable[FunctionCall]) -> list[bytes]:
+    """The results of these calls will come as `returned`, for the connection that asked for them is gone."""
+    told = ", ".join(f"{call.name}({json.dumps(dict(call.args), ensure_ascii=False)})" for call in calls)
+    return tell(model, [("user", CALLED % told)]) if told else []
+
+
+def returned(model: str, name: str, response: Mapping[str, Any], scheduling: str | None) -> bytes:
+    """What a function returned, for another connection than the one that called it."""
+    text = RETURNED % (name, json.dumps(dict(response), ensure_ascii=False)[:MAX_RESULT])
+    if scheduling == "SILENT" and not _is_strict(model):
+        return protocol.content_message([("user", text)], False)
+    return protocol.greeting_message(model, text)
+
+
+def without_last_question(turns: Turns) -> list[tuple[str, str]]:
+    """The turns up to the model's last: what the user said then is said again in his own voice."""
+    last = max((at for at, (role, _) in enumerate(turns) if role == "model"), default=-1)
+    return list(turns[: last + 1])
+
+
+def answered(model: str, message: bytes) -> tuple[str, Words]:
+    """A function's answer: whose it is (its id or, where there is none, its name), and what is told elsewhere."""
+    answer = json.loads(message)["toolResponse"]["functionResponses"][0]
+    instead = returned(model, answer["name"], answer["response"], answer.get("scheduling"))
+    return answer.get("id") or answer["name"], Words(message, protocol.Kind.ANSWERED, instead)
+
+
+def _is_strict(model: str) -> bool:
+    return "3.1" in model

@@ -1,0 +1,164 @@
+"""What the model has not heard, or heard in vain: what waits for a connection, and what was asked and not answered.
+
+Pure. Sound is PCM16 mono at 16 kHz, in the uplink's pieces of `PIECE_SECONDS`; words are messages of `protocol`. The
+order in which things were said is kept.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from relay.gemini.protocol import Kind
+
+PIECE_SECONDS: Final = 0.020  # of sound; the last one before a pause is shorter
+WAITING_SECONDS: Final = 5.0  # sound that waits for a connection; the oldest is dropped
+QUESTION_SECONDS: Final = 15.0  # sound of a question, kept until it is answered; then its beginning is lost
+LEAD_SECONDS: Final = 0.3  # sound from before an onset: a word begins more quietly than it is noticed
+LATELY_SECONDS: Final = 1.0  # sound that is kept in case a question began in it
+MAX_WORDS: Final = 20  # messages that wait; more are refused
+MAX_NOTES: Final = 20  # messages and pictures newer than the handle; the oldest are dropped
+MAX_WORDS_BYTES: Final = 1024 * 1024  # of either, in all
+
+_WAITING_PIECES: Final = round(WAITING_SECONDS / PIECE_SECONDS)
+_QUESTION_PIECES: Final = round(QUESTION_SECONDS / PIECE_SECONDS)
+_LATELY_PIECES: Final = round(LATELY_SECONDS / PIECE_SECONDS)
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """A message. `instead` is what another connection is told: a function's answer is for who asked for it."""
+
+    message: bytes = field(repr=False)
+    kind: Kind
+    instead: bytes = field(default=b"", repr=False)
+
+    @property
+    def elsewhere(self) -> "Words":
+        """The same for another connection."""
+        return Words(self.instead, Kind.ASKED) if self.instead else self
+
+
+Item = bytes | Words
+
+
+class Waiting:
+    """What is said while nobody listens, in order. `dropped` counts pieces of sound."""
+
+    def __init__(self) -> None:
+        self._items: deque[Item] = deque()
+        self._words = self._words_bytes = 0
+        self.pieces = 0
+        self.dropped = 0
+
+    def __bool__(self) -> bool:
+        return bool(self._items)
+
+    def add_sound(self, pcm: bytes) -> None:
+        """Keep it, in the place of the oldest if there is too much."""
+        self._items.append(pcm)
+        self.pieces += 1
+        if self.pieces > _WAITING_PIECES:
+            oldest = next(at for at, item in enumerate(self._items) if isinstance(item, bytes))
+            del self._items[oldest]
+            self.pieces -= 1
+            self.dropped += 1
+
+    def add(self, words: Words) -> bool:
+        """Keep them; False if there are too many already."""
+        size = len(words.message)
+        if self._words == MAX_WORDS or self._words_bytes + size > MAX_WORDS_BYTES:
+            return False
+        self._items.append(words)
+        self._words += 1
+        self._words_bytes += size
+        return True
+
+    def take(self) -> Item:
+        """The next one."""
+        item = self._items.popleft()
+        if isinstance(item, Words):
+            self._words -= 1
+            self._words_bytes -= len(item.message)
+        else:
+            self.pieces -= 1
+        return item
+
+    def turn_elsewhere(self) -> None:
+        """It will be another connection that hears it."""
+        self._items = deque(item.elsewhere if isinstance(item, Words) else item for item in self._items)
+        self._words_bytes = sum(len(item.message) for item in self._items if isinstance(item, Words))
+
+
+class Question:
+    """What the model was asked since it answered last, as it was said. Sound goes into `heard` as it is sent.
+
+    A question is open from `begin`, or words that ask, until its answer is complete or it is `forget`ten. Note that
+    `heard` is another deque after each call.
+    """
+
+    def __init__(self) -> None:
+        self.heard: deque[Item] = deque(maxlen=_LATELY_PIECES)
+        self.open = False
+        self.answering = False
+
+    def begin(self, seconds_ago: float, waiting: int) -> None:
+        """The user began to speak so long ago; `waiting` pieces of sound since have not been sent.
+
+        What was asked before belongs to it, unless it is being answered.
+        """
+        if self.open and not self.answering:
+            return
+        sound = [item for item in self.heard if isinstance(item, bytes)]
+        count = max(0, round((seconds_ago + LEAD_SECONDS) / PIECE_SECONDS) - waiting)
+        self._open(sound[len(sound) - min(count, len(sound)) :])
+
+    def ask(self, words: Words) -> None:
+        """The model was sent words."""
+        if words.kind is Kind.ASKED and (not self.open or self.answering):
+            self._open([])
+        if self.open:
+            self.heard.append(words)
+
+    def answer(self) -> None:
+        """An answer begins."""
+        self.answering = self.open
+
+    def complete(self) -> None:
+        """An answer is complete, or was interrupted."""
+        if self.answering:
+            self.forget()
+
+    def settle(self) -> None:
+        """What was asked so far led to something that is not to happen twice: it is not to be asked again."""
+        self.heard = deque(maxlen=_QUESTION_PIECES if self.open else _LATELY_PIECES)
+
+    def forget(self) -> None:
+        """There will be no answer."""
+        self.open = self.answering = False
+        sound = [item for item in self.heard if isinstance(item, bytes)]
+        self.heard = deque(sound[-_LATELY_PIECES:], maxlen=_LATELY_PIECES)
+
+    def _open(self, items: list[Item] | list[bytes]) -> None:
+        self.open, self.answering = True, False
+        self.heard = deque(items, maxlen=_QUESTION_PIECES)
+
+
+class Notes:
+    """What the model was to remember or to look at, since the handle."""
+
+    def __init__(self) -> None:
+        self._kept: deque[bytes] = deque()
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._kept)
+
+    def add(self, message: bytes) -> None:
+        """Keep it, in the place of the oldest if there are too many."""
+        self._kept.append(message)
+        while len(self._kept) > MAX_NOTES or sum(map(len, self._kept)) > MAX_WORDS_BYTES:
+            self._kept.popleft()
+
+    def clear(self) -> None:
+        """A handle holds them."""
+        self._kept.clear()

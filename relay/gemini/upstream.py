@@ -1,0 +1,496 @@
+"""The model's side of a conversation: one connection after another, as if it were one that never ends.
+
+`life` decides when a connection is left for the next; here it is done. What the user says meanwhile waits, in order.
+What the next connection has to know is put back before: turns that are newer than its handle, as they were heard; then
+the question that has no answer, in the user's own voice, or a request to go on.
+
+The owner makes an `Upstream`, awaits `connect()`, speaks, and owes one `close()`, also when `connect()` failed.
+Nothing of a connection that is left is heard any more. If an answer was being made on it the owner hears that it was
+interrupted, and if a turn was open that it is over.
+"""
+
+import asyncio
+import functools
+import logging
+import random
+from collections import deque
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from google.genai.types import LiveConnectConfig, SessionResumptionConfig
+
+from relay.errors import ModelFault, OurBug, RelayError
+from relay.gemini import events, life, protocol, recall
+from relay.gemini.client import CLOSE_DEADLINE, CONNECT_DEADLINE, LiveClient, Target
+from relay.gemini.events import Event
+from relay.gemini.life import Busy, Life
+from relay.gemini.protocol import Kind
+from relay.gemini.unheard import Item, Notes, Question, Waiting, Words
+
+# The model has this long to answer the close frame, with all our sound in the network's hands; the next one waits.
+CLOSE_SECONDS: Final = 0.1
+PATIENCE_SECONDS: Final = 15.0  # what has no answer after this long will have none
+AT_ONCE_BYTES: Final = 48 * 1024  # unsent, while what waited is handed over: less than what makes sound be dropped
+PUMP_SECONDS: Final = 0.02
+
+log = logging.getLogger(__name__)
+
+
+class Memory(Protocol):
+    """What was said and heard in turns of (role, text): those since a mark, and those that a new model is told."""
+
+    @property
+    def mark(self) -> int: ...
+    def since(self, mark: int) -> Sequence[tuple[str, str]]: ...
+    def seed(self) -> Sequence[tuple[str, str]]: ...
+
+
+class Nothing:
+    """No memory."""
+
+    mark = 0
+
+    def since(self, mark: int) -> Sequence[tuple[str, str]]:
+        return []
+
+    def seed(self) -> Sequence[tuple[str, str]]:
+        return []
+
+
+@dataclass(slots=True)
+class Changes:
+    """What became of the connections, for the figures."""
+
+    left: int = 0  # connections, for whatever reason,
+    lost: int = 0  # of them not by plan
+    afresh: int = 0
+    audio_dropped: int = 0  # pieces of sound that waited for a connection for too long
+
+
+class Upstream:
+    """One conversation's. `on_event` gets the model's events, `on_fault` one last word when it cannot go on.
+
+    `on_news` is told ``reconnecting``, ``resumed`` and ``memory-shortened``. The owner says what the model cannot
+    know: when the user speaks (`utterance`), and when sound is `playing`.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        config: LiveConnectConfig,
+        on_event: Callable[[Event], None],
+        on_fault: Callable[[RelayError], None],
+        *,
+        on_news: Callable[[str], None] = lambda name: None,
+        memory: Memory | None = None,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self._target = target
+        self._config = config
+        self._on_event = on_event
+        self._on_fault = on_fault
+        self._on_news = on_news
+        self.memory: Memory = memory or Nothing()
+        self._loop = asyncio.get_running_loop()
+        self._life = Life(chance)
+        self._client: LiveClient | None = None
+        self._direct: LiveClient | None = None  # it listens, and nothing waits
+        self._listening = False
+        self._over = False
+        self._fault: RelayError | None = None  # the last one
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._pump: asyncio.TimerHandle | None = None
+        self._patience: asyncio.TimerHandle | None = None
+        self._back: deque[Item] = deque()  # put back, and not yet sent
+        self._waiting = Waiting()
+        self._question = Question()
+        self._notes = Notes()
+        self._results: list[Words] = []  # answers to functions that nothing has followed
+        self._calls: dict[str, events.FunctionCall] = {}  # that this connection waits for
+        self._generating = False
+        self._turn = False  # the model's turn has begun and is not over
+        self._cut = False  # an answer was being made when the last connection was left
+        self._mark = self.memory.mark
+        self.changes = Changes()
+
+    @property
+    def live(self) -> bool:
+        """Whether the model listens."""
+        return self._listening
+
+    @property
+    def state(self) -> life.State:
+        """How the model's side stands."""
+        return self._life.state
+
+    @property
+    def generation(self) -> int:
+        """The number of the newest connection, from 1."""
+        return self._life.generation
+
+    # ---- opening and closing ----
+
+    async def connect(self) -> None:
+        """Open the first connection and wait until the model accepts the setup; raises `RelayError`."""
+        for action in self._life.open(self._loop.time()):
+            if isinstance(action, life.Open):
+                await self._dial(action)
+        if self._over:
+            raise self._fault or ModelFault("model-lost", "closed while connecting")
+
+    async def close(self) -> None:
+        """Say goodbye and let go of everything; idempotent."""
+        self._stop()
+        self._life.close()
+        tasks = [task for task in self._tasks if task is not asyncio.current_task()]
+        for task in tasks:
+            task.cancel()
+        if self._client is not None:
+            await self._client.close()
+        if tasks:
+            await asyncio.wait(tasks, timeout=CLOSE_DEADLINE)
+
+    def renew(self) -> None:
+        """The connection is of no use, though it has not ended: go on with another."""
+        if self._listening:
+            self.changes.lost += 1
+        self._do(self._life.renew(self._loop.time()))
+
+    def _stop(self) -> None:
+        self._over = True
+        self._listening = False
+        self._direct = None
+        for timer in (self._timer, self._pump, self._patience):
+            if timer is not None:
+                timer.cancel()
+        self._timer = self._pump = self._patience = None
+
+    # ---- speaking ----
+
+    def send_audio(self, pcm: bytes) -> bool:
+        """Send PCM16 mono at 16 kHz, or keep it until somebody listens. Never waits itself."""
+        if (client := self._direct) is not None:
+            self._question.heard.append(pcm)
+            return client.send_audio(pcm)
+        if self._over:
+            return False
+        self._waiting.add_sound(pcm)
+        return True
+
+    def send_picture(self, jpeg: bytes) -> bool:
+        """Send a JPEG, or drop it: the next picture is newer."""
+        return self._direct is not None and self._direct.send_picture(jpeg)
+
+    def send(self, message: bytes) -> bool:
+        """Send one of `protocol`'s messages, or keep it; False if it gets nowhere, and the caller must say so."""
+        if self._over:
+            return False
+        words = Words(message, protocol.kind(message))
+        if words.kind is Kind.ANSWERED:
+            words = self._answer(words)
+        if self._direct is not None and self._direct.send(words.message):
+            self._sent(words)
+            return True
+        if self._over:
+            return False
+        return self._waiting.add(words if self._listening else words.elsewhere)
+
+    def utterance(self, begins: bool, at: float) -> None:
+        """The user begins to speak, or has stopped; `at` is when it was so."""
+        if self._over:
+            return
+        now = self._loop.time()
+        if begins:
+            self._question.begin(now - at, self._waiting.pieces)
+        self._busy(Busy.ASKED, self._question.open)
+        self._have_patience(not begins and self._question.open and not self._question.answering)
+
+    def playing(self, on: bool) -> None:
+        """Sound of the model begins to be heard, or has ended."""
+        self._busy(Busy.PLAYING, on)
+
+    def _answer(self, words: Words) -> Words:
+        """A function's answer: for this connection if it has asked for it, and else in words."""
+        key, answer = recall.answered(self._target.model, words.message)
+        if self._calls.pop(key, None) is None:
+            return answer.elsewhere
+        self._busy(Busy.CALLING, bool(self._calls))
+        return answer
+
+    def _sent(self, words: Words) -> None:
+        """It is with the model, which may yet be lost."""
+        if words.instead:
+            self._results.append(words.elsewhere)
+        elif words.kind is Kind.NOTED:
+            self._notes.add(words.message)
+        else:
+            self._question.ask(words)
+            if words.kind is Kind.ASKED:
+                self._busy(Busy.ASKED, True)
+                self._have_patience(True)
+
+    def _have_patience(self, wanted: bool) -> None:
+        """Wait for an answer, but not for ever; or do not wait."""
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+        if wanted and not self._over:
+            self._patience = self._loop.call_later(PATIENCE_SECONDS, self._lose_patience)
+
+    def _lose_patience(self) -> None:
+        self._patience = None
+        if not self._question.answering:
+            self._question.forget()
+            self._busy(Busy.ASKED, False)
+
+    # ---- hearing ----
+
+    def _hear(self, generation: int, event: Event) -> None:
+        """What a connection says, if it is the one that is listened to."""
+        if isinstance(event, events.SetupComplete):
+            self._accept(generation)
+        elif generation == self._life.generation and self._listening:
+            self._before(event)
+            self._on_event(event)
+            if generation == self._life.generation and self._listening:
+                self._after(event)
+
+    def _before(self, event: Event) -> None:
+        """What is known about the answer once its owner hears of this."""
+        match event:
+            case events.Audio() | events.ModelText():
+                self._turn = True
+                self._generate()
+            case events.OutputTranscript() if not self._turn:
+                self._turn = True
+                self._generate()
+            case events.ToolCall(calls=calls):
+                self._turn = True
+                self._generate()
+                self._generating = False  # it waits for us
+                self._question.settle()
+                self._calls |= {call.id or call.name: call for call in calls}
+                self._busy(Busy.CALLING, bool(self._calls))
+            case events.ToolCancelled(ids=ids):
+                for id in ids:
+                    self._calls.pop(id, None)
+
+    def _after(self, event: Event) -> None:
+        """What follows from it for the connection, which may be left at once."""
+        now = self._loop.time()
+        match event:
+            case events.GenerationComplete():
+                self._generating = False
+                self._question.complete()
+                self._busy(Busy.ASKED, self._question.open)
+            case events.TurnComplete() | events.Interrupted():
+                self._generating = self._turn = False
+                self._question.complete()
+                self._busy(Busy.ASKED, self._question.open)
+                self._busy(Busy.GENERATING, False)
+            case events.ToolCancelled():
+                self._busy(Busy.CALLING, bool(self._calls))
+            case events.ResumptionUpdate(handle=handle, resumable=True) if handle:
+                self._mark = self.memory.mark
+                self._notes.clear()
+                self._do(self._life.offered(self._life.generation, handle, now))
+            case events.GoAway(time_left=left):
+                log.info("the model will close in %.0f s", left)
+                self._do(self._life.sent_away(self._life.generation, left, now))
+
+    def _generate(self) -> None:
+        if not self._generating:
+            self._generating = True
+            self._results.clear()
+            self._question.answer()
+            self._have_patience(False)
+            self._busy(Busy.GENERATING, True)
+
+    def _busy(self, what: Busy, on: bool) -> None:
+        self._do(self._life.busy(what, on, self._loop.time()))
+
+    # ---- from one connection to the next ----
+
+    def _do(self, actions: list[life.Action]) -> None:
+        """What `life` says, and its next timer."""
+        for action in actions:
+            match action:
+                case life.Close():
+                    self._leave()
+                    self._spawn(self._hang_up(action))
+                case life.Open():
+                    self._spawn(self._dial(action))
+                case life.Tell(name=name):
+                    self._on_news(name)
+                case life.GiveUp(fault=fault):
+                    self._give_up(fault)
+        self._arm()
+
+    def _arm(self) -> None:
+        timer, set_for = self._life.timer, self._timer
+        if self._over or timer is None:
+            if set_for is not None:
+                set_for.cancel()
+                self._timer = None
+        elif set_for is None or set_for.cancelled() or set_for.when() != timer.at:
+            if set_for is not None:
+                set_for.cancel()
+            self._timer = self._loop.call_at(timer.at, self._tick, timer.generation)
+
+    def _tick(self, generation: int) -> None:
+        self._timer = None
+        self._do(self._life.tick(generation, self._loop.time()))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        if self._over:
+            work.close()
+            return
+        task = self._loop.create_task(work, name="model")
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("the model's side failed", exc_info=error)
+            self._fail(OurBug(type(error).__name__))
+
+    async def _dial(self, opening: life.Open) -> None:
+        generation = opening.generation
+        client = LiveClient(
+            self._target,
+            self._configured(opening.handle),
+            functools.partial(self._hear, generation),
+            functools.partial(self._lose, generation),
+            on_upgraded=lambda: self._do(self._life.upgraded(generation)),
+            connect_deadline=min(opening.seconds, CONNECT_DEADLINE),
+        )
+        self._client = client
+        try:
+            await client.connect()
+        except RelayError as fault:
+            self._lose(generation, fault)
+
+    def _configured(self, handle: str | None) -> LiveConnectConfig:
+        if handle is None:
+            return self._config
+        return self._config.model_copy(update={"session_resumption": SessionResumptionConfig(handle=handle)})
+
+    async def _hang_up(self, closing: life.Close) -> None:
+        """Close the old connection, and say so: what it has not taken gets longer to leave."""
+        client = self._client
+        if client is not None:
+            await client.close(CLOSE_DEADLINE if client.unsent else CLOSE_SECONDS)
+        self._do(self._life.gone(closing.generation, self._loop.time()))
+
+    def _lose(self, generation: int, fault: RelayError) -> None:
+        """A connection ended, or could not be made."""
+        if self._over or generation != self._life.generation:
+            return
+        self._fault = fault
+        code = self._client.close_code if self._client is not None else 0
+        log.info("connection %d to the model ended: %s %s", generation, fault.code, fault.detail)
+        if self._listening:
+            self.changes.lost += 1
+        self._do(self._life.ended(generation, fault.code, code, self._loop.time()))
+
+    def _give_up(self, code: str) -> None:
+        fault = self._fault if self._fault is not None and self._fault.code == code else None
+        detail = f"for {life.BUDGET_SECONDS:g} s" if fault is None else ""
+        self._fail(fault or ModelFault(code, detail))
+
+    def _fail(self, fault: RelayError) -> None:
+        if self._over:
+            return
+        first = self._life.generation == 1 and not self.changes.lost and not self._listening
+        self._stop()
+        self._fault = fault
+        if not first:  # `connect` raises it
+            self._on_fault(fault)
+
+    def _leave(self) -> None:
+        """Nothing more is heard of this connection, or said to it."""
+        if not self._listening:
+            return
+        self.changes.left += 1
+        self._listening = False
+        self._direct = None
+        self._back.clear()
+        self._waiting.turn_elsewhere()
+        if self._pump is not None:
+            self._pump.cancel()
+            self._pump = None
+        generating, turn = self._generating, self._turn
+        self._cut = generating
+        self._generating = self._turn = False
+        if generating:
+            self._on_event(events.Interrupted())
+        if turn:
+            self._on_event(events.TurnComplete())
+
+    def _accept(self, generation: int) -> None:
+        """The model listens."""
+        if self._over or generation != self._life.generation:
+            return
+        actions = self._life.accepted(generation, self._loop.time())
+        self._listening = True
+        shortened = generation > 1 and self._put_back()
+        self._do(actions)
+        if shortened:
+            self.changes.afresh += 1
+            self._on_news("memory-shortened")
+        self._hand_over()
+
+    def _put_back(self) -> bool:
+        """What this connection does not know; True if it knows less than the one before did."""
+        model, memory = self._target.model, self.memory
+        fresh = not self._life.resumed
+        turns = list(memory.seed() if fresh else memory.since(self._mark))
+        question, heard = self._question, bool(turns) and turns[-1][0] == "model"
+        asks_again = question.open and not (question.answering and heard)
+        calls, self._calls = self._calls, {}
+        results, self._results = self._results, []
+        back: list[Item] = []
+        if asks_again and question.heard:
+            turns = recall.without_last_question(turns)
+        messages = [*recall.tell(model, turns), *recall.called(model, calls.values()), *self._notes]
+        back += [Words(message, protocol.kind(message)) for message in messages]
+        back += results
+        if asks_again and question.heard:
+            question.answering = False
+            back += question.heard
+        elif self._cut and not calls and not results:
+            words = Words(recall.go_on(model, turns, heard=heard), Kind.ASKED)
+            question.forget()
+            question.ask(words)
+            back.append(words)
+        self._cut = False
+        self._back = deque(back)
+        if fresh:
+            self._mark = 0
+        return fresh and bool(turns)
+
+    def _hand_over(self) -> None:
+        """What was put back and what waited, no faster than the network takes it."""
+        self._pump = None
+        client = self._client
+        if client is None or not self._listening:
+            return
+        while self._back or self._waiting:
+            if client.unsent > AT_ONCE_BYTES:
+                self._pump = self._loop.call_later(PUMP_SECONDS, self._hand_over)
+                return
+            again = bool(self._back)
+            item = self._back.popleft() if again else self._waiting.take()
+            if not client.send(item.message if isinstance(item, Words) else protocol.audio_message(item)):
+                return
+            if again:
+                continue  # it is known to have been said
+            if isinstance(item, Words):
+                self._sent(item)
+            else:
+                self._question.heard.append(item)
+        self.changes.audio_dropped = self._waiting.dropped
+        self._direct = client
