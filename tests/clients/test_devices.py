@@ -1,13 +1,16 @@
 """The wire forms of the iOS, Android and ESP32 clients, replayed against the relay; see `device.py`."""
 
 import json
+from collections.abc import Callable
 
 import pytest
 from aiortc import RTCRtpSender
 
 from relay.agent import Agent
 from relay.standin.script import parse
-from tests.clients.device import FIRMWARE_BUFFER, Android, Device, Firmware, IPhone
+from tests.caller import Json
+from tests.clients.device import FIRMWARE_BUFFER, Android, Firmware, IPhone
+from tests.clients.together import side_by_side
 from tests.running import running
 from tests.sound import read_wav
 
@@ -22,7 +25,13 @@ def show_map(city: str) -> None:
     """Show a map in the user's app."""
 
 
+def saying(words: str) -> Callable[[Json], bool]:
+    """Is it what the bot says?"""
+    return lambda data: words in data["text"]
+
+
 @PHONES
+@side_by_side(seconds=11)
 async def test_a_phone_is_welcomed_greeted_and_answered(phone: type[IPhone | Android]) -> None:
     async with running("--greeting", "Say hello.") as relay, phone(relay.base) as caller:
         await caller.call()
@@ -34,7 +43,7 @@ async def test_a_phone_is_welcomed_greeted_and_answered(phone: type[IPhone | And
         caller.say(SPOKEN)
         await caller.message("user-started-speaking", timeout=10)
         assert (await caller.message("user-transcription", where=lambda data: data["final"], timeout=10)).data["text"]
-        await caller.message("bot-output", where=lambda data: "own words" in data["text"], timeout=10)
+        await caller.message("bot-output", where=saying("own words"), timeout=10)
         await caller.message("metrics", where=lambda data: "ttfb" in data)
         await caller.message("bot-stopped-speaking", timeout=10)
         assert not caller.of("error") + caller.of("error-response")
@@ -42,14 +51,14 @@ async def test_a_phone_is_welcomed_greeted_and_answered(phone: type[IPhone | And
 
 
 @PHONES
-@pytest.mark.parametrize("options", [{}, {"options": None}, {"options": {"run_immediately": True}}])
-async def test_a_phones_typed_words_are_answered(phone: type[IPhone | Android], options: dict[str, object]) -> None:
+async def test_a_phones_typed_words_are_answered(phone: type[IPhone | Android]) -> None:
+    every: list[dict[str, object]] = [{}, {"options": None}, {"options": {"run_immediately": True}}]
     async with running("--greeting", "") as relay, phone(relay.base) as caller:
         await caller.call()
         caller.introduce()
-        caller.send("send-text", {"content": "typed on a phone", **options})
-        await caller.message("bot-output", where=lambda data: "typed on a phone" in data["text"], timeout=8)
-        await caller.message("bot-stopped-speaking", timeout=8)
+        for number, options in enumerate(every):
+            caller.send("send-text", {"content": f"typed with {number}", **options})
+            await caller.message("bot-output", where=saying(f"with {number}"), timeout=8)
         caller.strict()
 
 
@@ -68,7 +77,7 @@ async def test_a_phones_function_is_called_in_the_old_form_and_once(phone: type[
             "llm-function-call-result",
             {"function_name": "show_map", "tool_call_id": "fc_1", "arguments": {"city": "Paris"}, "result": "shown"},
         )
-        await caller.message("bot-output", where=lambda data: "shown" in data["text"], timeout=8)
+        await caller.message("bot-output", where=saying("shown"), timeout=8)
         assert len(caller.of("llm-function-call")) == 1
         responses = (await relay.model.connected()).of("toolResponse")
         assert [answer["id"] for response in responses for answer in response["functionResponses"]] == ["fc_1"]
@@ -111,7 +120,7 @@ async def test_a_phone_may_renegotiate_and_never_pings(phone: type[IPhone | Andr
         await caller.offer()
         assert caller.pc_id == before
         caller.send("send-text", {"content": "still here"})
-        await caller.message("bot-output", where=lambda data: "still here" in data["text"], timeout=8)
+        await caller.message("bot-output", where=saying("still here"), timeout=8)
         caller.strict()
 
 
@@ -136,6 +145,7 @@ async def test_an_answer_fits_into_the_buffer_of_the_firmware() -> None:
         assert "sha-512" not in caller.answer_sdp
 
 
+@side_by_side(seconds=11)
 async def test_firmware_that_says_nothing_is_greeted_and_answered() -> None:
     async with running("--greeting", "Say hello.") as relay, Firmware(relay.base) as caller:
         await caller.call()
@@ -159,9 +169,8 @@ async def test_firmware_without_a_version_is_told_and_welcomed() -> None:
         caller.strict()
 
 
-@pytest.mark.parametrize("client", [IPhone, Android, Firmware])
-async def test_whatever_a_client_calls_its_channel_it_is_heard(client: type[Device]) -> None:
-    async with running("--greeting", "") as relay, client(relay.base) as caller:
+async def test_whatever_a_client_calls_its_channel_it_is_heard() -> None:
+    async with running("--greeting", "") as relay, Firmware(relay.base) as caller:
         await caller.call()
         caller.send("send-text", {"content": "hello from my channel"})
-        await caller.message("bot-output", where=lambda data: "my channel" in data["text"], timeout=10)
+        await caller.message("bot-output", where=saying("my channel"), timeout=10)

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import pytest
 from aiohttp import web
 
 from relay import rtvi
@@ -39,16 +38,6 @@ async def test_an_error_that_is_no_json_would_leave_the_client_stuck(streets: St
         assert outcome["error"]["name"] == "SyntaxError"
         assert outcome["error"]["status"] is None
         assert await street.app.state() == "authenticating"
-
-
-@pytest.mark.parametrize(
-    ("method", "path"), [("GET", "/start"), ("POST", "/nowhere"), ("POST", "/sessions/x/api/offer"), ("PUT", "/start")]
-)
-async def test_every_refusal_of_the_relay_is_json(streets: Streets, method: str, path: str) -> None:
-    async with streets() as street:
-        answer = await street.app.page.request.fetch(street.relay.base + path, method=method, data={})
-        assert answer.status >= 400
-        assert {"code", "info", "detail"} <= set(await answer.json())
 
 
 async def test_a_refused_offer_is_not_repeated(streets: Streets) -> None:

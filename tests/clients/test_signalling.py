@@ -30,7 +30,7 @@ async def test_a_relay_that_is_reachable_needs_no_trickled_candidates(streets: S
         if asked.method != "PATCH":
             return None
         if fate == "left alone":
-            await asyncio.sleep(5)
+            await asyncio.sleep(1.5)
         return said(404, {"detail": "Peer connection not found"})
 
     async with streets() as street:
@@ -54,10 +54,9 @@ async def test_candidates_that_trickle_are_taken(streets: Streets) -> None:
         assert {"candidate", "sdp_mid", "sdp_mline_index"} <= set(first.body["candidates"][0])
 
 
-@pytest.mark.parametrize("media", ["wav", "screen"])
 @pytest.mark.parametrize("fate", ["rejected", "inactive"])
-async def test_a_server_without_video_is_fine_with_the_client(streets: Streets, fate: str, media: str) -> None:
-    async with streets(media=media) as street:
+async def test_a_server_without_video_is_fine_with_the_client(streets: Streets, fate: str) -> None:
+    async with streets(media="screen") as street:
         street.way.bend = lambda answer: {**answer, "sdp": _no_video(answer["sdp"], fate)}
         await street.app.connect()
         assert await street.app.state() == "ready"
@@ -94,7 +93,7 @@ async def test_a_client_waits_for_ever_for_a_bot_that_does_not_say_that_it_is_re
     async with streets() as street:
         await street.app.begin()
         await street.app.page.wait_for_function("kit.client.state === 'ready'")
-        await asyncio.sleep(4.0)
+        await asyncio.sleep(2.0)
         assert await street.app.page.evaluate("window.outcome") is None
         assert await street.app.state() == "ready"
 

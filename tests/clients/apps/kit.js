@@ -47,7 +47,7 @@ function play(track, participant) {
   if (participant?.local || track.kind !== "audio") return;
   const audio = Object.assign(document.createElement("audio"), { srcObject: new MediaStream([track]) });
   document.body.append(audio);
-  audio.play();
+  audio.play().catch(() => {}); // a page that nobody has touched may be told no
 }
 
 window.kit = kit;

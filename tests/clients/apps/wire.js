@@ -1,5 +1,6 @@
 // Notes what the page's peer connections and data channels carry, without touching the SDK.
 window.peers = [];
+window.channels = [];
 window.wire = { sent: [], heard: [] };
 {
   const Original = window.RTCPeerConnection;
@@ -11,6 +12,7 @@ window.wire = { sent: [], heard: [] };
 
     createDataChannel(...args) {
       const channel = super.createDataChannel(...args);
+      window.channels.push(channel);
       const send = channel.send.bind(channel);
       channel.send = (frame) => {
         window.wire.sent.push(frame);
