@@ -1,13 +1,13 @@
 """The browser of one call: one peer connection after another, and the messages that wait for whoever is to read them.
 
-It may go and come back. While it is not there nothing is said to it and no sound is spent on it: both wait. Its words
-and its sound go straight to the dialogue.
+It may go and come back: on another connection of the same client, or as another client, after a reload or in another
+tab. The new connection takes the old one's place when it stands; until then the old one serves. What the old one's end
+has not acknowledged is said again. Words and sound of the one that serves go straight to the dialogue.
 """
 
 import asyncio
 import logging
 import secrets
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -16,17 +16,19 @@ from relay import rtvi
 from relay.dialogue import Dialogue
 from relay.errors import BrowserFault, OurBug, RelayError
 from relay.metrics import CallFigures, Quality
-from relay.presence import Presence, Whereabouts
+from relay.outbox import Outbox
+from relay.presence import Presence
+from relay.tracks import MICROPHONE
 from relay.webrtc.peer import Media, Peer
 
+# aiortc never gives up on a half-open connection; a browser on a working path needs a tenth of a second.
+CONNECT_SECONDS: Final = 15.0
 WATCH_SECONDS: Final = 1.0
 # After a new connection stands. The official clients stop the microphone with the old one and may not notice.
 MICROPHONE_SECONDS: Final = 3.0
 # After `peerLeft` a client needs a moment to read it before the connection goes.
 FAREWELL_SECONDS: Final = 0.2
 FAREWELL_LOOKS: Final = 10
-# What was said before the data channel opened, or while nobody was there; the oldest is dropped.
-OUTBOX_MESSAGES: Final = 50
 
 log = logging.getLogger(__name__)
 
@@ -45,20 +47,26 @@ class Browser:
     `end` is called when the call is over for the browser's sake. `tasks` is the call's TaskGroup while there is one.
     """
 
-    def __init__(self, name: str, media: Media, end: Callable[[RelayError | None], None]) -> None:
+    def __init__(self, name: str, media: Media, end: Callable[[RelayError | None], None], keep: float) -> None:
         self._name = name
         self._media = media
         self._end = end
         self._loop = asyncio.get_running_loop()
-        self._pc_id = secrets.token_hex(16)
-        self._presence = Presence(self._loop.time())
-        self._peer: Peer | None = None
-        self._broken: Peer | None = None  # it failed, and its close says nothing new
-        self._outbox: deque[rtvi.Message] = deque(maxlen=OUTBOX_MESSAGES)
+        self._pc_id = _new_id()
+        self._presence = Presence(self._loop.time(), keep)
+        self._peers: set[Peer] = set()  # all that are not closed
+        self._peer: Peer | None = None  # the one that serves, or has served last
+        self._next: Peer | None = None  # its offer is answered, and when it stands it will
+        self._offered_at = 0.0  # the next one was
+        self._newcomer = False  # the next one is another client's
+        self._lost: Peer | None = None  # its connection is over, and its close says nothing new
+        self._returns = False  # the client comes back even if it has closed its connection
+        self._outbox = Outbox()
         self._welcomed = False  # the client may be spoken to
-        self._there = True
-        self._closed = False
         self._replaced = CallFigures()  # of peer connections that another has taken the place of
+        self._closed = False
+        self.anew = False  # who is not yet welcomed does not know what was said
+        self.connections = 0  # that have stood
         self.tasks: asyncio.TaskGroup | None = None
         self.connected = asyncio.Event()  # once
 
@@ -78,37 +86,78 @@ class Browser:
         """
         if pc_id is not None and (pc_id != self._pc_id or self._peer is None):
             raise BrowserFault("unknown-peer")
-        if self._peer is not None and pc_id is not None and not restart:
-            answer = await self._peer.answer(sdp)
-            self._dialogue.downlink.connect(self._peer.send_rtp, self._peer.red_over)
+        newest = self._next if self._newcomer else self._next or self._peer
+        if newest is not None and pc_id is not None and not restart:
+            answer = await newest.answer(sdp)
+            if newest is self._peer:
+                self._dialogue.downlink.connect(newest.send_rtp, newest.red_over)
             return Answer(answer, self._pc_id)
         if self._peer is not None and not self._presence.restart(self._loop.time()):
             raise BrowserFault("too-many-restarts")
-        peer = Peer(self._media, self)
+        peer, whose = Peer(self._media, self), self._pc_id
         try:
             answer = await peer.answer(sdp)
-            if self._closed:
+            if self._closed or whose != self._pc_id:
                 raise BrowserFault("unknown-peer")
         except BaseException:
             await peer.close()
             raise
-        await self._take(peer)
+        self._peers.add(peer)
+        if self._peer is None:
+            self._serve_on(peer)
+        else:
+            self._drop_next()
+            self._next, self._offered_at = peer, self._loop.time()
         return Answer(answer, self._pc_id)
 
-    async def _take(self, peer: Peer) -> None:
-        """From now on this is the connection; what the browser has said of its tracks it will not say again."""
-        old, self._peer = self._peer, peer
+    def expect_newcomer(self) -> str:
+        """Another client may come: the id under which it offers. The one that is there may stay until then."""
+        self._drop_next()
+        self._pc_id, self._newcomer = _new_id(), True
+        return self._pc_id
+
+    def _serve_on(self, peer: Peer) -> None:
+        """This is the connection; what the same client has said of its tracks it will not say again."""
+        self._peer = peer
         self._dialogue.downlink.connect(peer.send_rtp, peer.red_over)
         for track, enabled in self._dialogue.tracks.items():
             peer.watch(track, enabled)
-        if old is None:
-            return
+
+    def _replace(self, old: Peer, peer: Peer) -> None:
+        """The next connection stands: from now on it serves, and on the old one nothing more is heard."""
+        self._next = None
+        old.deafen()
         self._replaced.add_line(old.line.gate, old.line.rejected)
-        self._attend(False)  # until the new one stands
-        if self.tasks is not None:
-            self.tasks.create_task(old.close(), name="old peer")
+        self._outbox.acknowledged(but=old.unacknowledged)
+        if self._newcomer:
+            self._outbox.begin_anew()
+            for track in [track for track in self._dialogue.tracks if track != MICROPHONE]:
+                del self._dialogue.tracks[track]
+            self._welcomed = self._newcomer = self._returns = False
+            self.anew = True
         else:
-            await old.close()
+            self._outbox.rewind()
+        self._serve_on(peer)
+        self._dialogue.downlink.rouse()
+        self._leave(old, told=self.anew)
+
+    def _leave(self, peer: Peer, *, told: bool = False) -> None:
+        """Close a connection that serves no more; without a TaskGroup `close` does."""
+        if self.tasks is not None:
+            self.tasks.create_task(self._close(peer, told), name="old peer")
+
+    async def _close(self, peer: Peer, told: bool) -> None:
+        if told and peer.channel_open:
+            for message in (rtvi.relay_event("replaced"), rtvi.peer_left()):
+                peer.send_message(rtvi.encode(message))
+            await _read(peer)
+        await peer.close()
+        self._peers.discard(peer)
+
+    def _drop_next(self) -> None:
+        peer, self._next = self._next, None
+        if peer is not None:
+            self._leave(peer)
 
     def watch_track(self, track: int, enabled: bool) -> None:
         """The browser's camera (1) or its screen (2) is on, or not."""
@@ -116,77 +165,72 @@ class Browser:
             self._peer.watch(track, enabled)
 
     async def close(self) -> None:
-        """Free the connection; no offer is answered any more; idempotent."""
+        """Free every connection; no offer is answered any more; idempotent."""
         self._closed = True
-        if self._peer is not None:
-            await self._peer.close()
+        await asyncio.gather(*(peer.close() for peer in self._peers))
 
     # ---- is it there? ----
 
     async def watch(self) -> None:
         """Keep an eye on it, until it is gone for good."""
-        whereabouts = Whereabouts.HERE
-        while whereabouts is not Whereabouts.GONE:
+        while not self._presence.gone(self._loop.time()):
             await asyncio.sleep(WATCH_SECONDS)
             peer, now = self._peer, self._loop.time()
-            stands = peer is not None and peer.connected
-            if peer is not None and stands:
+            if peer is not None and peer.connected:
                 self._presence.heard(now - await peer.quiet_seconds(now))
-            whereabouts = self._presence.whereabouts(now)
-            if peer is self._peer:
-                self._attend(stands and whereabouts is Whereabouts.HERE)
-
-    def _attend(self, there: bool) -> None:
-        """What is to be said and heard waits while it is not there."""
-        if there == self._there:
-            return
-        self._there = there
-        if there:
-            self._dialogue.downlink.resume()
-            self._hand_over()
-        else:
-            self._dialogue.downlink.pause()
+            if now - self._offered_at > CONNECT_SECONDS:
+                self._drop_next()
 
     async def _expect_microphone(self, peer: Peer) -> None:
         """On a new connection a microphone that is on is heard soon, or it is dead and the app had better know."""
         uplink = self._dialogue.uplink
         heard = uplink.packets
         await asyncio.sleep(MICROPHONE_SECONDS)
-        if peer is self._peer and self._there and uplink.packets == heard and self._dialogue.tracks.get(0, True):
+        if peer is self._peer and peer.connected and uplink.packets == heard and self._dialogue.tracks.get(0, True):
             self.say([rtvi.relay_event("mic-dead", seconds=MICROPHONE_SECONDS)])
 
     # ---- what it does ----
 
     def on_connected(self, peer: Peer) -> None:
         """ICE and DTLS are up."""
-        if peer is not self._peer:
-            return
         back = self.connected.is_set()
+        if peer is self._next and self._peer is not None:
+            self._replace(self._peer, peer)
+        elif peer is not self._peer:
+            return
         self.connected.set()
+        self.connections += 1
         self._presence.heard(self._loop.time())
-        self._attend(True)
         if back and self.tasks is not None:
             self.tasks.create_task(self._expect_microphone(peer), name="microphone")
 
     def on_lost(self, peer: Peer, *, hung_up: bool = False) -> None:
         """The peer connection ended: by the browser's goodbye, by its misbehaviour, or because its path is dead.
 
-        From a dead path it may come back. One that was replaced may end as it likes.
+        From a dead path it may come back, and from a goodbye if it said so, or if its next connection is on the way.
+        One that was replaced may end as it likes.
         """
-        if peer is not self._peer or peer is self._broken:
+        if peer is self._next:
+            self._drop_next()
+        elif peer is not self._peer or peer is self._lost:
             return
-        if self.connected.is_set() and not hung_up and not peer.connected:
-            self._broken = peer
-            self._attend(False)
-        else:
+        elif not self.connected.is_set() or not (self._next or (self._returns if hung_up else not peer.connected)):
             self._end(None if hung_up and self.connected.is_set() else BrowserFault("peer-lost"))
+        else:
+            self._lost = peer
+            if hung_up:
+                self._presence.left(self._loop.time())
+            self._dialogue.downlink.connect(_nowhere, None)
+            self._leave(peer)
 
     def on_open(self, peer: Peer) -> None:
         """The data channel is open: what waited goes out, if the client is ready for it."""
-        self._hand_over()
+        self.say([])
 
     def on_message(self, peer: Peer, frame: str | bytes) -> None:
         """A data-channel message. An error of ours in here would end the peer connection without a word."""
+        if peer is not self._peer:
+            return
         try:
             self._dialogue.on_frame(frame)
         except Exception as error:
@@ -195,40 +239,38 @@ class Browser:
 
     # ---- what it is told ----
 
-    def welcome(self, messages: Sequence[rtvi.Message]) -> None:
-        """It is ready, or will not say so: the welcome goes first, then what was said meanwhile."""
-        self._welcomed = True
-        waiting = [*messages, *self._outbox]
-        self._outbox.clear()
-        self.say(waiting)
+    def welcome(self, messages: Sequence[rtvi.Message], *, returns: bool = False) -> None:
+        """It is ready, or will not say so: the welcome goes first, then what was said meanwhile.
+
+        It `returns` if it means to come back after it has closed its connection, as a page that is reloaded does.
+        """
+        self._welcomed, self._returns, self.anew = True, returns, False
+        self._outbox.put(messages, first=True)
+        self.say([])
 
     def say(self, messages: Sequence[rtvi.Message]) -> None:
         """Send RTVI messages in order, or keep them until somebody is there to read them."""
-        for message in messages:
-            if self._peer is None or not self._peer.channel_open or not (self._welcomed and self._there):
-                self._outbox.append(message)
-            else:
-                self._peer.send_message(rtvi.encode(message), spare=rtvi.droppable(message))
-
-    def _hand_over(self) -> None:
-        waiting = list(self._outbox)
-        self._outbox.clear()
-        self.say(waiting)
+        peer, outbox = self._peer, self._outbox
+        if peer is None or peer is self._lost or not (peer.channel_open and self._welcomed):
+            outbox.put(messages)
+            return
+        if outbox.dropped:
+            outbox.put([rtvi.relay_event("missed", messages=outbox.dropped)], first=True)
+            outbox.dropped = 0
+        outbox.send(peer.send_message, messages)
+        outbox.acknowledged(but=peer.unacknowledged)
 
     async def farewell(self, fault: RelayError | None) -> None:
         """Tell it why and that we leave, and give it a moment to read."""
         peer = self._peer
         if peer is None or not peer.channel_open:
             return
-        self._welcomed = self._there = True  # or what is said now would wait for ever
+        self._welcomed = True  # or what is said now would wait for ever
         self._dialogue.farewell()
         if fault is not None:
             self.say([rtvi.error(fault.fault.sentence, fatal=True, code=fault.code)])
         self.say([rtvi.peer_left()])
-        for _ in range(FAREWELL_LOOKS):
-            if not peer.backlog:
-                return
-            await asyncio.sleep(FAREWELL_SECONDS / FAREWELL_LOOKS)
+        await _read(peer)
 
     # ---- figures ----
 
@@ -247,3 +289,20 @@ class Browser:
     async def quality(self) -> Quality:
         """How its path is now."""
         return await self._peer.quality() if self._peer is not None else Quality()
+
+
+def _new_id() -> str:
+    return secrets.token_hex(16)
+
+
+def _nowhere(payload: bytes, timestamp: int, marker: bool, red: bool) -> bool:
+    """Where a packet goes while there is no connection."""
+    return False
+
+
+async def _read(peer: Peer) -> None:
+    """Give the browser a moment to take what it was sent last."""
+    for _ in range(FAREWELL_LOOKS):
+        if not peer.backlog:
+            return
+        await asyncio.sleep(FAREWELL_SECONDS / FAREWELL_LOOKS)

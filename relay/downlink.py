@@ -4,7 +4,8 @@
 
 The first frame of a turn leaves from within `add`; the rest leave on the ticker's beat, so that every frame is there
 when the browser has played the one before. RTP timestamps count samples of the line, and follow the wall clock over a
-pause, be it the model's or a stall of the process: no packet is older than it says.
+pause, be it the model's or a stall of the process: no packet is older than it says. Where no packet can leave, for
+nobody is there, time goes on all the same: who comes back hears what is being said then, and nothing piles up.
 
 While the browser reports loss, each packet carries the ones before it along (RFC 2198), as many as `Protection` says.
 """
@@ -73,10 +74,13 @@ class Downlink:
         self._fresh = True  # it follows a pause: RFC 3551 §4.1 sets the marker
         self._tail = 0  # silent packets since the turn
         self._sounding = False
-        self._paused = False
 
     def connect(self, send_rtp: SendRtp, red_over: int | None) -> None:
-        """From now on packets leave here: the browser has another peer connection, or negotiated anew."""
+        """From now on packets leave here: the browser has another peer connection, or negotiated anew.
+
+        Another connection begins with what is due now.
+        """
+        self._fresh = self._fresh or send_rtp is not self._send_rtp
         self._send_rtp, self.red_over = send_rtp, red_over
 
     def add(self, pcm: bytes) -> int:
@@ -85,7 +89,7 @@ class Downlink:
         Returns the samples that were dropped because five minutes are queued.
         """
         dropped = self.playout.put(pcm)
-        if self.playout.ready and not self.playout.playing and not self._paused:
+        if self.playout.ready and not self.playout.playing:
             self._beat(self._time(), at_once=True)
             self._ticker.join(self._beat)
         return dropped
@@ -100,20 +104,8 @@ class Downlink:
 
     def rouse(self) -> None:
         """Send a few frames of silence, so that the browser's audio element is running before the first word."""
-        if not self._paused:
-            self._tail = 0
-            self._ticker.join(self._beat)
-
-    def pause(self) -> None:
-        """Nobody is there to hear: what is queued waits, and the line rests, until `resume`; idempotent."""
-        self._paused = True
-        self._ticker.leave(self._beat)
-
-    def resume(self) -> None:
-        """Somebody is there again: go on where it stopped, after a few frames of silence if there is nothing."""
-        if self._paused:
-            self._paused = False
-            self.rouse()
+        self._tail = 0
+        self._ticker.join(self._beat)
 
     def on_report(self, fraction_lost: float) -> None:
         """The browser lost this share (0–1) of what was sent since its last report."""

@@ -27,6 +27,7 @@ RelayEvent = Literal[
     "slow-answer",
     "cost",
     "replaced",
+    "missed",
     "mic-dead",
     "transcript-corrected",
 ]

@@ -5,29 +5,31 @@ model's. What is said between them is `dialogue`'s. Its life is one task with on
 bottom.
 
 Deadlines: 15 s from the answer to `connected`; 2 s from `connected` to client-ready, then the call starts without;
-10 s without any packet and the browser is lost, and 25 s later the call ends; 10 s for the model's setup; 1 s for the
-close.
+10 s without any packet and the browser is lost, and `--keep` seconds later the call ends; 10 s for the model's setup;
+1 s for the close.
 """
 
 import asyncio
 import json
 import logging
+import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
 from relay import rtvi
+from relay.browser import CONNECT_SECONDS as CONNECT_SECONDS
 from relay.browser import Answer, Browser
 from relay.call import CallSettings
 from relay.dialogue import Dialogue
 from relay.errors import BrowserFault, OurBug, RelayError
 from relay.files import Files
 from relay.gemini.client import LiveClient
+from relay.history import History
 from relay.metrics import CallFigures, Quality
 from relay.ticker import Ticker
+from relay.transcript import Transcript
 from relay.webrtc.peer import LINES, Media
 
-# aiortc never gives up on a half-open call; a browser on a working path needs a tenth of a second.
-CONNECT_SECONDS: Final = 15.0
 # A client without a data channel, or one that never says client-ready, is served all the same.
 READY_SECONDS: Final = 2.0
 CLOSE_SECONDS: Final = 1.0
@@ -52,7 +54,9 @@ class Session:
         self._call = call
         self._on_closed = on_closed
         self._loop = asyncio.get_running_loop()
-        self._browser = browser = Browser(id[:8], media, self.end)
+        self._opened_at = self._loop.time()
+        self._history = History(self._opened_at, epoch=time.time() - self._opened_at, prior=call.prior)
+        self._browser = browser = Browser(id[:8], media, self.end, call.keep)
         self._client: LiveClient | None = None
         self._dialogue = Dialogue(
             call,
@@ -71,7 +75,6 @@ class Session:
         self._fault: RelayError | None = None
         self._model_fault: RelayError | None = None  # not yet told, for the browser is not there
         self._life: asyncio.Task[None] | None = None
-        self._opened_at = self._loop.time()
 
     # ---- signalling ----
 
@@ -86,6 +89,10 @@ class Session:
         if self._life is None:
             self._life = asyncio.create_task(self._live(), name=f"session {self.id[:8]}")
         return answer
+
+    def expect_newcomer(self) -> str:
+        """Another client of the same user may come: the pc_id that it is to offer with."""
+        return self._browser.expect_newcomer()
 
     def end(self, fault: RelayError | None = None) -> None:
         """Begin to end the call; the first reason counts. Returns at once."""
@@ -105,7 +112,20 @@ class Session:
         elif self._life is not asyncio.current_task():
             await asyncio.wait([self._life], timeout=CLOSE_SECONDS)
 
+    # ---- what was said ----
+
+    def transcript(self, *, over: bool = False) -> Transcript:
+        """What was said and heard until now."""
+        now = self._loop.time()
+        self._history.played(self._dialogue.downlink.playout.position, now)
+        return self._history.transcript(now, over=over)
+
     # ---- figures ----
+
+    @property
+    def connections(self) -> int:
+        """How many connections of its browser have stood."""
+        return self._browser.connections
 
     @property
     def reason(self) -> str:

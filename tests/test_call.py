@@ -345,9 +345,8 @@ async def test_a_caller_whose_network_is_pulled_is_noticed_and_everything_is_fre
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(relay.presence, "LOST_SECONDS", 1.0)
-    monkeypatch.setattr(relay.presence, "GRACE_SECONDS", 0.5)
     monkeypatch.setattr(relay.browser, "WATCH_SECONDS", 0.1)
-    async with running() as house, Caller(house.base) as caller:
+    async with running("--keep", "1") as house, Caller(house.base) as caller:
         await caller.dial()
         await caller.message("bot-started-speaking", timeout=10)
         await asyncio.sleep(1.5)

@@ -4,7 +4,7 @@ import asyncio
 from itertools import pairwise
 
 from relay.audio.opus import SILENCE, Encoder
-from relay.audio.packet import ENCODED_RATE
+from relay.audio.packet import ENCODED_RATE, FRAME_TICKS
 from relay.audio.playout import FADE_SAMPLES, FRAME_SAMPLES, REBUFFER_FRAMES
 from relay.downlink import TAIL_FRAMES
 from relay.ticker import PERIOD
@@ -228,58 +228,66 @@ def test_the_position_is_told_from_where_it_is_wanted_and_not_before() -> None:
 # ---- nobody there ----
 
 
-def test_while_nobody_is_there_the_line_rests_and_what_was_to_be_said_waits() -> None:
+def test_while_nobody_is_there_time_goes_on_and_who_comes_back_hears_what_is_said_then() -> None:
     async def main() -> None:
         line = Line()
-        line.downlink.add(burst(2.0))
+        line.downlink.add(burst(5.0))
         line.downlink.end()
-        await asyncio.sleep(0.5)
-        line.downlink.pause()
-        sent, position = len(line.sent), line.downlink.playout.position
-        await asyncio.sleep(20)
-        line.downlink.rouse()
-        line.downlink.add(burst(1.0))
-        line.downlink.end()
-        await asyncio.sleep(1)
-        assert (len(line.sent), line.downlink.playout.position) == (sent, position)
-        line.downlink.resume()
-        await asyncio.sleep(3.5)
-        assert line.downlink.frames == round(3.0 / PERIOD)
+        await asyncio.sleep(1.01)
+        line.connected = False
+        sent = len(line.sent)
+        await asyncio.sleep(3.0)
+        line.connected = True
+        await asyncio.sleep(4.0)
+        assert len(line.sent) == round((5.0 - 3.0) / PERIOD) + TAIL_FRAMES, "three seconds were said to nobody"
         assert line.sent[sent].marker, "it follows a pause"
+        assert max(line.ages) < PERIOD, "and nothing is older than it says"
         assert line.told == ["started", "stopped"]
         line.close()
 
     virtual.run(main())
 
 
-def test_after_a_pause_with_nothing_to_say_a_few_silent_frames_wake_the_browser() -> None:
+def test_what_is_said_to_nobody_does_not_pile_up() -> None:
     async def main() -> None:
         line = Line()
-        line.downlink.pause()
-        line.downlink.pause()
-        await asyncio.sleep(1)
-        line.downlink.resume()
-        line.downlink.resume()
+        line.connected = False
+        for _ in range(10):
+            line.downlink.add(burst(2.0))
+            line.downlink.end()
+            await asyncio.sleep(3.0)
+            assert line.downlink.playout.queued == 0
+        line.connected = True
+        line.downlink.rouse()
         await asyncio.sleep(1)
         assert [packet.payload for packet in line.sent] == [SILENCE] * TAIL_FRAMES
+        assert line.told == ["started", "stopped"] * 10
         line.close()
 
     virtual.run(main())
 
 
-def test_an_interruption_while_nobody_is_there_drops_what_waited() -> None:
+def test_another_connection_begins_with_a_marker_and_without_copies_of_what_was_said_on_the_old_one() -> None:
     async def main() -> None:
-        line = Line()
-        line.downlink.add(burst(2.0))
+        line, other = Line(), list[tuple[int, bool, bool]]()
+
+        def send(payload: bytes, timestamp: int, marker: bool, red: bool) -> bool:
+            other.append((timestamp, marker, red))
+            return True
+
+        line.downlink.connect(line._send, 111)
+        line.downlink.add(burst(3.0))
+        line.downlink.on_report(0.2)
+        await asyncio.sleep(1.0)
+        line.downlink.on_report(0.2)
+        await asyncio.sleep(1.0)
+        assert line.sent[-1].red
+        line.downlink.connect(send, 111)
         await asyncio.sleep(0.5)
-        line.downlink.pause()
-        sent = len(line.sent)
-        line.downlink.interrupt()
-        await asyncio.sleep(1)
-        line.downlink.resume()
-        await asyncio.sleep(1)
-        assert len(line.sent) <= sent + 1 + TAIL_FRAMES
-        assert line.told == ["started", "stopped"]
+        (first, marker, red), *later = other
+        assert (first - line.sent[-1].timestamp, marker, red) == (FRAME_TICKS, True, False)
+        assert not any(marker for _, marker, _ in later)
+        assert all(red for _, _, red in later[2:])
         line.close()
 
     virtual.run(main())

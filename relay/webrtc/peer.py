@@ -174,6 +174,11 @@ class Peer:
         """Bytes of messages that the browser has not taken yet."""
         return self._channel.bufferedAmount if self._channel is not None else 0
 
+    @property
+    def unacknowledged(self) -> int:
+        """How many messages, the newest, the browser has not said to have."""
+        return tame.unacknowledged(self._pc.sctp) if self._pc.sctp is not None else 0
+
     async def quiet_seconds(self, now: float) -> float:
         """How long nothing at all has come from the browser."""
         if isinstance(self.line, RawLine):
@@ -202,7 +207,7 @@ class Peer:
             loss_down, round_trip = self.line.reports.loss, self.line.reports.round_trip
         return Quality(jitter, loss_up, loss_down, round_trip)
 
-    def send_message(self, text: str, *, spare: bool = False) -> bool:
+    def send_message(self, text: str, spare: bool = False) -> bool:
         """Send one text message; a `spare` one is dropped when the browser is slow. False if it was not sent.
 
         One that is longer than the browser takes, by its own word, is not sent either.
@@ -218,6 +223,10 @@ class Peer:
         except (InvalidStateError, ConnectionError, ValueError):
             return False
         return True
+
+    def deafen(self) -> None:
+        """What the browser says or shows on this connection is nobody's any more."""
+        self.line.deafen()
 
     async def close(self) -> None:
         """Free everything, within a second, whatever the browser does; idempotent."""

@@ -81,6 +81,10 @@ class PublicLine:
         self._track.put(packet)
         return True
 
+    def deafen(self) -> None:
+        """Read on, but let nobody hear it."""
+        self._on_pcm = lambda pcm: None
+
     async def close(self) -> None:
         """Stop reading; idempotent."""
         if self._reading is not None:

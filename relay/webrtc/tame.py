@@ -10,6 +10,7 @@ a release has changed it:
 | `aiortc.rtcsctptransport.USERDATA_MAX_LENGTH` | 1280-byte paths | aiortc's own 1160 bytes |
 | `RTCSctpTransport._handle_data`, `_receive` | junk ends no call | it does, as aiortc has it |
 | `StunProtocol.datagram_received`, `RTCDtlsTransport._handle_rtp_data`, `_handle_rtcp_data` | the same | the same |
+| `RTCSctpTransport._data_channel_queue`, `_outbound_queue`, `_sent_queue` | lost messages come again | they do not |
 | `RTCDtlsTransport._rtp_router`, `RtpRouter.ssrc_table` | invented streams take no memory | they do |
 """
 
@@ -22,6 +23,7 @@ from typing import Any, Final
 import aioice.ice
 import aiortc.rtcsctptransport
 from aiortc import RTCPeerConnection
+from aiortc.rtcsctptransport import SCTP_DATA_LAST_FRAG, WEBRTC_DCEP
 
 from relay.webrtc.gate import Pace
 
@@ -156,6 +158,17 @@ def _streams(dtls: Any) -> dict[int, Any]:
 
 def _nobody() -> None:
     """Who is told when nobody wants to know."""
+
+
+def unacknowledged(sctp: Any) -> int:
+    """How many of our messages, the newest, have not been acknowledged by the browser's SCTP in their order."""
+    try:
+        chunks = (chunk for queue in (sctp._sent_queue, sctp._outbound_queue) for chunk in queue)
+        ours = [protocol for _, protocol, _ in sctp._data_channel_queue]
+        ours += [chunk.protocol for chunk in chunks if chunk.flags & SCTP_DATA_LAST_FRAG]
+        return len(ours) - ours.count(WEBRTC_DCEP)
+    except (AttributeError, TypeError, ValueError):
+        return 0
 
 
 async def close_connection(pc: RTCPeerConnection) -> None:

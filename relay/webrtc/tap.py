@@ -75,6 +75,10 @@ def changed(*wanted: tuple[type, str, list[str]]) -> list[str]:
     ]
 
 
+def _nobody(*packet: Any) -> None:
+    pass
+
+
 class _Quiet(MediaStreamTrack):
     """A track that never has a frame: aiortc's sender waits on it, and costs nothing."""
 
@@ -205,6 +209,10 @@ class MiddleLine:
             sender._RTCRtpSender__rtp_timestamp = rtp_timestamp
             sender._RTCRtpSender__ntp_timestamp = clock.current_ntp_time()
         return True
+
+    def deafen(self) -> None:
+        """Take packets as ever, but let nobody hear or see them."""
+        self._on_rtp = self._on_report = self.on_video = _nobody
 
     async def close(self) -> None:
         """Nothing of its own to free: the sockets are the connection's."""

@@ -17,7 +17,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from relay.presence import GRACE_SECONDS, LOST_SECONDS
+from relay.presence import LOST_SECONDS
 from relay.standin.script import parse
 from relay.standin.server import serve
 from tests.caller import Caller, Refused
@@ -27,7 +27,8 @@ WARM_CALLS: Final = 100
 AT_ONCE: Final = int(os.environ.get("RELAY_SOAK_AT_ONCE", "1"))
 MAX_GROWTH_MIB: Final = 10.0
 BUSY_SECONDS: Final = 5.0
-SETTLE_SECONDS: Final = LOST_SECONDS + GRACE_SECONDS + 5.0  # a vanished browser is waited for, a half-open one less
+KEEP_SECONDS: Final = 5
+SETTLE_SECONDS: Final = LOST_SECONDS + KEEP_SECONDS + 10.0  # a vanished browser is waited for, as is a half-open one
 
 
 class Process:
@@ -57,6 +58,7 @@ async def relay_process(model: str) -> AsyncIterator[Process]:
     """A relay in a process of its own."""
     environment = {**os.environ, "GEMINI_API_KEY": "AIzaSoak"}
     flags = ["--port", "0", "--gemini-url", model, "--ice-address", "127.0.0.1", "--log-level", "error"]
+    flags += ["--keep", str(KEEP_SECONDS)]
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "signaling", *flags, stdout=asyncio.subprocess.PIPE, env=environment
     )
