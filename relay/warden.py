@@ -65,7 +65,7 @@ class Warden:
         self._doubtful = False  # it has just ceased, too soon for us to know a question
         self._sounding = False
         self._parting: RelayError | None = None  # why the call ends when the voice has finished,
-        self._parts_at = 0.0  # or then
+        self._parts_at: float | None = None  # or then; None once its keeper was told
         self.spent = Spent()
         self.troubles: Counter[tuple[Trouble, Remedy]] = Counter()
 
@@ -118,6 +118,7 @@ class Warden:
             case events.ToolCall():
                 self._dog.called(now)
                 self._dog.hold("function")
+                return  # it is about to begin
             case events.Usage():
                 self._pay(event, now)
         self.settle(now)
@@ -146,7 +147,7 @@ class Warden:
         self._sounding = False
         self._stirred(now)
         if self._parting is not None:
-            self._keeper.end(self._parting)
+            self._end(self._parting)
 
     # ---- time ----
 
@@ -160,8 +161,8 @@ class Warden:
     def poll(self, now: float) -> None:
         """Do what is due by `now`."""
         if self._parting is not None:
-            if now >= self._parts_at:
-                self._keeper.end(self._parting)
+            if self._parts_at is not None and now >= self._parts_at:
+                self._end(self._parting)
             return
         self.settle(now)
         self._judge(self._dog.poll(now))
@@ -179,6 +180,7 @@ class Warden:
     # ---- within ----
 
     def _stirred(self, now: float) -> None:
+        self.settle(now)
         if self._limits.stirred(now) and self._parting is None:
             self._keeper.hush(False)
 
@@ -198,6 +200,11 @@ class Warden:
         if self._sounding:
             self._keeper.hush(True)
         else:
+            self._end(why)
+
+    def _end(self, why: RelayError) -> None:
+        if self._parts_at is not None:
+            self._parts_at = None
             self._keeper.end(why)
 
     def _judge(self, verdict: Verdict | None) -> None:

@@ -157,6 +157,7 @@ def test_a_voice_that_does_not_finish_is_not_waited_for_long() -> None:
     watched.warden.user_started(watched.now)  # nor does talking on help
     assert watched.to(3600.0 + PARTING_SECONDS - 1) == []
     assert watched.to(3600.0 + PARTING_SECONDS) == ["end call-limit"]
+    assert watched.warden.deadline is None
 
 
 def test_a_model_that_does_not_answer_is_nudged_exchanged_and_told_of() -> None:
