@@ -23,7 +23,7 @@ from relay.errors import BrowserFault, ModelFault, RelayError
 from relay.files import Files
 from relay.functions import FunctionCalls
 from relay.gemini import events, protocol
-from relay.gemini.client import LiveClient
+from relay.gemini.upstream import Upstream
 from relay.metrics import Promptness
 from relay.ticker import Ticker
 from relay.tracks import Tracks
@@ -67,7 +67,7 @@ class Dialogue:
         self._sees = sees
         self._loop = asyncio.get_running_loop()
         self.tasks: asyncio.TaskGroup | None = None
-        self.client: LiveClient | None = None
+        self.client: Upstream | None = None
         self.uplink = Uplink(lambda pcm: None, self._on_edge, self._end_stream)
         self._tracks = Tracks(self.uplink, watch, self._end_stream)
         self.tracks = self._tracks.status
@@ -97,7 +97,7 @@ class Dialogue:
         self._hushed = False  # nothing is to reach the model
         self._overflowed = False
 
-    def connect(self, client: LiveClient) -> None:
+    def connect(self, client: Upstream) -> None:
         """This is the model: what is said goes there without a step between, once it listens."""
         self.client = client
         self.uplink.connect(client.send_audio)
@@ -258,6 +258,10 @@ class Dialogue:
             case events.ToolCancelled(ids=ids):
                 self._functions.cancel(ids)
 
+    def on_news(self, name: rtvi.RelayEvent) -> None:
+        """What becomes of the connection to the model, as far as the user has to know."""
+        self.say([rtvi.relay_event(name)])
+
     @contextlib.contextmanager
     def _words_after(self, messages: Sequence[rtvi.Message]) -> Iterator[None]:
         """What is said within the block is said after it, and after `messages`."""
@@ -287,6 +291,8 @@ class Dialogue:
         now = self._loop.time()
         self.promptness.sound_started(now)
         self.warden.sound_started(now)
+        if self.client is not None:
+            self.client.playing(True)
         self.say(self._turns.sound_started(now))
 
     def on_played(self, position: int) -> None:
@@ -299,6 +305,8 @@ class Dialogue:
         now = self._loop.time()
         self.say(self._turns.sound_stopped(now))
         self.warden.sound_stopped(now)
+        if self.client is not None:
+            self.client.playing(False)
 
     def _on_edge(self, edge: Edge) -> None:
         now = self._loop.time()
@@ -308,6 +316,8 @@ class Dialogue:
         else:
             self.promptness.user_stopped(edge.at)
             self.warden.user_stopped(edge.at, now)
+        if self.client is not None:
+            self.client.utterance(edge.speaking, edge.at)
         self.say(self._turns.user_started(now) if edge.speaking else self._turns.user_stopped(now))
 
     # ---- what the warden wants ----
@@ -318,7 +328,8 @@ class Dialogue:
 
     def renew(self) -> None:
         """Another connection may do better than this one."""
-        self.nudge()
+        if self.client is not None:
+            self.client.renew()
 
     def hush(self, hushed: bool) -> None:
         """Nothing of the user reaches the model any more, or again: with the beginning of what he says."""

@@ -23,7 +23,7 @@ from relay.call import CallSettings
 from relay.dialogue import Dialogue
 from relay.errors import BrowserFault, OurBug, RelayError
 from relay.files import Files
-from relay.gemini.client import LiveClient
+from relay.gemini.upstream import Upstream
 from relay.history import History
 from relay.metrics import CallFigures, Quality
 from relay.ticker import Ticker
@@ -57,7 +57,7 @@ class Session:
         self._opened_at = self._loop.time()
         self._history = History(self._opened_at, epoch=time.time() - self._opened_at, prior=call.prior)
         self._browser = browser = Browser(id[:8], media, self.end, call.keep)
-        self._client: LiveClient | None = None
+        self._client: Upstream | None = None
         self._dialogue = Dialogue(
             call,
             ticker,
@@ -172,7 +172,15 @@ class Session:
             config = call.agent.live_config(
                 call.target.model, voice=call.voice, language=call.language, instructions=call.instructions
             )
-            self._client = LiveClient(call.target, config, dialogue.on_model_event, self._model_lost)
+            self._client = Upstream(
+                call.target,
+                config,
+                dialogue.on_model_event,
+                self._model_lost,
+                on_news=dialogue.on_news,
+                memory=self._history,
+                name=self.id[:8],
+            )
             dialogue.connect(self._client)
             await self._client.connect()
         except RelayError as fault:
@@ -187,7 +195,7 @@ class Session:
             dialogue.greet()
 
     def _model_lost(self, fault: RelayError) -> None:
-        """The model's connection ended. The browser is told when it is there to be told."""
+        """The model cannot be brought back. The browser is told when it is there to be told."""
         if self._ready.is_set():
             self.end(fault)
         else:

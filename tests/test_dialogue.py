@@ -45,6 +45,10 @@ class Model:
         self.pictures.append((asyncio.get_running_loop().time(), jpeg))
         return True
 
+    def utterance(self, begins: bool, at: float) -> None: ...
+    def playing(self, on: bool) -> None: ...
+    def renew(self) -> None: ...
+
     @property
     def texts(self) -> list[str]:
         bodies = [json.loads(message).get("realtimeInput", {}) for message in self.sent]

@@ -11,7 +11,7 @@ another than the newest, a timer included, is ignored.
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Final
+from typing import Final, Literal
 
 from relay.errors import OurBug
 
@@ -103,9 +103,9 @@ class Close:
 
 @dataclass(frozen=True, slots=True)
 class Tell:
-    """The user is to know: ``reconnecting`` or ``resumed``."""
+    """The user is to know."""
 
-    name: str
+    name: Literal["reconnecting", "resumed"]
 
 
 @dataclass(frozen=True, slots=True)

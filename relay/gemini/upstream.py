@@ -16,7 +16,7 @@ import random
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final, Literal, Protocol
 
 from google.genai.types import LiveConnectConfig, SessionResumptionConfig
 
@@ -33,6 +33,8 @@ CLOSE_SECONDS: Final = 0.1
 PATIENCE_SECONDS: Final = 15.0  # what has no answer after this long will have none
 AT_ONCE_BYTES: Final = 48 * 1024  # unsent, while what waited is handed over: less than what makes sound be dropped
 PUMP_SECONDS: Final = 0.02
+
+News = Literal["reconnecting", "resumed", "memory-shortened"]
 
 log = logging.getLogger(__name__)
 
@@ -82,8 +84,9 @@ class Upstream:
         on_event: Callable[[Event], None],
         on_fault: Callable[[RelayError], None],
         *,
-        on_news: Callable[[str], None] = lambda name: None,
+        on_news: Callable[[News], None] = lambda name: None,
         memory: Memory | None = None,
+        name: str = "",
         chance: Callable[[], float] = random.random,
     ) -> None:
         self._target = target
@@ -91,6 +94,7 @@ class Upstream:
         self._on_event = on_event
         self._on_fault = on_fault
         self._on_news = on_news
+        self._name = name
         self.memory: Memory = memory or Nothing()
         self._loop = asyncio.get_running_loop()
         self._life = Life(chance)
@@ -297,7 +301,6 @@ class Upstream:
                 self._notes.clear()
                 self._do(self._life.offered(self._life.generation, handle, now))
             case events.GoAway(time_left=left):
-                log.info("the model will close in %.0f s", left)
                 self._do(self._life.sent_away(self._life.generation, left, now))
 
     def _generate(self) -> None:
@@ -354,7 +357,7 @@ class Upstream:
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("the model's side failed", exc_info=error)
+            log.error("call %s: the model's side failed", self._name, exc_info=error)
             self._fail(OurBug(type(error).__name__))
 
     async def _dial(self, opening: life.Open) -> None:
@@ -391,7 +394,7 @@ class Upstream:
             return
         self._fault = fault
         code = self._client.close_code if self._client is not None else 0
-        log.info("connection %d to the model ended: %s %s", generation, fault.code, fault.detail)
+        log.info("call %s: connection %d to the model ended: %s", self._name, generation, fault)
         if self._listening:
             self.changes.lost += 1
         self._do(self._life.ended(generation, fault.code, code, self._loop.time()))
@@ -436,15 +439,15 @@ class Upstream:
             return
         actions = self._life.accepted(generation, self._loop.time())
         self._listening = True
-        shortened = generation > 1 and self._put_back()
+        put_back = self._put_back()
         self._do(actions)
-        if shortened:
+        if put_back and generation > 1:
             self.changes.afresh += 1
             self._on_news("memory-shortened")
         self._hand_over()
 
     def _put_back(self) -> bool:
-        """What this connection does not know; True if it knows less than the one before did."""
+        """What this connection does not know; True if it is told all, and in words."""
         model, memory = self._target.model, self.memory
         fresh = not self._life.resumed
         turns = list(memory.seed() if fresh else memory.since(self._mark))
