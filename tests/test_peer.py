@@ -81,7 +81,11 @@ class Call:
     async def negotiate(self) -> None:
         await self.browser.setLocalDescription(await self.browser.createOffer())
         self.answer = await self.peer.answer(self.browser.localDescription.sdp)
-        await self.browser.setRemoteDescription(RTCSessionDescription(sdp=self.answer, type="answer"))
+        # of sections that share a transport aiortc reads the last one's candidates alone
+        head, *sections = re.split("^(?=m=)", self.answer, flags=re.MULTILINE)
+        candidates = "".join(re.findall("^a=candidate:.*\n", sections[0], flags=re.MULTILINE))
+        told = head + sections[0] + "".join(section + candidates for section in sections[1:])
+        await self.browser.setRemoteDescription(RTCSessionDescription(sdp=told, type="answer"))
         first, *others = self.browser.getTransceivers()
         for other in others:  # aiortc leaves a second section of a kind on a transport that bundling has ended
             other.sender.setTransport(first.sender.transport)
