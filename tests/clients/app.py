@@ -7,7 +7,7 @@ from playwright.async_api import Page
 
 from tests.clients.way import Way
 
-PATIENCE: Final = 15.0  # seconds for what takes one
+PATIENCE: Final = 30.0  # seconds for what takes one, on a machine that has much else to do
 
 START: Final = "client => client.startBotAndConnect({endpoint: '/start', requestData: {}})"
 

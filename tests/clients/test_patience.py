@@ -11,9 +11,11 @@ from tests.clients.conftest import Street, Streets
 from tests.clients.together import side_by_side
 from tests.clients.way import Asked, said
 
-NOTICED: Final = (9.0, 20.0)  # from the last packet to a new connection: 5 to 8 s of Chromium's, 5 of the SDK's
-VAIN: Final = (17.0, 28.0)  # between attempts at a path that leads nowhere: 15 s of Chromium's, 5 of the SDK's
-REPEATED: Final = (1.8, 10.0)  # between offers that fail: 2 s of the SDK's
+# At least, in seconds; a machine that has much else to do adds to them.
+NOTICED: Final = 9.0  # from the last packet to a new connection: 5 to 8 s of Chromium's, 5 of the SDK's
+VAIN: Final = 17.0  # between attempts at a path that leads nowhere: 15 s of Chromium's, 5 of the SDK's
+REPEATED: Final = 1.8  # between offers that fail: 2 s of the SDK's
+KEPT: Final = 30.0  # so long, at least, the relay waits for a client to come back
 JUDGED: Final = 6.0  # after a new connection, whether the microphone is heard
 GIVEN_UP: Final = 10.0  # after which the SDK takes a request for lost, unless the app says otherwise
 
@@ -36,7 +38,7 @@ async def test_an_offer_that_fails_is_repeated_three_times_and_then_given_up(str
         await street.app.begin()
         outcome = await street.app.outcome(50)
         assert [offer.body["restart_pc"] for offer in street.way.offers] == [False, True, True, True]
-        assert all(REPEATED[0] < gap < REPEATED[1] for gap in gaps(street.way.offers)), gaps(street.way.offers)
+        assert all(gap > REPEATED for gap in gaps(street.way.offers)), gaps(street.way.offers)
         assert outcome["error"]["name"] == "TransportStartError"
         assert "error" in await street.app.states()
 
@@ -58,9 +60,9 @@ async def survive(streets: Streets, media: str) -> Survived:
         await asyncio.sleep(1.0)  # until candidates have trickled
         cut = loop.time()
         street.way.cut()
-        await offered(street, 2, within=30)
+        await offered(street, 2, within=KEPT)
         first, second = street.way.offers
-        assert NOTICED[0] < second.at - cut < NOTICED[1]
+        assert second.at - cut > NOTICED
         assert second.status == 200, second.answer
         await street.app.page.wait_for_function("channels.at(-1).readyState === 'open'")
         restarted, heard = loop.time(), len(street.relay.model.received_pcm())
@@ -104,7 +106,7 @@ async def test_a_client_that_comes_back_to_an_ended_call_is_told_so_and_stops(st
         street.way.cut()
         session = street.way.offers[0].path.removesuffix("/api/offer")
         await street.app.page.request.delete(street.relay.base + session)
-        await offered(street, 2, within=30)
+        await offered(street, 2, within=KEPT)
         await street.app.event("disconnected")
         await asyncio.sleep(3.0)  # no further attempt
         assert [offer.status for offer in street.way.offers] == [200, 410]
@@ -116,7 +118,7 @@ async def test_an_attempt_at_an_unreachable_relay_ends_with_words(streets: Stree
     async with streets(piped=True) as street:
         street.way.dead = True
         await street.app.begin()
-        outcome = await street.app.outcome(70)
+        outcome = await street.app.outcome(90)
         assert outcome["error"]["status"] == street.way.offers[-1].status == 410
         await street.freed()
 
@@ -136,8 +138,8 @@ async def test_without_a_no_the_client_would_try_for_ever(streets: Streets) -> N
 
         street.way.instead = instead
         await street.app.begin()
-        await offered(street, 3, within=70)
-        assert all(VAIN[0] < gap < VAIN[1] for gap in gaps(street.way.offers)), gaps(street.way.offers)
+        await offered(street, 3, within=120)
+        assert all(gap > VAIN for gap in gaps(street.way.offers)), gaps(street.way.offers)
         assert await street.app.page.evaluate("window.outcome") is None
 
 

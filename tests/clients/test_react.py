@@ -29,7 +29,7 @@ async def test_two_spoken_turns_and_an_interruption_read_as_they_were_heard(stre
         await street.app.page.wait_for_function(
             "transcript.at(-1)?.role === 'assistant' && transcript.at(-1).said === 'All right.' "
             "&& transcript.at(-1).final",
-            timeout=45_000,
+            timeout=90_000,
         )
         shown: Shown = await street.app.page.evaluate("transcript")
         assert [message["role"] for message in shown] == ["user", "assistant"] * 3
@@ -59,7 +59,7 @@ async def test_typed_turns_read_in_order_and_are_not_glued(streets: Streets) -> 
             await page.locator("input").fill(question)
             await page.keyboard.press("Enter")
             await page.wait_for_function("answer => transcript.at(-1)?.said === answer", arg=answer)
-            await page.wait_for_function("transcript.at(-1).final", timeout=8_000)
+            await page.wait_for_function("transcript.at(-1).final", timeout=30_000)
         shown: Shown = await page.evaluate("transcript")
         assert [(message["role"], message["text"]) for message in shown] == [
             ("user", "first"), ("assistant", "One answer."), ("user", "second"), ("assistant", "Another answer."),
