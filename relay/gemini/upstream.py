@@ -21,16 +21,16 @@ from typing import Any, Final, Literal, Protocol
 from google.genai.types import LiveConnectConfig, SessionResumptionConfig
 
 from relay.errors import ModelFault, OurBug, RelayError
-from relay.gemini import events, life, protocol, recall
+from relay.gemini import events, life, protocol
 from relay.gemini.client import CLOSE_DEADLINE, CONNECT_DEADLINE, LiveClient, Target
 from relay.gemini.events import Event
 from relay.gemini.life import Busy, Life
 from relay.gemini.protocol import Kind
-from relay.gemini.unheard import Item, Notes, Question, Waiting, Words
+from relay.gemini.unfinished import Unfinished
+from relay.gemini.unheard import Item, Waiting, Words
 
 # The model has this long to answer the close frame, with all our sound in the network's hands; the next one waits.
 CLOSE_SECONDS: Final = 0.1
-PATIENCE_SECONDS: Final = 15.0  # what has no answer after this long will have none
 AT_ONCE_BYTES: Final = 48 * 1024  # unsent, while what waited is handed over: less than what makes sound be dropped
 PUMP_SECONDS: Final = 0.02
 
@@ -106,16 +106,10 @@ class Upstream:
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._pump: asyncio.TimerHandle | None = None
-        self._patience: asyncio.TimerHandle | None = None
         self._back: deque[Item] = deque()  # put back, and not yet sent
         self._waiting = Waiting()
-        self._question = Question()
-        self._notes = Notes()
-        self._results: list[Words] = []  # answers to functions that nothing has followed
-        self._calls: dict[str, events.FunctionCall] = {}  # that this connection waits for
-        self._generating = False
-        self._turn = False  # the model's turn has begun and is not over
-        self._cut = False  # an answer was being made when the last connection was left
+        self._unfinished = Unfinished(target.model)
+        self._busy: frozenset[Busy] = frozenset()  # as `life` knows it
         self._mark = self.memory.mark
         self.changes = Changes()
 
@@ -166,17 +160,17 @@ class Upstream:
         self._over = True
         self._listening = False
         self._direct = None
-        for timer in (self._timer, self._pump, self._patience):
+        for timer in (self._timer, self._pump):
             if timer is not None:
                 timer.cancel()
-        self._timer = self._pump = self._patience = None
+        self._timer = self._pump = None
 
     # ---- speaking ----
 
     def send_audio(self, pcm: bytes) -> bool:
         """Send PCM16 mono at 16 kHz, or keep it until somebody listens. Never waits itself."""
         if (client := self._direct) is not None:
-            self._question.heard.append(pcm)
+            self._unfinished.question.heard.append(pcm)
             return client.send_audio(pcm)
         if self._over:
             return False
@@ -193,61 +187,23 @@ class Upstream:
             return False
         words = Words(message, protocol.kind(message))
         if words.kind is Kind.ANSWERED:
-            words = self._answer(words)
-        if self._direct is not None and self._direct.send(words.message):
-            self._sent(words)
-            return True
-        if self._over:
-            return False
-        return self._waiting.add(words if self._listening else words.elsewhere)
+            words = self._unfinished.answer(message)
+        sent = self._direct is not None and self._direct.send(words.message)
+        if sent:
+            self._unfinished.sent(words, self._loop.time())
+        elif not self._over:
+            sent = self._waiting.add(words if self._listening else words.elsewhere)
+        self._settle()
+        return sent
 
     def utterance(self, begins: bool, at: float) -> None:
         """The user begins to speak, or has stopped; `at` is when it was so."""
-        if self._over:
-            return
-        now = self._loop.time()
-        if begins:
-            self._question.begin(now - at, self._waiting.pieces)
-        self._busy(Busy.ASKED, self._question.open)
-        self._have_patience(not begins and self._question.open and not self._question.answering)
+        self._unfinished.utterance(begins, at, self._loop.time(), self._waiting.pieces)
+        self._settle()
 
     def playing(self, on: bool) -> None:
         """Sound of the model begins to be heard, or has ended."""
-        self._busy(Busy.PLAYING, on)
-
-    def _answer(self, words: Words) -> Words:
-        """A function's answer: for this connection if it has asked for it, and else in words."""
-        key, answer = recall.answered(self._target.model, words.message)
-        if self._calls.pop(key, None) is None:
-            return answer.elsewhere
-        self._busy(Busy.CALLING, bool(self._calls))
-        return answer
-
-    def _sent(self, words: Words) -> None:
-        """It is with the model, which may yet be lost."""
-        if words.instead:
-            self._results.append(words.elsewhere)
-        elif words.kind is Kind.NOTED:
-            self._notes.add(words.message)
-        else:
-            self._question.ask(words)
-            if words.kind is Kind.ASKED:
-                self._busy(Busy.ASKED, True)
-                self._have_patience(True)
-
-    def _have_patience(self, wanted: bool) -> None:
-        """Wait for an answer, but not for ever; or do not wait."""
-        if self._patience is not None:
-            self._patience.cancel()
-            self._patience = None
-        if wanted and not self._over:
-            self._patience = self._loop.call_later(PATIENCE_SECONDS, self._lose_patience)
-
-    def _lose_patience(self) -> None:
-        self._patience = None
-        if not self._question.answering:
-            self._question.forget()
-            self._busy(Busy.ASKED, False)
+        self._do(self._life.busy(Busy.PLAYING, on, self._loop.time()))
 
     # ---- hearing ----
 
@@ -256,63 +212,31 @@ class Upstream:
         if isinstance(event, events.SetupComplete):
             self._accept(generation)
         elif generation == self._life.generation and self._listening:
-            self._before(event)
+            self._unfinished.begins(event)
+            self._settle()
             self._on_event(event)
             if generation == self._life.generation and self._listening:
-                self._after(event)
+                self._follow(event)
 
-    def _before(self, event: Event) -> None:
-        """What is known about the answer once its owner hears of this."""
-        match event:
-            case events.Audio() | events.ModelText():
-                self._turn = True
-                self._generate()
-            case events.OutputTranscript() if not self._turn:
-                self._turn = True
-                self._generate()
-            case events.ToolCall(calls=calls):
-                self._turn = True
-                self._generate()
-                self._generating = False  # it waits for us
-                self._question.settle()
-                self._calls |= {call.id or call.name: call for call in calls}
-                self._busy(Busy.CALLING, bool(self._calls))
-            case events.ToolCancelled(ids=ids):
-                for id in ids:
-                    self._calls.pop(id, None)
-
-    def _after(self, event: Event) -> None:
+    def _follow(self, event: Event) -> None:
         """What follows from it for the connection, which may be left at once."""
-        now = self._loop.time()
+        self._unfinished.ends(event)
+        self._settle()
         match event:
-            case events.GenerationComplete():
-                self._generating = False
-                self._question.complete()
-                self._busy(Busy.ASKED, self._question.open)
-            case events.TurnComplete() | events.Interrupted():
-                self._generating = self._turn = False
-                self._question.complete()
-                self._busy(Busy.ASKED, self._question.open)
-                self._busy(Busy.GENERATING, False)
-            case events.ToolCancelled():
-                self._busy(Busy.CALLING, bool(self._calls))
             case events.ResumptionUpdate(handle=handle, resumable=True) if handle:
                 self._mark = self.memory.mark
-                self._notes.clear()
-                self._do(self._life.offered(self._life.generation, handle, now))
+                self._do(self._life.offered(self._life.generation, handle, self._loop.time()))
             case events.GoAway(time_left=left):
-                self._do(self._life.sent_away(self._life.generation, left, now))
+                self._do(self._life.sent_away(self._life.generation, left, self._loop.time()))
 
-    def _generate(self) -> None:
-        if not self._generating:
-            self._generating = True
-            self._results.clear()
-            self._question.answer()
-            self._have_patience(False)
-            self._busy(Busy.GENERATING, True)
-
-    def _busy(self, what: Busy, on: bool) -> None:
-        self._do(self._life.busy(what, on, self._loop.time()))
+    def _settle(self) -> None:
+        """Tell `life` what the connection is busy with: first what begins, lest it seem quiet between the two."""
+        busy, before = self._unfinished.busy, self._busy
+        if busy != before:
+            self._busy, now = busy, self._loop.time()
+            for what in [*(busy - before), *(before - busy)]:
+                self._do(self._life.busy(what, what in busy, now))
+        self._arm()
 
     # ---- from one connection to the next ----
 
@@ -332,19 +256,21 @@ class Upstream:
         self._arm()
 
     def _arm(self) -> None:
-        timer, set_for = self._life.timer, self._timer
-        if self._over or timer is None:
-            if set_for is not None:
-                set_for.cancel()
-                self._timer = None
-        elif set_for is None or set_for.cancelled() or set_for.when() != timer.at:
-            if set_for is not None:
-                set_for.cancel()
-            self._timer = self._loop.call_at(timer.at, self._tick, timer.generation)
+        timer, asked = self._life.timer, self._unfinished.deadline
+        due = [at for at in (timer.at if timer is not None else None, asked) if at is not None]
+        if self._timer is not None:
+            if due and not self._over and self._timer.when() == min(due):
+                return
+            self._timer.cancel()
+            self._timer = None
+        if due and not self._over:
+            self._timer = self._loop.call_at(min(due), self._tick, self._life.generation)
 
     def _tick(self, generation: int) -> None:
-        self._timer = None
-        self._do(self._life.tick(generation, self._loop.time()))
+        self._timer, now = None, self._loop.time()
+        self._unfinished.poll(now)
+        self._settle()
+        self._do(self._life.tick(generation, now))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         if self._over:
@@ -425,13 +351,8 @@ class Upstream:
         if self._pump is not None:
             self._pump.cancel()
             self._pump = None
-        generating, turn = self._generating, self._turn
-        self._cut = generating
-        self._generating = self._turn = False
-        if generating:
-            self._on_event(events.Interrupted())
-        if turn:
-            self._on_event(events.TurnComplete())
+        for event in self._unfinished.leave():
+            self._on_event(event)
 
     def _accept(self, generation: int) -> None:
         """The model listens."""
@@ -439,41 +360,15 @@ class Upstream:
             return
         actions = self._life.accepted(generation, self._loop.time())
         self._listening = True
-        put_back = self._put_back()
+        fresh = not self._life.resumed
+        turns = self.memory.seed() if fresh else self.memory.since(self._mark)
+        self._back = deque(self._unfinished.put_back(turns, self._loop.time()))
+        self._settle()
         self._do(actions)
-        if put_back and generation > 1:
+        if fresh and turns and generation > 1:
             self.changes.afresh += 1
             self._on_news("memory-shortened")
         self._hand_over()
-
-    def _put_back(self) -> bool:
-        """What this connection does not know; True if it is told all, and in words."""
-        model, memory = self._target.model, self.memory
-        fresh = not self._life.resumed
-        turns = list(memory.seed() if fresh else memory.since(self._mark))
-        question, heard = self._question, bool(turns) and turns[-1][0] == "model"
-        asks_again = question.open and not (question.answering and heard)
-        calls, self._calls = self._calls, {}
-        results, self._results = self._results, []
-        back: list[Item] = []
-        if asks_again and question.heard:
-            turns = recall.without_last_question(turns)
-        messages = [*recall.tell(model, turns), *recall.called(model, calls.values()), *self._notes]
-        back += [Words(message, protocol.kind(message)) for message in messages]
-        back += results
-        if asks_again and question.heard:
-            question.answering = False
-            back += question.heard
-        elif self._cut and not calls and not results:
-            words = Words(recall.go_on(model, turns, heard=heard), Kind.ASKED)
-            question.forget()
-            question.ask(words)
-            back.append(words)
-        self._cut = False
-        self._back = deque(back)
-        if fresh:
-            self._mark = 0
-        return fresh and bool(turns)
 
     def _hand_over(self) -> None:
         """What was put back and what waited, no faster than the network takes it."""
@@ -492,8 +387,9 @@ class Upstream:
             if again:
                 continue  # it is known to have been said
             if isinstance(item, Words):
-                self._sent(item)
+                self._unfinished.sent(item, self._loop.time())
             else:
-                self._question.heard.append(item)
+                self._unfinished.question.heard.append(item)
         self.changes.audio_dropped = self._waiting.dropped
         self._direct = client
+        self._settle()
