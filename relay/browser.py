@@ -26,6 +26,9 @@ CONNECT_SECONDS: Final = 15.0
 WATCH_SECONDS: Final = 1.0
 # After a new connection stands. The official clients stop the microphone with the old one and may not notice.
 MICROPHONE_SECONDS: Final = 3.0
+# Of these, the first. The clients close the old connection, and the microphone with it, once the new one is answered
+# and their candidates are acknowledged: by then it may have been heard.
+STOPPING_SECONDS: Final = 1.0
 # After `peerLeft` a client needs a moment to read it before the connection goes.
 FAREWELL_SECONDS: Final = 0.2
 FAREWELL_LOOKS: Final = 10
@@ -184,8 +187,9 @@ class Browser:
     async def _expect_microphone(self, peer: Peer) -> None:
         """On a new connection a microphone that is on is heard soon, or it is dead and the app had better know."""
         uplink = self._dialogue.uplink
+        await asyncio.sleep(STOPPING_SECONDS)
         heard = uplink.packets
-        await asyncio.sleep(MICROPHONE_SECONDS)
+        await asyncio.sleep(MICROPHONE_SECONDS - STOPPING_SECONDS)
         if peer is self._peer and peer.connected and uplink.packets == heard and self._dialogue.tracks.get(0, True):
             self.say([rtvi.relay_event("mic-dead", seconds=MICROPHONE_SECONDS)])
 

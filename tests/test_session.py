@@ -16,7 +16,7 @@ import relay.session
 from relay.agent import Agent
 from relay.audio.packet import DECODED_RATE
 from relay.audio.stall import LIMIT_SECONDS
-from relay.browser import MICROPHONE_SECONDS
+from relay.browser import MICROPHONE_SECONDS, STOPPING_SECONDS
 from relay.call import CallSettings
 from relay.dialogue import EARLY_MESSAGES
 from relay.errors import BrowserFault, ModelFault, OurBug
@@ -645,6 +645,7 @@ def test_a_microphone_that_is_dead_on_a_new_connection_is_told_to_the_app(play: 
         await call.again(pc_id)
         await asyncio.sleep(MICROPHONE_SECONDS)
         call.peer.connect()
+        call.peer.events.on_pcm(bytes(640))  # the last of it, before the client stopped it
         await asyncio.sleep(MICROPHONE_SECONDS - 0.1)
         assert relay_events(call.peer) == []
         await asyncio.sleep(0.2)
@@ -666,7 +667,7 @@ def test_a_microphone_that_is_heard_or_off_is_not_called_dead(play: Play, how: s
         await asyncio.sleep(1)
         await call.again(pc_id)
         call.peer.connect()
-        await asyncio.sleep(1)
+        await asyncio.sleep(STOPPING_SECONDS + 0.1)
         if how == "heard":
             call.peer.events.on_pcm(bytes(640))
         await asyncio.sleep(10)
