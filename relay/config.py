@@ -156,8 +156,8 @@ FLAGS: Final = (
          "late for all", values.whole(1, MOST_CALLS), str(MAX_CALLS)),
     Flag("metrics-port", "metrics_port", "PORT", "TCP port for Prometheus to read GET /metrics from; 0 takes a free "
          "one", values.port, "no metrics"),
-    Flag("keep", "keep", "SECONDS", "how long a call and its connection to the model wait for a browser that is lost or "
-         "reloads its page", values.whole(0, 600), "60"),
+    Flag("keep", "keep", "SECONDS", "how long a call and its connection to the model wait for a browser that is lost "
+         "or reloads its page", values.whole(0, 600), "60"),
     Flag("idle", "idle", "SECONDS", "how long nobody may speak before a call ends, warned when a fifth of it is left; "
          "0 for ever", values.whole(0, 86_400), "300"),
     Flag("max-call", "max_call", "SECONDS", "how long a call may last, warned two minutes before; 0 for ever",

@@ -25,8 +25,10 @@ from relay.functions import FunctionCalls
 from relay.gemini import events, protocol
 from relay.gemini.upstream import Upstream
 from relay.metrics import Promptness
+from relay.recap import recap
 from relay.ticker import Ticker
 from relay.tracks import Tracks
+from relay.transcript import Transcript
 from relay.turns import Turns
 from relay.uplink import Uplink
 from relay.warden import Warden
@@ -41,9 +43,9 @@ log = logging.getLogger(__name__)
 class Dialogue:
     """One conversation's words and sound: `begin` when the client is ready, `greet` when both are, `close` last.
 
-    `tasks` is the call's TaskGroup; set it before the first message. `ready` is called with the welcome whenever the
-    client says that it is, `watch` when it says that a camera (1) or a screen (2) is on or off. It `sees` if the model
-    is to be shown them.
+    `tasks` is the call's TaskGroup; set it before the first message. `ready` is called whenever the client says that it
+    is, with the welcome and whether it means to come back after it has closed its connection; `watch` when it says that
+    a camera (1) or a screen (2) is on or off. It `sees` if the model is to be shown them.
     """
 
     def __init__(
@@ -53,7 +55,7 @@ class Dialogue:
         *,
         name: str,
         say: Callable[[Sequence[rtvi.Message]], None],
-        ready: Callable[[Sequence[rtvi.Message]], None],
+        ready: Callable[[Sequence[rtvi.Message], bool], None],
         end: Callable[[RelayError | None], None],
         watch: Callable[[int, bool], None] = lambda track, enabled: None,
         files: Files | None = None,
@@ -101,6 +103,10 @@ class Dialogue:
         """This is the model: what is said goes there without a step between, once it listens."""
         self.client = client
         self.uplink.connect(client.send_audio)
+
+    def recap(self, transcript: Transcript) -> list[rtvi.Message]:
+        """What a client that comes into the conversation is told of it."""
+        return [*recap(transcript, self._turns.saying), *self._turns.standing()]
 
     def begin(self) -> None:
         """The client is ready, or will not say so: the microphone is on."""
@@ -162,7 +168,7 @@ class Dialogue:
             case said.ClientReady():
                 self._functions.library = message.library
                 self._turns.speak(1 if message.major == 1 else 2)
-                self._ready(rtvi.welcome(message, __version__, self._call.about, sees=self._sees))
+                self._ready(rtvi.welcome(message, __version__, self._call.about, sees=self._sees), message.returns)
             case said.TrackStatus(track=track, enabled=enabled):
                 self._tracks.switch(track, enabled)
             case said.SendText():

@@ -28,6 +28,7 @@ RelayEvent = Literal[
     "cost",
     "replaced",
     "missed",
+    "history",
     "mic-dead",
     "transcript-corrected",
 ]

@@ -26,11 +26,15 @@ MAX_NAMED: Final = 64  # characters of an unknown type that the complaint repeat
 
 @dataclass(frozen=True, slots=True)
 class ClientReady:
-    """The client is there: answer with `rtvi.welcome`. `version` is empty when unreadable; `library` names the SDK."""
+    """The client is there: answer with `rtvi.welcome`. `version` is empty when unreadable; `library` names the SDK.
+
+    It `returns` if it means to come back even when it has closed its connection.
+    """
 
     id: str
     version: str = ""
     library: str = ""
+    returns: bool = False
 
     @property
     def major(self) -> int | None:
@@ -243,6 +247,7 @@ def _read_client_ready(id_: str, data: Mapping[str, Any]) -> ClientReady:
         id_,
         version if isinstance(version, str) and _VERSION.fullmatch(version) else "",
         library[:MAX_NAMED] if isinstance(library, str) else "",
+        data.get("returns") is True,
     )
 
 

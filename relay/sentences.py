@@ -47,18 +47,23 @@ class Sentences:
         """Something waits for its end."""
         return bool(self._pieces)
 
+    @property
+    def rest(self) -> str:
+        """What waits."""
+        return "".join(piece.text for piece in self._pieces)
+
     def add(self, text: str, at: int) -> list[Sentence]:
         """The sentences that are whole with this piece, before which `at` letters were said."""
         if not text or not (self._pieces or text.strip()):
             return []
         self._pieces.append(Sentence(text, at))
-        whole = "".join(piece.text for piece in self._pieces)
+        whole = self.rest
         cuts = self._cuts(whole)
         return self._take(whole, cuts) if cuts else []
 
     def flush(self) -> list[Sentence]:
         """What waits, as it is."""
-        whole = "".join(piece.text for piece in self._pieces)
+        whole = self.rest
         return self._take(whole, [len(whole)])
 
     def drop_after(self, heard: float) -> None:

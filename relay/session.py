@@ -218,11 +218,12 @@ class Session:
         await self._browser.watch()
         self.end(BrowserFault("peer-lost"))
 
-    def _begin(self, welcome: Sequence[rtvi.Message] = ()) -> None:
+    def _begin(self, welcome: Sequence[rtvi.Message] = (), returns: bool = False) -> None:
         """The client is ready, or will not say so."""
+        recap = self._dialogue.recap(self.transcript()) if self._browser.anew else []
         self._dialogue.begin()
         self._ready.set()
-        self._browser.welcome(welcome)
+        self._browser.welcome([*welcome, *recap], returns=returns)
 
     async def _part(self) -> None:
         """Take leave and free everything, whatever fails on the way."""

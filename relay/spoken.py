@@ -14,6 +14,7 @@ from typing import Final
 
 from relay import rtvi
 from relay.audio.packet import ENCODED_RATE
+from relay.question import portions
 from relay.rtvi import Message
 from relay.sentences import Sentence, Sentences, letters
 
@@ -112,6 +113,25 @@ class Spoken:
     def unheard(self) -> bool:
         """A sentence waits to be heard."""
         return bool(self._held)
+
+    @property
+    def saying(self) -> str:
+        """The sentence that is being heard, if any."""
+        return self._current.text if self._current is not None else ""
+
+    def standing(self, *, more: bool) -> list[Message]:
+        """What a client that comes now would have been told of what it is yet to hear. Is there `more` to come?"""
+        texts = [self.saying, *(sentence.text for sentence in self._held), self._sentences.rest.strip()]
+        ahead = " ".join(text for text in texts if text)
+        out = [rtvi.BOT_LLM_STARTED] if more or ahead else []
+        out += [rtvi.bot_llm_text(portion) for portion in portions(ahead)]
+        if ahead and not more:
+            out.append(rtvi.BOT_LLM_STOPPED)
+        if self.speaking:
+            out.append(rtvi.BOT_STARTED_SPEAKING)
+        if self.saying:
+            out.append(rtvi.bot_output(self.saying, self._segment, generation=self.generation))
+        return out
 
     @property
     def waiting_for(self) -> int | None:

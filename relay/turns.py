@@ -56,6 +56,16 @@ class Turns:
         """The client speaks RTVI 1, or 2."""
         self._user.generation = self._spoken.generation = generation
 
+    @property
+    def saying(self) -> str:
+        """The sentence of the bot that is being heard, if any."""
+        return self._spoken.saying
+
+    def standing(self) -> list[Message]:
+        """What has begun, and is not over: for a client that comes in the middle."""
+        out = [rtvi.USER_STARTED_SPEAKING] if self._user.speaking else []
+        return out + self._spoken.standing(more=self._llm) + [rtvi.BOT_TTS_STARTED] * self._tts
+
     # ---- the user ----
 
     def user_started(self, now: float) -> list[Message]:

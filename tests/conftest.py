@@ -11,6 +11,7 @@ import pytest
 from playwright.async_api import Browser, BrowserContext, Error, Page, async_playwright
 
 from tests import chromium, leaks
+from tests.between import play as play
 
 
 @pytest.fixture(autouse=True)

@@ -74,7 +74,7 @@ class Call:
             self.ticker,
             name="test",
             say=self.said.extend,
-            ready=self.said.extend,
+            ready=lambda welcome, returns: self.said.extend(welcome),
             end=lambda fault: self.ended.append((self.now, fault.code if fault is not None else "")),
             sees=True,
         )

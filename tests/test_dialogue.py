@@ -71,7 +71,7 @@ class Call:
             self.ticker,
             name="test",
             say=self.said.extend,
-            ready=self.said.extend,
+            ready=lambda welcome, returns: self.said.extend(welcome),
             end=self.ended.append,
             watch=lambda track, enabled: self.watched.append((track, enabled)),
             sees=True,
