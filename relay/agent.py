@@ -119,12 +119,19 @@ class Agent:
         return await called(self.on_message, type, data)
 
     def live_config(
-        self, model: str, *, voice: str = "", language: str = "", instructions: str = "", today: date | None = None
+        self,
+        model: str,
+        *,
+        voice: str = "",
+        language: str = "",
+        instructions: str = "",
+        today: date | None = None,
+        marked: bool = False,
     ) -> types.LiveConnectConfig:
         """The settings of one connection; what is given here wins over the agent's own.
 
         The default instructions are told the date: a model knows none, and is asked for it. `today` is this machine's
-        unless given.
+        unless given. With `marked` the model listens for no voice itself: it is told where one begins and ends.
         """
         language = language or self.language
         text = instructions or self.instructions
@@ -146,7 +153,7 @@ class Agent:
             tools=list(self._tools()) or None,
             input_audio_transcription=self._transcription(),
             output_audio_transcription=self._transcription(),
-            realtime_input_config=_detection(self.listening),
+            realtime_input_config=MARKED if marked else _detection(self.listening),
             session_resumption=types.SessionResumptionConfig(),
             # Its presence alone lifts the limit of 15 minutes; its figures are the model's own.
             context_window_compression=types.ContextWindowCompressionConfig(sliding_window=types.SlidingWindow()),
@@ -179,6 +186,9 @@ def _thinking(model: str) -> types.ThinkingConfig | None:
     if "extended-thinking" in model:
         return types.ThinkingConfig(thinking_level=types.ThinkingLevel.LOW)
     return None
+
+
+MARKED: Final = types.RealtimeInputConfig(automatic_activity_detection=types.AutomaticActivityDetection(disabled=True))
 
 
 def _detection(listening: Listening | None) -> types.RealtimeInputConfig | None:

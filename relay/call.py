@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from relay.agent import Agent
 from relay.audio.opus import BITRATE, COMPLEXITY
+from relay.config import BargeIn
 from relay.cost import Ledger
 from relay.gemini.client import Target
 from relay.request import CallRequest as CallRequest
@@ -27,4 +28,5 @@ class CallSettings:
     longest: float = 0.0  # seconds it may last; 0: for ever
     prior: tuple[Turn, ...] = ()  # what was said before the call
     ledger: Ledger = field(default_factory=Ledger)  # where its cost is entered, with that of all others
+    barge_in: BargeIn = "model"  # whose ear stops the voice
     about: dict[str, str] = field(default_factory=dict)  # told to the client in bot-ready

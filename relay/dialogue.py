@@ -24,6 +24,7 @@ from relay.files import Files
 from relay.functions import FunctionCalls
 from relay.gemini import events, protocol
 from relay.gemini.upstream import Upstream
+from relay.marks import Marks
 from relay.metrics import Promptness
 from relay.recap import recap
 from relay.ticker import Ticker
@@ -71,6 +72,7 @@ class Dialogue:
         self.tasks: asyncio.TaskGroup | None = None
         self.client: Upstream | None = None
         self.uplink = Uplink(lambda pcm: None, self._on_edge, self._end_stream)
+        self._marks = Marks(self.uplink, self.tell) if call.barge_in == "local" else None
         self._tracks = Tracks(self.uplink, watch, self._end_stream)
         self.tracks = self._tracks.status
         encoder = functools.partial(Encoder, call.opus_bitrate, call.opus_complexity)
@@ -114,8 +116,11 @@ class Dialogue:
 
     def greet(self) -> None:
         """The model is there and so is the client: hand over what was said meanwhile, and let the model open."""
-        self.uplink.model_ready()
+        if self._marks is None:
+            self.uplink.model_ready()
         early, self._early = self._early, None
+        if self._marks is not None:
+            self._marks.model_ready()
         self._tracks.model_ready()
         for message in early or ():
             self.tell(message)
@@ -199,12 +204,10 @@ class Dialogue:
 
     def ask(self, text: str, *, silent: bool) -> None:
         """The model was asked in writing: what is still being said gives way."""
-        now, unfinished = self._loop.time(), self._generating or self._turns.generating
+        now, unfinished = self._loop.time(), self._unfinished
         self._asked = True
         self.say(self._turns.takes_turn(now))
-        if self.downlink.playout.playing or unfinished:
-            self._cut(now)
-            self._skipping = unfinished
+        self._give_way(now, unfinished)
         self.warden.asked(now)
         self.say(self._turns.asked(text, now, silent=silent))
 
@@ -266,6 +269,8 @@ class Dialogue:
 
     def on_news(self, name: rtvi.RelayEvent) -> None:
         """What becomes of the connection to the model, as far as the user has to know."""
+        if name in ("reconnecting", "resumed"):
+            self.warden.away(self._loop.time(), away=name == "reconnecting")
         self.say([rtvi.relay_event(name)])
 
     @contextlib.contextmanager
@@ -283,6 +288,17 @@ class Dialogue:
         if self.downlink.add(pcm) and not self._overflowed:
             self._overflowed = True
             self.say([rtvi.error("The answer is more than five minutes ahead; what follows is cut.")])
+
+    @property
+    def _unfinished(self) -> bool:
+        """More of an answer is to come."""
+        return self._generating or self._turns.generating
+
+    def _give_way(self, now: float, unfinished: bool) -> None:
+        """The user has the word, which the model does not know yet: what it goes on to say is not heard."""
+        if self.downlink.playout.playing or unfinished:
+            self._cut(now)
+            self._skipping = unfinished
 
     def _cut(self, now: float) -> None:
         """The model is interrupted: silence the line and forget what was not heard."""
@@ -324,7 +340,18 @@ class Dialogue:
             self.warden.user_stopped(edge.at, now)
         if self.client is not None:
             self.client.utterance(edge.speaking, edge.at)
+        if self._marks is not None:
+            self._mark(self._marks, edge.speaking, now)
         self.say(self._turns.user_started(now) if edge.speaking else self._turns.user_stopped(now))
+
+    def _mark(self, marks: Marks, speaking: bool, now: float) -> None:
+        """Our own ear has the say: the voice stops at once, and so does what the model waits for."""
+        if not speaking:
+            marks.end()
+        elif not self._hushed:
+            self._give_way(now, self._unfinished)
+            self._functions.interrupt()
+            marks.begin()
 
     # ---- what the warden wants ----
 
@@ -342,7 +369,9 @@ class Dialogue:
         if hushed == self._hushed:
             return
         self._hushed = hushed
-        if hushed:
+        if self._marks is not None:
+            self._marks.end()
+        elif hushed:
             self.uplink.hold()
             self._end_stream()
         else:
@@ -369,7 +398,10 @@ class Dialogue:
         self.warden.settle(self._loop.time())
 
     def _end_stream(self) -> None:
-        self.tell(protocol.audio_end_message())
+        if self._marks is not None:
+            self._marks.end()
+        else:
+            self.tell(protocol.audio_end_message())
 
     def say(self, messages: Sequence[rtvi.Message]) -> None:
         """Send RTVI messages in order, and call the turns again when they want to be called."""

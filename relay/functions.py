@@ -86,6 +86,10 @@ class FunctionCalls:
             if (call := self._take(id)) is not None:
                 self._stopped(id, call, cancelled=True)
 
+    def interrupt(self) -> None:
+        """The user has the word: no answer is wanted any more, but of functions that the model does not wait for."""
+        self.cancel(tuple(id for id, opened in self._open.items() if opened.declared is None or opened.declared.waits))
+
     def result(self, result: said.FunctionCallResult) -> None:
         """What a function of the client returned; ``{"error": sentence}`` when it failed.
 

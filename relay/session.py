@@ -170,7 +170,11 @@ class Session:
         call, dialogue = self._call, self._dialogue
         try:
             config = call.agent.live_config(
-                call.target.model, voice=call.voice, language=call.language, instructions=call.instructions
+                call.target.model,
+                voice=call.voice,
+                language=call.language,
+                instructions=call.instructions,
+                marked=call.barge_in == "local",
             )
             self._client = Upstream(
                 call.target,

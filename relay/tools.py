@@ -106,6 +106,11 @@ class Declared:
     scheduling: Scheduling | None
     deadline: float
 
+    @property
+    def waits(self) -> bool:
+        """Whether the model may be waiting for its answer."""
+        return self.declaration.behavior is not types.Behavior.NON_BLOCKING
+
 
 class Tools:
     """The functions that the model may call. Names, hints and docstrings are what it reads.

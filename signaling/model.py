@@ -241,6 +241,7 @@ class Studio:
                 longest=float(config.max_call),
                 prior=request.prior,
                 ledger=self.ledger,
+                barge_in=config.barge_in,
                 opus_bitrate=config.opus_bitrate,
                 opus_complexity=config.opus_complexity,
                 keep=config.keep,

@@ -3,126 +3,17 @@
 import asyncio
 import json
 import math
-import random
-from array import array
-from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Final
 
-from relay import rtvi
-from relay.agent import Agent
-from relay.call import CallSettings
 from relay.cost import Budget, Ledger
-from relay.dialogue import Dialogue
 from relay.gemini import events, protocol
-from relay.gemini.client import Target
-from relay.ticker import Ticker
-from relay.uplink import MESSAGE_BYTES, PREROLL_MS
+from relay.uplink import PREROLL_MS
 from relay.warden import PARTING_SECONDS
 from relay.watchdog import ANSWER_SECONDS
-from tests import virtual
+from tests.talk import MODEL, SECOND, Call, play, voice
 
-MODEL: Final = "gemini-3.8-live"
-SECOND: Final = bytes(48_000)  # of the model's sound
 TURN: Final = events.Usage(prompt=1000, response=100, total=1100)
 JPEG: Final = b"\xff\xd8 a picture"
-
-
-class Model:
-    """Takes down what it is told."""
-
-    def __init__(self) -> None:
-        self.sent: list[dict[str, Any]] = []
-        self.heard = bytearray()
-        self.pictures = self.renewed = 0
-
-    def send(self, message: bytes) -> bool:
-        self.sent.append(json.loads(message))
-        return True
-
-    def send_audio(self, pcm: bytes) -> bool:
-        self.heard += pcm
-        return True
-
-    def send_picture(self, jpeg: bytes) -> bool:
-        self.pictures += 1
-        return True
-
-    def utterance(self, begins: bool, at: float) -> None:
-        """The user begins to speak, or has stopped."""
-
-    def playing(self, on: bool) -> None:
-        """Sound begins to be heard, or has ended."""
-
-    def renew(self) -> None:
-        """Another connection is wanted."""
-        self.renewed += 1
-
-
-class Call:
-    """A dialogue of which the model listens and the client is ready; time passes with `speak` and `rest`."""
-
-    def __init__(self, tasks: asyncio.TaskGroup, **settings: Any) -> None:
-        self.loop = asyncio.get_running_loop()
-        self.said: list[rtvi.Message] = []
-        self.ended: list[tuple[float, str]] = []
-        self.model = Model()
-        self.ticker = Ticker()
-        agent = Agent(greeting="", tools=settings.pop("tools", ()))
-        self.began = self.loop.time()
-        self.dialogue = Dialogue(
-            CallSettings(Target("ws://127.0.0.1:1", MODEL), agent, **settings),
-            self.ticker,
-            name="test",
-            say=self.said.extend,
-            ready=lambda welcome, returns: self.said.extend(welcome),
-            end=lambda fault: self.ended.append((self.now, fault.code if fault is not None else "")),
-            sees=True,
-        )
-        self.dialogue.tasks = tasks
-        self.dialogue.downlink.connect(lambda *packet: True, None)
-        self.dialogue.connect(self.model)  # type: ignore[arg-type]
-        self.dialogue.begin()
-        self.dialogue.greet()
-
-    @property
-    def now(self) -> float:
-        return self.loop.time() - self.began
-
-    @property
-    def told(self) -> list[str]:
-        return [m["data"]["event"] for m in self.said if m["type"] == "server-message"]
-
-    async def speak(self, pcm: bytes) -> None:
-        """The microphone's sound, as time passes."""
-        for at in range(0, len(pcm), MESSAGE_BYTES):
-            self.dialogue.uplink.on_pcm(pcm[at : at + MESSAGE_BYTES])
-            await asyncio.sleep(0.020)
-
-    async def rest(self, seconds: float) -> None:
-        await self.speak(bytes(round(seconds * 50) * MESSAGE_BYTES))
-
-    def does(self, *happens: events.Event) -> None:
-        for event in happens:
-            self.dialogue.on_model_event(event)
-
-
-def play(main: Callable[[Call], Awaitable[None]], **settings: Any) -> None:
-    """Run it, and see that nothing is left."""
-
-    async def whole() -> None:
-        async with asyncio.TaskGroup() as tasks:
-            call = Call(tasks, **settings)
-            await main(call)
-            call.dialogue.close()
-            call.ticker.close()
-
-    virtual.run(whole())
-
-
-def voice(seconds: float) -> bytes:
-    """Loud, and no two samples in a row alike."""
-    dice = random.Random(1)
-    return array("h", (dice.randrange(-20_000, 20_000) for _ in range(round(seconds * 16_000)))).tobytes()
 
 
 def test_in_a_call_that_nobody_uses_the_model_hears_nothing_from_the_warning_on() -> None:
