@@ -596,7 +596,7 @@ def test_foreign_text_is_cut_and_on_one_line() -> None:
     ("message", "kind"),
     [
         (protocol.audio_message(bytes(640)), Kind.SOUND),
-        (protocol.image_message(b"jpeg"), Kind.NOTED),
+        (protocol.image_message(b"jpeg"), Kind.SHOWN),
         (protocol.text_message('","turnComplete":false}}'), Kind.ASKED),
         (protocol.audio_end_message(), Kind.MARKED),
         (protocol.activity_message(True), Kind.MARKED),

@@ -243,6 +243,32 @@ def test_a_question_that_led_to_a_call_is_not_asked_again() -> None:
     ]
 
 
+def test_a_note_is_told_once_whether_or_not_a_question_follows_it() -> None:
+    note = protocol.content_message([("user", "I am Ann.")], False)
+    turns = [("user", "I am Ann.")]
+    unfinished = Unfinished(MODEL)
+    unfinished.sent(Words(note, Kind.NOTED), NOW)
+    assert texts(unfinished.put_back(turns, NOW)) == [note]
+    unfinished.sent(asked("who am I?"), NOW)
+    turns.append(("user", "who am I?"))
+    assert texts(unfinished.put_back(turns, NOW)) == [note, asked("who am I?").message]
+    unfinished.begins(SOUND)
+    unfinished.ends(events.TurnComplete())
+    turns.append(("model", "You are Ann."))
+    unfinished.sent(asked("sure?"), NOW)
+    back = texts(unfinished.put_back(turns, NOW))
+    assert back == [protocol.content_message(turns, False), asked("sure?").message]
+
+
+def test_a_picture_is_shown_again_until_a_handle_holds_it() -> None:
+    picture = protocol.image_message(b"jpeg")
+    unfinished = Unfinished(MODEL)
+    unfinished.sent(Words(picture, Kind.SHOWN), NOW)
+    assert texts(unfinished.put_back([], NOW)) == [picture]
+    unfinished.ends(events.ResumptionUpdate("handle", resumable=True))
+    assert texts(unfinished.put_back([], NOW)) == []
+
+
 # -- in words -------------------------------------------------------------------------------------------------
 
 

@@ -511,6 +511,7 @@ def test_what_was_to_be_remembered_is_told_again_until_a_handle_holds_it() -> No
         async with service(listen) as there, Owner(there.url) as owner:
             await asyncio.sleep(1)
             owner.upstream.send(protocol.content_message([("user", "I am Ann.")], False))
+            owner.memory.turns.append(("user", "I am Ann."))
             await asyncio.sleep(1)
             owner.upstream.renew()
             await asyncio.sleep(8)

@@ -360,7 +360,8 @@ class Kind(Enum):
 
     SOUND = "sound"
     ASKED = "asked"  # to be answered
-    NOTED = "noted"  # to be remembered, or looked at
+    NOTED = "noted"  # to be remembered
+    SHOWN = "shown"  # to be looked at
     ANSWERED = "answered"  # what a function returned
     MARKED = "marked"  # where sound pauses, where the user begins and ends
 
@@ -368,7 +369,7 @@ class Kind(Enum):
 _KINDS: Final = (
     (b'{"realtimeInput":{"audio":', Kind.SOUND),
     (b'{"realtimeInput":{"text":', Kind.ASKED),
-    (b'{"realtimeInput":{"video":', Kind.NOTED),
+    (b'{"realtimeInput":{"video":', Kind.SHOWN),
     (b'{"realtimeInput":{', Kind.MARKED),
     (b'{"toolResponse":', Kind.ANSWERED),
 )

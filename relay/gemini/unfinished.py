@@ -24,7 +24,8 @@ class Unfinished:
         self.question = Question()
         self._speaking = False
         self._waiting_since: float | None = None  # for an answer
-        self._notes = Notes()
+        self._pictures = Notes()  # since the handle
+        self._notes = Notes()  # since the model's last turn: those are of the turns that follow it
         self._calls: dict[str, events.FunctionCall] = {}  # that this connection waits for
         self._results: list[Words] = []  # answers to them that nothing has followed
         self._generating = False
@@ -66,6 +67,8 @@ class Unfinished:
         """They are with the model, which may yet be lost."""
         if words.instead:
             self._results.append(words.elsewhere)
+        elif words.kind is Kind.SHOWN:
+            self._pictures.add(words.message)
         elif words.kind is Kind.NOTED:
             self._notes.add(words.message)
         else:
@@ -99,11 +102,13 @@ class Unfinished:
             case events.TurnComplete() | events.Interrupted():
                 self._generating = self._turn = False
                 self.question.complete()
+                self._notes.clear()
             case events.ToolCancelled(ids=ids):
                 for id in ids:
                     self._calls.pop(id, None)
             case events.ResumptionUpdate(handle=handle, resumable=True) if handle:
                 self._notes.clear()
+                self._pictures.clear()
             case _:
                 pass
 
@@ -141,7 +146,9 @@ class Unfinished:
             turns = recall.without_last_question(turns)
             question.answering = False
             self._waiting_since = now
-        messages = [*recall.tell(self._model, turns), *recall.called(self._model, calls.values()), *self._notes]
+        messages = [*recall.tell(self._model, turns), *recall.called(self._model, calls.values()), *self._pictures]
+        if again:
+            messages += self._notes
         if cut and not again and not calls and not results:
             words = Words(recall.go_on(self._model, turns, heard=heard), Kind.ASKED)
             question.forget()

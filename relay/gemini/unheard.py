@@ -17,7 +17,7 @@ QUESTION_SECONDS: Final = 15.0  # sound of a question, kept until it is answered
 LEAD_SECONDS: Final = 0.3  # sound from before an onset: a word begins more quietly than it is noticed
 LATELY_SECONDS: Final = 1.0  # sound that is kept in case a question began in it
 MAX_WORDS: Final = 20  # messages that wait; more are refused
-MAX_NOTES: Final = 20  # messages and pictures newer than the handle; the oldest are dropped
+MAX_NOTES: Final = 20  # messages to be remembered, and pictures; the oldest are dropped
 MAX_WORDS_BYTES: Final = 1024 * 1024  # of either, in all
 
 _WAITING_PIECES: Final = round(WAITING_SECONDS / PIECE_SECONDS)
@@ -145,7 +145,7 @@ class Question:
 
 
 class Notes:
-    """What the model was to remember or to look at, since the handle."""
+    """What the model was to remember, or to look at."""
 
     def __init__(self) -> None:
         self._kept: deque[bytes] = deque()
@@ -160,5 +160,5 @@ class Notes:
             self._kept.popleft()
 
     def clear(self) -> None:
-        """A handle holds them."""
+        """They are kept elsewhere."""
         self._kept.clear()

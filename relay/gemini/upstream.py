@@ -360,15 +360,20 @@ class Upstream:
             return
         actions = self._life.accepted(generation, self._loop.time())
         self._listening = True
+        shortened = generation > 1 and self._put_back()
+        self._do(actions)
+        if shortened:
+            self.changes.afresh += 1
+            self._on_news("memory-shortened")
+        self._hand_over()
+
+    def _put_back(self) -> bool:
+        """What this connection does not know; True if that is all that was said."""
         fresh = not self._life.resumed
         turns = self.memory.seed() if fresh else self.memory.since(self._mark)
         self._back = deque(self._unfinished.put_back(turns, self._loop.time()))
         self._settle()
-        self._do(actions)
-        if fresh and turns and generation > 1:
-            self.changes.afresh += 1
-            self._on_news("memory-shortened")
-        self._hand_over()
+        return fresh and bool(turns)
 
     def _hand_over(self) -> None:
         """What was put back and what waited, no faster than the network takes it."""
