@@ -9,8 +9,8 @@ export const CONNECT_MS = 15_000;
 export const THINK_MS = 15_000;
 /** How long after a finished text a voice may still begin, ms; without one, the answer was silent. */
 export const VOICE_MS = 3_000;
-/** How long a lost connection is tried again before the call is given up, ms. */
-export const RECONNECT_MS = 30_000;
+/** How long a lost connection is tried again before the call is given up, ms: the relay keeps it that long. */
+export const RECONNECT_MS = 60_000;
 /** How long the page waits for the relay's farewell after End, ms. */
 export const ENDING_MS = 1_500;
 
@@ -32,15 +32,16 @@ export const ENDING_MS = 1_500;
  * @property {boolean} late          the answer is overdue
  * @property {boolean} muted
  * @property {boolean} typing        there is no microphone in this call
+ * @property {boolean} returning     this page was in the call before, and is on its way back
  * @property {number} deadline       when the next `tick` matters; Infinity if never
  * @property {Problem|null} problem  why the call is in `error`, or why it ended
  */
 
 /**
- * @typedef {{type: 'start', typing?: boolean}
+ * @typedef {{type: 'start', typing?: boolean, returning?: boolean, muted?: boolean}
  *   | {type: 'microphone'} | {type: 'ready'} | {type: 'stalled'} | {type: 'recovered'}
  *   | {type: 'hangup'} | {type: 'left', code?: string} | {type: 'tick'} | {type: 'typed'} | {type: 'interrupted'}
- *   | {type: 'fail', problem: Problem}
+ *   | {type: 'fail', problem: Problem} | {type: 'over', problem: Problem}
  *   | {type: 'user-speaking', on: boolean} | {type: 'bot-speaking', on: boolean} | {type: 'bot-llm', on: boolean}
  *   | {type: 'mute', on: boolean}} CallEvent
  */
@@ -49,11 +50,11 @@ export const ENDING_MS = 1_500;
 /** @type {Record<Phase, Partial<Record<CallEvent['type'], Phase>>>} */
 export const MOVES = {
   idle: { start: 'asking', fail: 'error' },
-  asking: { microphone: 'connecting', hangup: 'ended', fail: 'error' },
-  connecting: { ready: 'live', hangup: 'ending', left: 'error', fail: 'error' },
-  live: { stalled: 'reconnecting', hangup: 'ending', left: 'ended', fail: 'error' },
-  reconnecting: { recovered: 'live', hangup: 'ending', left: 'ended', fail: 'error' },
-  ending: { left: 'ended', fail: 'ended' },
+  asking: { microphone: 'connecting', hangup: 'ended', over: 'ended', fail: 'error' },
+  connecting: { ready: 'live', hangup: 'ending', left: 'error', over: 'ended', fail: 'error' },
+  live: { stalled: 'reconnecting', hangup: 'ending', left: 'ended', over: 'ended', fail: 'error' },
+  reconnecting: { recovered: 'live', hangup: 'ending', left: 'ended', over: 'ended', fail: 'error' },
+  ending: { left: 'ended', over: 'ended', fail: 'ended' },
   ended: { start: 'asking', fail: 'error' },
   error: { start: 'asking' },
 };
@@ -65,7 +66,7 @@ const PATIENCE = { connecting: CONNECT_MS, reconnecting: RECONNECT_MS, ending: E
 export function newCall() {
   return {
     phase: 'idle', userSpeaking: false, botSpeaking: false, thinking: false, generated: false, late: false,
-    muted: false, typing: false, deadline: Infinity, problem: null,
+    muted: false, typing: false, returning: false, deadline: Infinity, problem: null,
   };
 }
 
@@ -87,10 +88,16 @@ export function step(call, event, now) {
 /** @param {Call} call @param {Phase} phase @param {CallEvent} event @param {number} now @returns {Call} */
 function move(call, phase, event, now) {
   const deadline = now + (PATIENCE[phase] ?? Infinity);
-  if (event.type === 'start') return { ...newCall(), phase, typing: Boolean(event.typing) };
+  if (event.type === 'start') {
+    const { typing = false, returning = false, muted = false } = event;
+    return { ...newCall(), phase, typing, returning, muted: muted && !typing };
+  }
   if (event.type === 'fail') return { ...quiet(call), phase, deadline, problem: event.problem };
+  if (event.type === 'over' && call.phase !== 'ending') return { ...quiet(call), phase, deadline, problem: event.problem };
   // A model may have begun before the relay said that it is ready.
-  if (event.type === 'ready') return { ...call, phase, deadline: call.thinking ? now + THINK_MS : deadline };
+  if (event.type === 'ready') {
+    return { ...call, phase, returning: false, deadline: call.thinking ? now + THINK_MS : deadline };
+  }
   if (event.type === 'recovered') return { ...call, phase, deadline };
   if (event.type === 'stalled') return { ...call, phase, deadline, thinking: false, late: false };
   if (event.type === 'left' && call.phase !== 'ending') {
@@ -186,6 +193,7 @@ const WORDS = {
  */
 export function words(call) {
   const name = stateName(call);
+  if (name === 'connecting' && call.returning) return 'taking the call up again';
   if (name === 'listening' && call.typing) return 'waiting for you to type';
   if (call.muted && name === 'listening') return 'microphone muted';
   if (call.muted && (name === 'thinking' || name === 'speaking')) return `${WORDS[name]}, microphone muted`;
@@ -200,6 +208,12 @@ export function isActive(call) {
 /** Can the person talk and type now? @param {Call} call */
 export function isLive(call) {
   return call.phase === 'live' || call.phase === 'reconnecting';
+}
+
+/** May the call be there still, for a page that knows the way back? @param {Call} call */
+export function canReturn(call) {
+  if (isActive(call) || !call.problem) return false;
+  return call.returning ? call.phase === 'error' : ['replaced', 'connection-lost'].includes(call.problem.code);
 }
 
 /** Is there a microphone to mute, or will there be one? @param {Call} call */

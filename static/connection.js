@@ -1,87 +1,86 @@
 /**
- * One conversation with the relay, seen from the wire: HTTP for signalling, a peer connection for sound, a data channel
- * for words. An ordinary SmallWebRTC client. It holds no state of the call's; it reports what happens.
+ * One conversation with the relay, seen from the wire: HTTP for signalling, one peer connection after another for sound
+ * and words. An ordinary SmallWebRTC client. It holds no state of the call's; it reports what happens.
  */
 
-import { opening } from './opening.js';
-import { Pictures } from './pictures.js';
+import { KNOCK_MS, look, newPath, nextLook, pings, restartWait, STIR_MS } from './path.js';
+import { Peer } from './peer.js';
+import { Probe } from './probe.js';
 import { clientReady, disconnectBot, ping, trackStatus } from './rtvi.js';
 import { KINDS, RECEIVERS } from './sight.js';
 import { ConnectionError, problemOf } from './signalling.js';
 
-/** Time between two looks at the incoming bytes, ms; every second look also sends a ping. */
-const PULSE_MS = 500;
-/** So many looks without a single new byte mean that the path is gone: two seconds at most. */
-const SILENT_PULSES = 3;
-/** So many make the page build a new peer connection; shorter gaps heal by themselves. */
-const RESTART_PULSES = 14;
 /** Longest wait for one attempt to reconnect, and the pause between two, ms. */
 const ATTEMPT_MS = 6_000;
 const PAUSE_MS = 1_000;
 
 /** @typedef {import('./call.js').Problem} Problem */
+/** @typedef {import('./signalling.js').Pass} Pass */
 /** @typedef {import('./sight.js').Kind} Kind */
 /**
  * @typedef {object} Listener
+ * @property {(pass: Pass) => void} admitted   this opens the session from now on
  * @property {(data: unknown) => void} message   a frame from the data channel
  * @property {(stream: MediaStream) => void} sound   the model's voice
  * @property {(kind: Kind, takes: boolean) => void} sees   does the relay take these pictures?
  * @property {() => void} stalled   nothing arrives any more
  * @property {() => void} recovered
+ * @property {(problem: Problem) => void} over   the relay has no such call any more
  * @property {(problem: Problem) => void} failed
  */
 
 export class Connection {
-  /** @type {RTCPeerConnection|null} */ #pc = null;
-  /** @type {RTCDataChannel|null} */ #channel = null;
-  /** @type {RTCRtpSender|null} */ #sender = null;
+  /** @type {Peer|null} */ #peer = null;
   /** @type {MediaStreamTrack|null} */ #track;
-  /** @type {Pictures|null} */ #pictures = null;
   /** @type {Map<Kind, MediaStreamTrack>} */ #shown = new Map();
   /** @type {RTCIceServer[]} */ #iceServers = [];
   /** @type {string|null} */ #session = null;
   /** @type {string|null} */ #pcId = null;
+  /** @type {number[]} When connections were made anew. */ #restarts = [];
+  #path = newPath(0);
   #abort = new AbortController();
-  #closed = false;
-  #restarting = false;
-  #stalled = false;
   #sending = true;
-  #pulse = 0;
-  #beats = 0;
-  #bytes = -1;
-  #silent = 0;
+  #timer = 0;
+  #lost = false;
+  #answered = false;
+  #recovering = false;
 
   /**
    * @param {import('./signalling.js').Signalling} signalling
    * @param {MediaStreamTrack|null} track the microphone, or null in a call by typing
    * @param {Listener} listener
+   * @param {Pass|null} [pass] to a session that there is already
    */
-  constructor(signalling, track, listener) {
+  constructor(signalling, track, listener, pass = null) {
     this.signalling = signalling;
     this.listener = listener;
+    this.pass = pass;
+    this.probe = new Probe((signal) => signalling.there(signal));
     this.#track = track;
     this.#sending = track !== null;
   }
 
   /** From nothing to an open data channel, with `client-ready` sent. Throws ConnectionError. */
   async open() {
-    const answer = await this.signalling.start(this.#abort.signal);
+    const { signal } = this.#abort;
+    const answer = await (this.pass ? this.signalling.resume(this.pass, signal) : this.signalling.start(signal));
     const session = answer.sessionId ?? answer.session_id;
     if (typeof session !== 'string') throw new ConnectionError({ code: 'bad-answer' });
     this.#session = session;
+    if (typeof answer.resumeSecret === 'string') this.listener.admitted({ session, secret: answer.resumeSecret });
+    if (typeof answer.pc_id === 'string') this.#pcId = answer.pc_id;
     const ice = /** @type {{iceServers?: RTCIceServer[]}|undefined} */ (answer.iceConfig);
     this.#iceServers = ice?.iceServers ?? [];
-    if (this.#closed) return this.goodbye();
-    await this.#connect(false, this.#abort.signal);
+    if (signal.aborted) return;
+    await this.#connect(this.#pcId !== null, signal);
     this.send(clientReady({ library: 'gemini-webrtc-relay-page', library_version: '1', platform: navigator.platform }));
-    this.#pulse = window.setInterval(() => void this.#beat(), PULSE_MS);
+    this.#listenToTheWorld();
+    void this.#look();
   }
 
   /** @param {string} text @returns {boolean} whether it could be sent */
   send(text) {
-    if (this.#channel?.readyState !== 'open') return false;
-    this.#channel.send(text);
-    return true;
+    return this.#peer?.send(text) ?? false;
   }
 
   /** Put another microphone in the place of the old one, without a new call. @param {MediaStreamTrack|null} track */
@@ -101,87 +100,71 @@ export class Connection {
   show(kind, track) {
     if (track) this.#shown.set(kind, track);
     else this.#shown.delete(kind);
-    void this.#pictures?.show(kind, track);
+    void this.#peer?.pictures.show(kind, track);
     this.send(trackStatus(RECEIVERS[kind], track !== null));
   }
 
-  /** A muted track would still send fifty silent packets a second; none at all costs neither side anything. */
   async #plug() {
-    await this.#sender?.replaceTrack(this.#sending ? this.#track : null).catch(() => {}); // the peer may be closing
+    await this.#peer?.plug(this.#sending ? this.#track : null);
   }
 
   /** Ask the relay to hang up. It answers `peerLeft`; the caller then owes `close()`. */
   hangUp() {
-    return this.send(disconnectBot());
+    return !this.#troubled && this.send(disconnectBot());
   }
 
-  /** The session belongs to somebody else now: no goodbye may end it. */
-  disown() {
-    this.#session = null;
-  }
-
-  /** Forget the session at the relay; survives the closing of the page. */
+  /** Let the relay forget the session, and what was said in it; survives the closing of the page. */
   goodbye() {
-    if (!this.#session) return;
-    this.signalling.goodbye(this.#session);
+    if (this.#session) this.signalling.goodbye(this.#session);
     this.#session = null;
   }
 
+  /** Leave without a word: whoever has the pass may come back. */
   close() {
-    if (this.#closed) return;
-    this.#closed = true;
     this.#abort.abort();
-    window.clearInterval(this.#pulse);
-    this.#dropPeer();
-    this.goodbye();
+    window.clearTimeout(this.#timer);
+    this.#peer?.close();
+    this.#peer = null;
   }
 
-  #dropPeer() {
-    const pc = this.#pc;
-    this.#pc = this.#channel = this.#sender = this.#pictures = null;
-    pc?.close();
+  get #closed() {
+    return this.#abort.signal.aborted;
+  }
+
+  get #troubled() {
+    return this.#lost || this.#path.stalled;
   }
 
   /**
-   * A new peer connection, up to its open data channel. The old one lives until the relay has answered: its end before
-   * that would end the session.
+   * A new peer connection, up to its open data channel. The old one serves until then, here as at the relay.
    * @param {boolean} restart
    * @param {AbortSignal} signal
    */
   async #connect(restart, signal) {
-    const pc = new RTCPeerConnection({ iceServers: this.#iceServers });
-    const channel = pc.createDataChannel('rtvi', { ordered: true });
-    const streams = this.#track ? [new MediaStream([this.#track])] : [];
-    const transceiver = pc.addTransceiver(this.#track ?? 'audio', { direction: 'sendrecv', streams });
-    const pictures = new Pictures(pc);
-    pc.ontrack = ({ track, streams: [stream] }) => this.listener.sound(stream ?? new MediaStream([track]));
-    channel.onmessage = ({ data }) => this.listener.message(data);
-    const open = opening(pc, channel, signal);
+    const peer = new Peer(this.#iceServers, this.#track, signal);
     try {
-      await Promise.race([this.#negotiate(pc, restart, signal), open.then(() => {})]);
-      this.#dropPeer();
-      this.#pc = pc;
-      this.#channel = channel;
-      this.#sender = transceiver.sender;
-      this.#pictures = pictures;
-      await open;
+      await Promise.race([this.#negotiate(peer.pc, restart, signal), peer.opened]);
+      await peer.opened;
+      if (this.#closed) throw new ConnectionError({ code: 'no-path' });
     } catch (error) {
-      pc.close();
+      peer.close();
       throw error;
     }
-    this.#bytes = -1;
-    this.#silent = 0;
+    this.#peer?.close();
+    this.#peer = peer;
+    this.#lost = false;
+    this.#path = newPath(performance.now());
     if (!this.#sending) void this.#plug();
-    this.#resume(pictures);
-    channel.onclose = () => window.setTimeout(() => this.#lost(pc), 500);
-    pc.onconnectionstatechange = () => {
-      if (pc.connectionState === 'failed') this.#lost(pc);
-      else if (pc.connectionState === 'disconnected') this.#stall();
-    };
+    if (peer.sound) this.listener.sound(peer.sound);
+    this.#resume(peer);
+    peer.serve({
+      message: (data) => this.listener.message(data),
+      lost: () => { if (peer === this.#peer) this.#lose(); },
+    });
   }
 
-  /** Whatever was sent is sent on the new connection, too; first the relay says what it takes. @param {Pictures} pictures */
-  #resume(pictures) {
+  /** Whatever was sent is sent on the new connection, too; first the relay says what it takes. @param {Peer} peer */
+  #resume({ pictures }) {
     this.send(trackStatus(0, this.#sending));
     for (const kind of KINDS) {
       this.listener.sees(kind, pictures.taken(kind));
@@ -211,73 +194,86 @@ export class Connection {
 
   /** The relay asked for a fresh offer on the same connection. */
   async renegotiate() {
-    const work = this.#pc ? this.#negotiate(this.#pc, false, this.#abort.signal) : Promise.resolve();
+    const work = this.#peer ? this.#negotiate(this.#peer.pc, false, this.#abort.signal) : Promise.resolve();
     await work.catch((error) => { if (!this.#closed) this.listener.failed(problemOf(error)); });
   }
 
-  /** Show that we live, and see whether the relay does. It acknowledges pings, so bytes must come. */
-  async #beat() {
-    const pc = this.#pc;
-    this.#beats += 1;
-    if (this.#beats % 2) this.send(ping(Date.now()));
-    if (!pc || this.#restarting) return;
-    const bytes = await received(pc);
-    if (bytes < 0 || pc !== this.#pc || this.#restarting) return;
-    this.#silent = bytes === this.#bytes ? this.#silent + 1 : 0;
-    this.#bytes = bytes;
-    if (this.#silent === 0) this.#recover();
-    if (this.#silent >= SILENT_PULSES) this.#stall();
-    if (this.#silent >= RESTART_PULSES) this.#lost(pc);
+  /** Show that we live, and see whether the relay does: it acknowledges pings, so something must arrive. */
+  async #look() {
+    window.clearTimeout(this.#timer);
+    const peer = this.#peer;
+    const signs = await peer?.signs() ?? -1;
+    if (this.#closed) return;
+    const now = performance.now();
+    if (peer === this.#peer) this.#path = look(this.#path, signs, now);
+    if (pings(this.#path, now, this.#answered)) {
+      this.#path = { ...this.#path, pinged: now };
+      this.send(ping(Date.now()));
+    }
+    if (this.#path.stalled) void this.#recover();
+    window.clearTimeout(this.#timer); // another look may have been taken meanwhile
+    this.#timer = window.setTimeout(() => void this.#look(), nextLook(this.#path) - now);
   }
 
-  #stall() {
-    if (this.#stalled || this.#closed) return;
-    this.#stalled = true;
-    this.listener.stalled();
+  /** What the system knows of its network, and a page that is looked at again, are reasons to look at once. */
+  #listenToTheWorld() {
+    const { signal } = this.#abort;
+    const hurry = () => {
+      this.probe.hurry();
+      if (document.visibilityState === 'visible') void this.#look();
+    };
+    for (const event of ['online', 'offline', 'pageshow']) window.addEventListener(event, hurry, { signal });
+    document.addEventListener('visibilitychange', hurry, { signal });
+    const network = /** @type {{connection?: EventTarget}} */ (navigator).connection;
+    network?.addEventListener('change', hurry, { signal });
   }
 
-  #recover() {
-    if (!this.#stalled || this.#closed) return;
-    this.#stalled = false;
-    this.listener.recovered();
+  /** This connection is over for good. */
+  #lose() {
+    this.#lost = true;
+    void this.#recover();
   }
 
   /**
-   * This path seems dead: build new peer connections in the same session until one opens, the old one stirs, or the
-   * relay refuses.
-   * @param {RTCPeerConnection} pc
+   * The path is dead, or seems so: as soon as the relay answers by the other way, and the path still does not stir, build
+   * another connection in the same session, until one opens or the relay refuses.
    */
-  async #lost(pc) {
-    if (pc !== this.#pc || this.#restarting || this.#closed) return;
-    this.#restarting = true;
-    this.#stall();
-    while (!this.#closed) {
-      try {
-        await this.#connect(true, AbortSignal.any([this.#abort.signal, AbortSignal.timeout(ATTEMPT_MS)]));
-        break;
-      } catch (error) {
-        if (this.#closed) break;
-        if (!(error instanceof ConnectionError) || error.final) {
-          this.listener.failed({ code: 'connection-lost' });
-          break;
-        }
-        await pause(PAUSE_MS);
-        if (this.#pc && await received(this.#pc) > this.#bytes) break;
-      }
+  async #recover() {
+    if (this.#recovering || this.#closed) return;
+    this.#recovering = true;
+    this.listener.stalled();
+    while (this.#troubled && !this.#closed) {
+      this.#answered = false;
+      const healed = new AbortController();
+      await Promise.race([this.probe.answered(AbortSignal.any([this.#abort.signal, healed.signal])), this.#stirs()]);
+      healed.abort();
+      if (!this.#troubled || this.#closed) break;
+      this.#answered = true;
+      if (!this.#lost) await pause(STIR_MS);
+      if (!this.#troubled || this.#closed) break;
+      const wait = restartWait(this.#restarts, performance.now());
+      const refused = wait > 0 ? await pause(Math.min(wait, PAUSE_MS)) : await this.#restart();
+      if (refused) return this.listener.over(refused);
     }
-    this.#restarting = false;
-    if (this.#channel?.readyState === 'open') this.#recover();
+    this.#answered = this.#recovering = false;
+    if (!this.#closed) this.listener.recovered();
   }
-}
 
-/** Bytes that have arrived on all paths; -1 if the browser does not say. @param {RTCPeerConnection} pc */
-async function received(pc) {
-  const stats = await pc.getStats().catch(() => null);
-  let bytes = -1;
-  for (const stat of stats?.values() ?? []) {
-    if (stat.type === 'candidate-pair' && stat.bytesReceived >= 0) bytes = Math.max(bytes, 0) + stat.bytesReceived;
+  /** The path heals by itself. */
+  async #stirs() {
+    do await pause(KNOCK_MS); while (this.#troubled && !this.#closed);
   }
-  return bytes;
+
+  /** One attempt. @returns {Promise<Problem|void>} why there is no use in another */
+  async #restart() {
+    this.#restarts.push(performance.now());
+    try {
+      await this.#connect(true, AbortSignal.any([this.#abort.signal, AbortSignal.timeout(ATTEMPT_MS)]));
+    } catch (error) {
+      if (!this.#closed && error instanceof ConnectionError && error.final) return error.problem;
+      await pause(PAUSE_MS);
+    }
+  }
 }
 
 /** @param {number} ms @returns {Promise<void>} */

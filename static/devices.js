@@ -6,6 +6,13 @@ function constraints(deviceId) {
   return { audio: deviceId ? { ...audio, deviceId: { exact: deviceId } } : audio };
 }
 
+/** What forbids a call before it begins. @returns {import('./call.js').Problem|null} */
+export function obstacle() {
+  if (!window.isSecureContext) return { code: 'insecure' };
+  if (!('RTCPeerConnection' in window) || !navigator.mediaDevices) return { code: 'no-webrtc' };
+  return null;
+}
+
 /** Asks the person if need be. Throws what getUserMedia throws. @param {string} [deviceId] */
 export async function openMicrophone(deviceId) {
   const [track] = (await navigator.mediaDevices.getUserMedia(constraints(deviceId))).getAudioTracks();

@@ -106,8 +106,12 @@ const EXPLAINED = {
     next: 'A firewall or VPN may block UDP. Try another network, then start again.',
   },
   'connection-lost': {
-    what: 'The connection was lost and did not come back.',
-    next: 'Check the network, then start again.',
+    what: 'The connection was lost and did not come back within a minute.',
+    next: 'Check the network, then take the call up again. If the relay does not keep it any more, it will say so.',
+  },
+  'call-over': {
+    what: 'That call is over: the relay does not keep it any longer.',
+    next: 'Start a new one.',
   },
   'bad-answer': {
     what: 'The relay sent an answer that this browser cannot use.',
@@ -118,8 +122,24 @@ const EXPLAINED = {
     next: 'Start again to go on.',
   },
   replaced: {
-    what: 'The call was taken up elsewhere, in another window or on another device.',
-    next: 'Go on there, or start again here.',
+    what: 'The call goes on elsewhere, in another tab.',
+    next: 'Go on there, or take it back.',
+  },
+  idle: {
+    what: 'Nobody had spoken for a while, so the relay ended the call.',
+    next: 'Start again when you like.',
+  },
+  'call-limit': {
+    what: 'The call has lasted as long as one may here.',
+    next: 'Save the transcript if you need it, then start again.',
+  },
+  'budget-call': {
+    what: 'The call has cost as much as one may here.',
+    next: 'Save the transcript if you need it, then start again.',
+  },
+  'budget-day': {
+    what: 'What this relay may spend in a day is spent.',
+    next: 'Come back tomorrow, or ask its owner for more.',
   },
   'left-early': {
     what: 'The relay hung up before the call began.',
@@ -140,6 +160,10 @@ const EXPLAINED = {
   'http-403': {
     what: 'The relay does not accept this page or its access token.',
     next: 'Open the whole address that the relay printed.',
+  },
+  'transcript-gone': {
+    what: 'The relay has deleted what was said: it keeps it for ten minutes.',
+    next: 'As text it can still be saved, from what this page shows.',
   },
   'http-404': {
     what: 'The relay does not know this call.',
@@ -167,37 +191,13 @@ const EXPLAINED = {
   },
 };
 
-/**
- * What the relay tells in passing, by the name of its event; the call goes on. `…` is where a time stands, if it says one.
- * @type {Record<string, Explanation>}
- */
-const EVENTS = {
-  reconnecting: {
-    what: 'The line to the model broke; the relay is calling it again.',
-    next: 'Wait a moment: what was said is not lost.',
-  },
-  resumed: { what: 'The model is back.', next: 'Go on where you were.' },
-  'memory-shortened': {
-    what: 'The conversation has become long, and the model has forgotten how it began.',
-    next: 'Say again what it should still know.',
-  },
-  'idle-warning': {
-    what: 'Nobody has said anything for a while; the call will end….',
-    next: 'Say or type something to keep it.',
-  },
-  'limit-warning': {
-    what: 'The call has nearly reached its longest time and will end….',
-    next: 'Come to a close; you can start again afterwards.',
-  },
-  'slow-answer': {
-    what: 'The model takes long; the relay has asked it to go on.',
-    next: 'Wait a moment, or say it again.',
-  },
-  'mic-dead': {
-    what: 'No sound comes from your microphone.',
-    next: 'Check its own switch, or choose another one under Devices; typing still works.',
-  },
-};
+/** Ends that somebody has decided, and nothing has gone wrong. */
+const DECIDED = ['idle', 'call-limit', 'budget-call', 'budget-day'];
+
+/** Does the relay end a call for this reason without a fault? @param {string} code */
+export function isDecided(code) {
+  return DECIDED.includes(code);
+}
 
 /** @type {Explanation} */
 const REFUSED = /** @type {Explanation} */ (EXPLAINED.refused);
@@ -214,23 +214,6 @@ export function explain(problem) {
   const sentence = /[.!?…]$/.test(info) ? info : `${info}.`;
   const namesNextStep = /[.!?…]\s+\S/.test(info);
   return { ...known, what: sentence, next: namesNextStep ? '' : known.next };
-}
-
-/**
- * An event of the relay's in words; null for one that this page does not know.
- * @param {string} event
- * @param {number|null} [seconds] until it comes true
- * @returns {Explanation|null}
- */
-export function explainEvent(event, seconds = null) {
-  const known = Object.hasOwn(EVENTS, event) ? EVENTS[event] : undefined;
-  return known ? { ...known, what: known.what.replace('…', seconds === null ? ' soon' : ` in ${duration(seconds)}`) } : null;
-}
-
-/** @param {number} seconds */
-function duration(seconds) {
-  const [count, unit] = seconds < 90 ? [Math.max(1, Math.round(seconds)), 'second'] : [Math.round(seconds / 60), 'minute'];
-  return `${count} ${unit}${count === 1 ? '' : 's'}`;
 }
 
 /** @param {'microphone'|'camera'|'screen'} device @param {unknown} error what the browser threw @returns {Problem} */

@@ -15,15 +15,16 @@ const ADDRESS_MAX = 2_000;
 /**
  * @typedef {{kind: 'bot-output', text: string, segment: string, status: string, ahead: boolean, silent: boolean,
  *   spokenText: string|null}} BotOutput
+ * @typedef {{who: 'user'|'model', text: string, over: boolean, interrupted: boolean, continues: boolean}} Told
  * @typedef {{title: string, address: string}} Source where the model says that it read something
  * @typedef {{kind: 'bot-ready', model: string, camera: boolean, screen: boolean}
  *   | {kind: 'user-speaking', on: boolean} | {kind: 'bot-speaking', on: boolean} | {kind: 'bot-llm', on: boolean}
  *   | {kind: 'user-text', text: string, final: boolean}
  *   | {kind: 'bot-text', text: string} | BotOutput
  *   | {kind: 'tool', id: string, state: 'running'|'done'|'cancelled'} | {kind: 'sources', sources: Source[]}
- *   | {kind: 'relay-event', event: string, seconds: number|null}
+ *   | {kind: 'relay-event', event: string, seconds: number|null} | {kind: 'history', turns: Told[]}
  *   | {kind: 'interrupted'} | {kind: 'peer-left'} | {kind: 'renegotiate'}
- *   | {kind: 'error', text: string, fatal: boolean} | {kind: 'notice', text: string}} Incoming
+ *   | {kind: 'error', text: string, fatal: boolean, code: string} | {kind: 'notice', text: string}} Incoming
  */
 
 /** @returns {string} eight hex digits, as the JavaScript SDK does */
@@ -37,14 +38,14 @@ function envelope(type, data, id = newId()) {
   return JSON.stringify({ label: LABEL, type, id, data });
 }
 
-/** @param {Record<string, string>} about who we are: `library` at least */
+/** A page may be loaded again, so its end is no goodbye. @param {Record<string, string>} about who we are: `library` at least */
 export function clientReady(about) {
-  return envelope('client-ready', { version: VERSION, about });
+  return envelope('client-ready', { version: VERSION, about, returns: true });
 }
 
-/** @param {string} content */
-export function sendText(content) {
-  const options = { run_immediately: true, audio_response: true };
+/** @param {string} content @param {boolean} [answered] or only to be remembered, without an interruption */
+export function sendText(content, answered = true) {
+  const options = { run_immediately: answered, audio_response: true };
   return envelope('send-text', { content: content.slice(0, TEXT_MAX), options });
 }
 
@@ -105,11 +106,16 @@ function conversation(type, data) {
     case 'llm-function-call-in-progress': return tool(data, 'running');
     case 'llm-function-call-stopped': return tool(data, data.cancelled === true ? 'cancelled' : 'done');
     case 'bot-llm-search-response': return sources(data);
-    case 'error': return { kind: 'error', text: string(data.error) || string(data.message), fatal: data.fatal === true };
-    case 'error-response': return { kind: 'error', text: string(data.error) || string(data.message), fatal: false };
+    case 'error': return error(data, data.fatal === true);
+    case 'error-response': return error(data, false);
     case 'server-message': return notice(data);
     default: return null;
   }
+}
+
+/** @param {Record<string, unknown>} data @param {boolean} fatal @returns {Incoming} */
+function error(data, fatal) {
+  return { kind: 'error', text: string(data.error) || string(data.message), fatal, code: string(data.code) };
 }
 
 /** Without a word about it, the model may well see. @param {Record<string, unknown>} data @returns {Incoming} */
@@ -164,9 +170,20 @@ function botOutput(data) {
 /** @param {Record<string, unknown>} data @returns {Incoming|null} */
 function notice(data) {
   const { event, seconds } = data;
+  if (event === 'history') return { kind: 'history', turns: history(data.turns) };
   if (typeof event === 'string') return { kind: 'relay-event', event, seconds: typeof seconds === 'number' ? seconds : null };
   const text = string(data.info) || string(data.notice);
   return text ? { kind: 'notice', text } : null;
+}
+
+/** What was said before this page was there, without the calls of functions. @param {unknown} turns @returns {Told[]} */
+function history(turns) {
+  return (Array.isArray(turns) ? turns : []).map(record).flatMap(({ role, text, ended, how, interrupted, continues }) => {
+    if (typeof text !== 'string' || !text.trim() || (role !== 'user' && role !== 'assistant')) return [];
+    const over = typeof ended === 'number' || how === 'prior';
+    const who = role === 'user' ? 'user' : 'model';
+    return [{ who, text, over, interrupted: interrupted === true, continues: continues === true }];
+  });
 }
 
 /** @param {unknown} value @returns {Record<string, unknown>} */

@@ -4,6 +4,7 @@ import { httpProblem } from './problems.js';
 
 /** @typedef {import('./call.js').Problem} Problem */
 /** @typedef {Record<string, unknown>} Json */
+/** What opens a session, and what was said in it. @typedef {{session: string, secret: string}} Pass */
 
 export class ConnectionError extends Error {
   /** @param {Problem} problem @param {number} [status] the relay's HTTP status, if it answered */
@@ -22,6 +23,11 @@ export class ConnectionError extends Error {
 /** @param {unknown} error @returns {Problem} */
 export function problemOf(error) {
   return error instanceof ConnectionError ? error.problem : { code: 'unexpected' };
+}
+
+/** Does the relay know no such call, or none any more? @param {unknown} error */
+export function isGone(error) {
+  return error instanceof ConnectionError && [404, 410].includes(error.status);
 }
 
 export class Signalling {
@@ -50,21 +56,55 @@ export class Signalling {
     return this.#post(`sessions/${encodeURIComponent(session)}/api/offer`, offer, signal);
   }
 
-  /** Forget the session; survives the closing of the page, and nobody waits for it. @param {string} session */
+  /** The way back into a session, and its next secret. Throws ConnectionError. @param {Pass} pass @param {AbortSignal} signal */
+  resume(pass, signal) {
+    return this.#post(`sessions/${encodeURIComponent(pass.session)}/resume`, {}, signal, pass.secret);
+  }
+
+  /**
+   * What was said until now. Throws ConnectionError.
+   * @param {Pass} pass
+   * @param {'json'|'text'|'vtt'} format
+   * @param {AbortSignal} signal
+   */
+  async transcript(pass, format, signal) {
+    const path = `sessions/${encodeURIComponent(pass.session)}/transcript?format=${format}`;
+    const response = await this.#fetch(path, { headers: { Authorization: `Bearer ${pass.secret}` }, signal });
+    if (!response.ok) throw new ConnectionError(httpProblem(response.status, null), response.status);
+    return response;
+  }
+
+  /** Is the relay there? Whatever it answers, it is. Throws ConnectionError. @param {AbortSignal} signal */
+  async there(signal) {
+    await this.#fetch('status', { cache: 'no-store', signal });
+  }
+
+  /** Forget the session and what was said; survives the closing of the page, and nobody waits for it. @param {string} session */
   goodbye(session) {
     const url = new URL(`sessions/${encodeURIComponent(session)}`, this.base);
     fetch(url, { method: 'DELETE', keepalive: true, headers: this.headers }).catch(() => {});
   }
 
-  /** @param {string} path @param {Json} body @param {AbortSignal} signal @returns {Promise<Json>} */
-  async #post(path, body, signal) {
-    const headers = { 'Content-Type': 'application/json', ...this.headers };
-    let response;
+  /** @param {string} path @param {RequestInit} request @returns {Promise<Response>} */
+  async #fetch(path, request) {
     try {
-      response = await fetch(new URL(path, this.base), { method: 'POST', headers, signal, body: JSON.stringify(body) });
+      return await fetch(new URL(path, this.base), request);
     } catch {
       throw new ConnectionError({ code: 'unreachable' });
     }
+  }
+
+  /**
+   * @param {string} path
+   * @param {Json} body
+   * @param {AbortSignal} signal
+   * @param {string} [secret] in the place of the access token
+   * @returns {Promise<Json>}
+   */
+  async #post(path, body, signal, secret) {
+    const authorization = secret ? { Authorization: `Bearer ${secret}` } : this.headers;
+    const headers = { 'Content-Type': 'application/json', ...authorization };
+    const response = await this.#fetch(path, { method: 'POST', headers, signal, body: JSON.stringify(body) });
     const answer = await response.json().catch(() => null);
     if (!response.ok) throw new ConnectionError(httpProblem(response.status, answer), response.status);
     if (typeof answer !== 'object' || answer === null) throw new ConnectionError({ code: 'bad-answer' });

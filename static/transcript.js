@@ -57,8 +57,22 @@ export class Transcript {
       case 'interrupted': return this.#interrupt();
       case 'tool': return event.state === 'running' ? this.#toolBegins(event.id) : this.#toolEnds(event.id, event.state);
       case 'sources': return this.#read(event.sources);
+      case 'history': return this.#restore(event.turns);
       default: return [];
     }
+  }
+
+  /** What was said before this page was there. An answer that is being given goes on. @param {import('./rtvi.js').Told[]} told */
+  #restore(told) {
+    return told.map(({ who, text, over, interrupted, continues }) => {
+      const last = this.turns.at(-1);
+      const turn = continues && last ? last : this.#add(who);
+      turn.said.push(text);
+      turn.interrupted = interrupted;
+      turn.closed = over || interrupted || who === 'user';
+      if (!turn.closed) this.model = turn;
+      return turn;
+    });
   }
 
   /** What the person typed is final at once. A relay may echo it before it answers; the echo is dropped. @param {string} text */
@@ -222,6 +236,15 @@ export class Transcript {
     this.turns.push(turn);
     return turn;
   }
+}
+
+/** One line for each turn. @param {Turn[]} turns */
+export function plainText(turns) {
+  const lines = turns.map(({ who, said, interrupted }) => {
+    const text = said.join('').replace(/\s+/g, ' ').trim();
+    return text && `${who === 'user' ? 'User' : 'Assistant'}: ${text}${interrupted ? ' —' : ''}\n`;
+  });
+  return lines.join('');
 }
 
 /** @param {Turn} turn @returns {Turn[]} */

@@ -1,6 +1,7 @@
 /** What the page shows for a call: every element's words and visibility follow from the state, in one place. */
 
 import { canMute, isActive, isLive, stateName, words } from './call.js';
+import { countdown } from './notices.js';
 import { explain } from './problems.js';
 import { isMirrored } from './sight.js';
 
@@ -18,17 +19,22 @@ export function element(id, type) {
   return found;
 }
 
-/** How long a remark that does not end the call stays, ms. */
-const REMARK_MS = 12_000;
-
 export class View {
   state = element('state', HTMLElement);
   voice = element('voice', HTMLElement);
   captions = element('captions', HTMLElement);
   what = element('problem-what', HTMLElement);
   next = element('problem-next', HTMLElement);
+  notice = { what: element('notice-what', HTMLElement), next: element('notice-next', HTMLElement) };
+  noticeTime = element('notice-time', HTMLElement);
+  stillHere = element('still-here', HTMLButtonElement);
+  transcript = element('transcript-button', HTMLButtonElement);
+  transcriptPanel = element('transcript-panel', HTMLElement);
+  saveText = element('save-text', HTMLButtonElement);
+  saveVtt = element('save-vtt', HTMLButtonElement);
   gate = element('gate', HTMLElement);
   lede = element('lede', HTMLElement);
+  goBack = element('return', HTMLButtonElement);
   start = element('start', HTMLButtonElement);
   startTyping = element('start-typing', HTMLButtonElement);
   playSound = element('play-sound', HTMLButtonElement);
@@ -49,13 +55,10 @@ export class View {
   camera = element('camera', HTMLButtonElement);
   screen = element('screen', HTMLButtonElement);
   selfViews = { camera: element('camera-view', HTMLVideoElement), screen: element('screen-view', HTMLVideoElement) };
-  #remark = { what: '', next: '' };
-  #remarkTimer = 0;
-  /** @type {import('./problems.js').Explanation|null} */ #problem = null;
   #voice = '';
 
-  /** @param {Call} call @param {boolean} hasCaptions */
-  show(call, hasCaptions) {
+  /** @param {Call} call @param {boolean} hasCaptions @param {boolean} returns may it be taken up again? */
+  show(call, hasCaptions, returns) {
     const root = document.documentElement;
     const active = isActive(call);
     root.dataset.state = stateName(call);
@@ -64,7 +67,12 @@ export class View {
     this.captions.hidden = !(isLive(call) || hasCaptions);
     this.gate.hidden = active;
     this.lede.hidden = call.phase !== 'idle';
-    put(this.start, call.phase === 'idle' ? 'Start talking' : 'Start again');
+    root.dataset.offersReturn = String(returns);
+    this.goBack.hidden = !returns;
+    put(this.goBack, call.problem?.code === 'replaced' ? 'Take the call back' : 'Take the call up again');
+    put(this.start, call.phase === 'idle' ? 'Start talking' : returns ? 'Start a new call' : 'Start again');
+    this.transcript.hidden = !hasCaptions;
+    if (!hasCaptions) this.transcriptPanel.hidePopover?.();
     this.controls.hidden = !active;
     this.typing.hidden = !isLive(call);
     this.text.disabled = this.send.disabled = call.phase !== 'live';
@@ -88,31 +96,23 @@ export class View {
     if (shown !== track) selfView.srcObject = track && new MediaStream([track]);
   }
 
-  /** @param {Call} call */
+  /** What ended the call. @param {Call} call */
   #showProblem(call) {
-    this.#problem = call.problem && explain(call.problem);
-    this.start.hidden = Boolean(this.#problem?.hopeless);
-    this.startTyping.hidden = !(call.phase === 'error' && this.#problem?.canType);
-    this.#say();
+    const problem = call.problem && explain(call.problem);
+    this.start.hidden = Boolean(problem?.hopeless);
+    this.startTyping.hidden = !(call.phase === 'error' && problem?.canType);
+    put(this.what, problem?.what ?? '');
+    put(this.next, problem?.next ?? '');
   }
 
-  /**
-   * Something worth saying that does not end the call.
-   * @param {string} what
-   * @param {string} [next]
-   */
-  remark(what, next = '') {
-    window.clearTimeout(this.#remarkTimer);
-    if (what) this.#remarkTimer = window.setTimeout(() => this.remark(''), REMARK_MS);
-    this.#remark = { what, next };
-    this.#say();
-  }
-
-  /** What ended the call outlasts and outranks any remark. */
-  #say() {
-    const shown = this.#problem ?? this.#remark;
-    put(this.what, shown.what);
-    put(this.next, shown.next);
+  /** What is worth saying while the call goes on. @param {import('./notices.js').Notice|null} notice @param {number} now */
+  showNotice(notice, now) {
+    put(this.notice.what, notice?.what ?? '');
+    put(this.notice.next, notice?.next ?? '');
+    const ends = notice?.ends ?? null;
+    put(this.noticeTime, ends === null ? '' : countdown(ends, now));
+    this.noticeTime.hidden = ends === null;
+    this.stillHere.hidden = !notice?.stillHere;
   }
 
   /**

@@ -136,11 +136,11 @@ async def test_what_is_taken_away_is_told_and_can_be_switched_on_again(eyes: Pag
             "() => { const track = opened.at(-1); track.stop(); track.dispatchEvent(new Event('ended')); }"
         )
         await expect(button(eyes, name)).to_have_attribute("aria-pressed", "false")
-        await expect(eyes.locator("#problem-what")).to_contain_text(words)
-        await expect(eyes.locator("#problem-next")).to_contain_text(name)
+        await expect(eyes.locator("#notice-what")).to_contain_text(words)
+        await expect(eyes.locator("#notice-next")).to_contain_text(name)
         assert not (await eyes.evaluate("window.told"))[-1][1]
         await switched(eyes, name, True)
-        await expect(eyes.locator("#problem-what")).to_be_empty()
+        await expect(eyes.locator("#notice-what")).to_be_empty()
 
 
 @pytest.mark.parametrize(
@@ -163,8 +163,8 @@ async def test_a_refusal_is_told_with_a_next_step_and_the_call_goes_on(
             [ask, error],
         )
         await button(eyes, name).click()
-        await expect(eyes.locator("#problem-what")).to_contain_text(words)
-        await expect(eyes.locator("#problem-next")).to_contain_text(f"press {name} again", ignore_case=True)
+        await expect(eyes.locator("#notice-what")).to_contain_text(words)
+        await expect(eyes.locator("#notice-next")).to_contain_text(f"press {name} again", ignore_case=True)
         await expect(button(eyes, name)).to_have_attribute("aria-pressed", "false")
         await state(eyes, "listening", "hearing", "thinking", "speaking")
         assert relay.calls == 1
@@ -201,7 +201,7 @@ async def test_a_model_that_sees_nothing_is_not_offered_any_picture(eyes: Page) 
         for eye in ("#camera", "#screen", "#camera-view"):
             await expect(eyes.locator(eye)).to_be_hidden()
         assert await eyes.evaluate("window.opened.map(track => track.readyState)") == ["ended"]
-        await expect(eyes.locator("#problem-what")).to_contain_text("no longer sees the camera")
+        await expect(eyes.locator("#notice-what")).to_contain_text("no longer sees the camera")
 
 
 async def test_another_camera_can_be_chosen_while_one_is_on(eyes: Page) -> None:
@@ -286,8 +286,8 @@ async def test_what_the_relay_tells_is_shown_as_a_sentence_with_a_next_step(
     async with running("--greeting", "") as relay:
         await call(eyes, relay)
         await hear(eyes, "server-message", {"event": event, "seconds": 30})
-        await expect(eyes.locator("#problem-what")).to_contain_text(words)
-        await expect(eyes.locator("#problem-next")).to_contain_text(step)
+        await expect(eyes.locator("#notice-what")).to_contain_text(words)
+        await expect(eyes.locator("#notice-next")).to_contain_text(step)
         assert relay.calls == 1
 
 
@@ -299,7 +299,7 @@ async def test_a_call_that_was_taken_up_elsewhere_ends_here_and_is_not_hung_up(e
         await hear(eyes, "server-message", {"event": "replaced"})
         await state(eyes, "ended")
         await expect(eyes.locator("#problem-what")).to_contain_text("elsewhere")
-        await expect(eyes.locator("#problem-next")).to_contain_text("start again here")
+        await expect(eyes.locator("#problem-next")).to_contain_text("take it back")
         assert forgotten == []
 
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
   CONNECT_MS, ENDING_MS, MOVES, RECONNECT_MS, THINK_MS, VOICE_MS,
-  isActive, isLive, newCall, stateName, step, words,
+  canReturn, isActive, isLive, newCall, stateName, step, words,
 } from '../../static/call.js';
 
 /** @typedef {import('../../static/call.js').CallEvent} CallEvent */
@@ -173,4 +173,35 @@ test('a call that was taken up elsewhere ends with that reason', () => {
   const call = after(...TO_LIVE, { type: 'left', code: 'replaced' });
   assert.equal(call.phase, 'ended');
   assert.deepEqual(call.problem, { code: 'replaced' });
+});
+
+test('a call that is over at the relay ends without a fault', () => {
+  for (const code of ['call-over', 'idle', 'budget-call']) {
+    const call = after(...TO_LIVE, { type: 'over', problem: { code } });
+    assert.deepEqual([call.phase, call.problem], ['ended', { code }]);
+  }
+  assert.equal(after(...TO_LIVE, { type: 'hangup' }, { type: 'over', problem: { code: 'idle' } }).problem, null);
+});
+
+/** @type {CallEvent} */
+const RETURN = { type: 'start', returning: true, muted: true };
+
+test('a page that comes back says so, and is as muted as it was', () => {
+  const call = after(RETURN, { type: 'microphone' });
+  assert.equal(words(call), 'taking the call up again');
+  assert.equal(call.muted, true);
+  const back = step(call, { type: 'ready' }, 0);
+  assert.deepEqual([back.returning, back.muted], [false, true]);
+  assert.equal(after({ type: 'start', returning: true, muted: true, typing: true }).muted, false);
+});
+
+test('a call that may be there still can be taken up again, and no other', () => {
+  const lost = step(after(...TO_LIVE, { type: 'stalled' }), { type: 'tick' }, RECONNECT_MS);
+  const replaced = after(...TO_LIVE, { type: 'left', code: 'replaced' });
+  const unheard = after(RETURN, { type: 'fail', problem: { code: 'microphone-refused' } });
+  assert.deepEqual([lost, replaced, unheard].map(canReturn), [true, true, true]);
+  const over = after(RETURN, { type: 'over', problem: { code: 'call-over' } });
+  const never = after({ type: 'start' }, { type: 'fail', problem: { code: 'no-path' } });
+  const left = after(...TO_LIVE, { type: 'hangup' }, { type: 'left' });
+  assert.deepEqual([over, never, left, newCall(), after(...TO_LIVE)].map(canReturn), [false, false, false, false, false]);
 });

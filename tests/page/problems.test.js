@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { deviceProblem, explain, explainEvent, httpProblem } from '../../static/problems.js';
+import { deviceProblem, explain, httpProblem, isDecided } from '../../static/problems.js';
 
 /** @param {string} name */
 function thrown(name) {
@@ -62,21 +62,16 @@ for (const device of /** @type {const} */ (['camera', 'screen'])) {
   }
 }
 
-for (const event of ['reconnecting', 'resumed', 'memory-shortened', 'idle-warning', 'limit-warning', 'mic-dead']) {
-  test(`the relay’s ${event} has a sentence and a next step`, () => {
-    const { what, next } = explainEvent(event) ?? { what: '', next: '' };
-    assert.match(what, /^[A-Z][^…]+\.$/);
+for (const code of ['idle', 'call-limit', 'budget-call', 'budget-day']) {
+  test(`the relay’s ${code} is a decision, not a fault, and has a sentence and a next step`, () => {
+    assert.equal(isDecided(code), true);
+    const { what, next } = explain({ code });
+    assert.match(what, /^[A-Z].+\.$/);
     assert.match(next, /^[A-Z].+\.$/);
+    assert.notDeepEqual(explain({ code }), explain({ code: 'refused' }));
   });
 }
 
-test('a warning says how much time is left, if it is known', () => {
-  assert.match(explainEvent('limit-warning')?.what ?? '', /will end soon\.$/);
-  assert.match(explainEvent('limit-warning', 1)?.what ?? '', /will end in 1 second\.$/);
-  assert.match(explainEvent('idle-warning', 30)?.what ?? '', /will end in 30 seconds\.$/);
-  assert.match(explainEvent('idle-warning', 300)?.what ?? '', /will end in 5 minutes\.$/);
-});
-
-test('an event that the page does not know is passed over', () => {
-  for (const event of ['', 'next-year’s', 'constructor', '__proto__']) assert.equal(explainEvent(event), null);
+test('what went wrong is no decision', () => {
+  for (const code of ['', 'model-lost', 'internal', 'constructor']) assert.equal(isDecided(code), false);
 });

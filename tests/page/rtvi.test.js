@@ -16,7 +16,7 @@ test('client-ready has version, about, and an id of eight hex digits', () => {
   assert.equal(message.label, 'rtvi-ai');
   assert.equal(message.type, 'client-ready');
   assert.match(message.id, /^[0-9a-f]{8}$/);
-  assert.deepEqual(message.data, { version: VERSION, about: { library: 'page' } });
+  assert.deepEqual(message.data, { version: VERSION, about: { library: 'page' }, returns: true });
   assert.notEqual(newId(), newId());
 });
 
@@ -104,9 +104,9 @@ test('a transcription without a flag is final', () => {
 });
 
 test('errors keep their words and their weight', () => {
-  assert.deepEqual(said('error', { error: 'x', fatal: true }), { kind: 'error', text: 'x', fatal: true });
-  assert.deepEqual(said('error', { message: 'old' }), { kind: 'error', text: 'old', fatal: false });
-  assert.deepEqual(said('error-response', { error: 'y' }), { kind: 'error', text: 'y', fatal: false });
+  assert.deepEqual(said('error', { error: 'x', fatal: true }), { kind: 'error', text: 'x', fatal: true, code: '' });
+  assert.deepEqual(said('error', { message: 'old', code: 'idle' }), { kind: 'error', text: 'old', fatal: false, code: 'idle' });
+  assert.deepEqual(said('error-response', { error: 'y' }), { kind: 'error', text: 'y', fatal: false, code: '' });
 });
 
 test('signalling from the relay needs no label', () => {
@@ -140,4 +140,23 @@ test('what is not ours, not known, or not readable is null and never throws', ()
 test('wrong types inside data become empty words', () => {
   assert.deepEqual(said('bot-llm-text', { text: { evil: 1 } }), { kind: 'bot-text', text: '' });
   assert.deepEqual(said('user-transcription', { text: null }), { kind: 'user-text', text: '', final: true });
+});
+
+test('the conversation so far has what both have said, and nothing that is not of its form', () => {
+  const turns = [
+    { role: 'user', text: 'Hello.', how: 'typed', began: 1, ended: 2 }, { role: 'assistant', text: 'Old', how: 'prior' },
+    { role: 'assistant', text: 'Yes', how: 'spoken', began: 3, interrupted: true },
+    { role: 'assistant', text: ' and no', began: 3, continues: true },
+    { role: 'tool', name: 'x', arguments: {} }, { role: 'user', text: 7 }, { role: 'user', text: ' ' }, null, 'x',
+  ];
+  const plain = { over: true, interrupted: false, continues: false };
+  assert.deepEqual(said('server-message', { event: 'history', turns }), {
+    kind: 'history',
+    turns: [
+      { ...plain, who: 'user', text: 'Hello.' }, { ...plain, who: 'model', text: 'Old' },
+      { ...plain, who: 'model', text: 'Yes', over: false, interrupted: true },
+      { ...plain, who: 'model', text: ' and no', over: false, continues: true },
+    ],
+  });
+  assert.deepEqual(said('server-message', { event: 'history' }), { kind: 'history', turns: [] });
 });

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Transcript } from '../../static/transcript.js';
+import { plainText, Transcript } from '../../static/transcript.js';
 
 /** @typedef {import('../../static/rtvi.js').Incoming} Incoming */
 
@@ -247,4 +247,39 @@ test('sources are noted once each with the last answer, even when it is over', (
   for (const event of [writing(true), ahead('A fir.'), voice(true), writing(false), voice(false)]) transcript.apply(event);
   for (let twice = 0; twice < 2; twice += 1) transcript.apply({ kind: 'sources', sources: [source] });
   assert.deepEqual(transcript.turns.map((turn) => turn.sources), [[source]]);
+});
+
+/** @param {Partial<import('../../static/rtvi.js').Told>[]} told @returns {import('../../static/rtvi.js').Incoming} */
+function history(...told) {
+  const plain = /** @type {const} */ ({ who: 'model', text: '', over: true, interrupted: false, continues: false });
+  return { kind: 'history', turns: told.map((turn) => ({ ...plain, ...turn })) };
+}
+
+test('what was said before the page was there comes first, in as many messages as it takes', () => {
+  const transcript = new Transcript();
+  transcript.apply(history({ who: 'user', text: 'Why?' }, { text: 'Because it is so' }));
+  transcript.apply(history({ text: ', and always was.', continues: true }, { who: 'user', text: 'I see.' }));
+  transcript.apply(user('And now?'));
+  assert.equal(plainText(transcript.turns), 'User: Why?\nAssistant: Because it is so, and always was.\nUser: I see.\nUser: And now?\n');
+});
+
+test('an answer in whose middle the page is loaded again goes on in its own line', () => {
+  const transcript = new Transcript();
+  transcript.apply(history({ who: 'user', text: 'Tell.' }, { text: 'Once there was a fox.', over: false }));
+  for (const event of [writing(true), ahead('It was red. It ran.'), writing(false), voice(true)]) transcript.apply(event);
+  const [, model] = transcript.turns;
+  assert.equal(transcript.turns.length, 2);
+  assert.deepEqual([model?.said.join(''), model?.ahead], ['Once there was a fox.', ' It was red. It ran.']);
+  transcript.apply(voice(false));
+  assert.equal(model?.said.join(''), 'Once there was a fox. It was red. It ran.');
+});
+
+test('an answer that was cut or finished before is not gone on with', () => {
+  const transcript = new Transcript();
+  transcript.apply(history({ text: 'One.' }, { text: 'Two', over: false, interrupted: true }));
+  transcript.apply(ahead('Three.'));
+  assert.deepEqual(transcript.turns.map(({ who, said, ahead: rest, interrupted }) => [who, said.join('') + rest, interrupted]), [
+    ['model', 'One.', false], ['model', 'Two', true], ['model', 'Three.', false],
+  ]);
+  assert.equal(plainText(transcript.turns), 'Assistant: One.\nAssistant: Two —\n');
 });
