@@ -11,6 +11,7 @@ milliseconds where it ends in `_ms`. An unknown name or a wrong type is an error
       "greeting": LINE,              // instead of the hummed greeting
       "replies": [LINE, …],          // the n-th thing the user says or types gets the n-th line
       "after": "echo",               // past the last line: "echo", "loop" from the first, "last" for ever, "silence"
+      "transcripts": ["…", …],       // what generateContent answers to the n-th request; then "(2.3 s of sound)"
       "timings": {
         "chunk_ms": 190,             // length of an audio chunk
         "speed": 4.0,                // times faster than real time
@@ -19,6 +20,7 @@ milliseconds where it ends in `_ms`. An unknown name or a wrong type is an error
         "silence_ms": 500,           // ends an utterance, unless the setup says otherwise
         "interim_ms": 300,           // between interim transcripts
         "setup_ms": 0,               // before setupComplete
+        "transcript_ms": 0,          // before an answer of generateContent
         "lifetime_s": 600,           // of a connection; 0 for ever. Closes 1011 "Deadline expired…"
         "time_left_s": 50            // goAway, before that
       },
@@ -47,6 +49,7 @@ LINE, what is said back:
 FAULT, each with `"on": [1, 3]` for the first and third connection only (all without it):
 
     {"kind": "refuse-upgrade", "status": 429, "body": "…"}         // HTTP, instead of the WebSocket
+    {"kind": "refuse-transcript", "status": 503, "body": "…"}      // generateContent; "on" counts its requests
     {"kind": "refuse-setup", "code": 1008, "reason": "…"}
     {"kind": "silent-setup"}                                        // never answers the setup
     {"kind": "slow-setup", "seconds": 2}
@@ -90,6 +93,7 @@ HUGE_BYTES: Final = 10 << 20
 DEEP_LEVELS: Final = 3000
 FAULTS: Final[dict[str, frozenset[str]]] = {  # kind -> the fields it takes
     "refuse-upgrade": frozenset({"status", "body"}),
+    "refuse-transcript": frozenset({"status", "body"}),
     "refuse-setup": frozenset({"code", "reason"}),
     "silent-setup": frozenset(),
     "slow-setup": frozenset({"seconds"}),
@@ -164,6 +168,7 @@ class Timings:
     silence_ms: float = 500
     interim_ms: float = 300
     setup_ms: float = 0
+    transcript_ms: float = 0
     lifetime_s: float = 600
     time_left_s: float = 50
 
@@ -200,6 +205,7 @@ class Script:
     greeting: Line | None = None
     replies: tuple[Line, ...] = ()
     after: str = "echo"
+    transcripts: tuple[str, ...] = ()
     timings: Timings = Timings()
     faults: tuple[Fault, ...] = ()
 

@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import functools
 import logging
 import random
 import re
@@ -14,7 +15,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from websockets.asyncio.server import Server, ServerConnection
 from websockets.asyncio.server import serve as websocket_server
@@ -24,6 +25,7 @@ from websockets.http11 import Request, Response
 from relay.standin import voice, wire
 from relay.standin.conversation import Conversation
 from relay.standin.memory import Shelf
+from relay.standin.rest import Door, Rest
 from relay.standin.script import Script
 from relay.standin.timeline import Close, Raw, Say
 
@@ -80,6 +82,7 @@ class Standin:
         self.url = ""
         self.port = 0
         self.connections: list[Heard] = []  # all of them when recording, else the open ones
+        self.rest = Rest(script, record)
         self._record = record
         self._count = 0
         self._open: set[Heard] = set()
@@ -237,6 +240,7 @@ async def serve(
         standin.talk,
         host,
         port,
+        create_connection=cast(type[ServerConnection], functools.partial(Door, standin.rest.answer)),
         ssl=tls,
         process_request=standin.admit,
         ping_interval=None,

@@ -1,0 +1,126 @@
+"""generateContent, the service's other API, on the stand-in's own port: a recording in, scripted words out.
+
+A connection that begins with POST is plain HTTP and is answered once; any other is the WebSocket server's.
+"""
+
+import json
+import re
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any, Final
+
+from websockets.asyncio.server import ServerConnection
+
+from relay.standin import wire
+from relay.standin.script import Script
+
+MAX_HEAD_BYTES: Final = 16 << 10
+MAX_BODY_BYTES: Final = 20 << 20  # the service's own limit for what is sent along
+TOKENS_PER_SECOND: Final = 32  # of sound
+PATH: Final = re.compile(r"/{1,2}(v1|v1beta|v1alpha)/models/([\w.-]+):generateContent")
+
+Answer = tuple[int, wire.Json, float]
+"""status, body, seconds to wait before it"""
+
+
+class Rest:
+    """What is answered, request by request. `recordings` are (mime type, bytes), when they are kept."""
+
+    def __init__(self, script: Script, record: bool) -> None:
+        self._script = script
+        self._record = record
+        self.count = 0
+        self.recordings: list[tuple[str, bytes]] = []
+        self.requests: list[wire.Json] = []
+
+    def answer(self, path: str, body: bytes) -> Answer:
+        """One request."""
+        if not (match := PATH.fullmatch(path.partition("?")[0])):
+            return _error(404, "NOT_FOUND", "There is nothing at this address.")
+        self.count += 1
+        if fault := self._script.fault("refuse-transcript", self.count):
+            return _error(fault.status, "UNAVAILABLE", fault.body)
+        try:
+            read = wire.normal(json.loads(body))
+            parts = [part for content in read["contents"] for part in content["parts"]]
+            blobs = [part["inlineData"] for part in parts if "inlineData" in part]
+            sounds = [(blob["mimeType"], wire.base64_bytes(blob["data"], "data")) for blob in blobs]
+            lengths = [_seconds(mime, sound) for mime, sound in sounds]
+        except (ValueError, TypeError, KeyError, RecursionError, wire.Refusal):
+            return _error(400, "INVALID_ARGUMENT", "Request contains an invalid argument.")
+        if self._record:
+            self.recordings += sounds
+            self.requests.append(read)
+        scripted = self._script.transcripts
+        text = scripted[self.count - 1] if self.count <= len(scripted) else f"({sum(lengths):.1f} s of sound)"
+        return 200, _told(text, match.group(2), round(sum(lengths) * TOKENS_PER_SECOND)), self._wait
+
+    @property
+    def _wait(self) -> float:
+        return self._script.timings.transcript_ms / 1000
+
+
+def _seconds(mime: str, sound: bytes) -> float:
+    """The length of a recording by the first block of a FLAC file (RFC 9639 §8.2); of anything else it is a guess."""
+    if mime != "audio/flac" or len(sound) < 42:
+        return len(sound) / 32_000
+    packed = int.from_bytes(sound[18:26])  # 20 bits of rate, 3 and 5 of shape, 36 of samples
+    return (packed & (1 << 36) - 1) / max(1, packed >> 44)
+
+
+def _told(text: str, model: str, heard: int) -> wire.Json:
+    said = len(text) // 4 + 1
+    usage = {
+        "promptTokenCount": heard + 20,
+        "candidatesTokenCount": said,
+        "totalTokenCount": heard + 20 + said,
+        "promptTokensDetails": [{"modality": "TEXT", "tokenCount": 20}, {"modality": "AUDIO", "tokenCount": heard}],
+    }
+    content = {"parts": [{"text": text}], "role": "model"}
+    candidate = {"content": content, "finishReason": "STOP", "index": 0}
+    return {"candidates": [candidate], "usageMetadata": usage, "modelVersion": model}
+
+
+def _error(status: int, name: str, message: str) -> Answer:
+    return status, {"error": {"code": status, "message": message or name, "status": name}}, 0.0
+
+
+class Door(ServerConnection):
+    """A connection that is not known yet for a WebSocket's or for plain HTTP."""
+
+    def __init__(self, answer: Callable[[str, bytes], Answer], *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self._answer = answer
+        self._plain: bytearray | None = None
+        self._known = False
+
+    def data_received(self, data: bytes) -> None:
+        if not self._known:
+            self._known = True
+            if data.startswith(b"POST "):
+                self._plain = bytearray()
+        if self._plain is None:
+            super().data_received(data)
+            return
+        self._plain += data
+        head, blank, body = self._plain.partition(b"\r\n\r\n")
+        if not blank:
+            if len(head) > MAX_HEAD_BYTES:
+                self.transport.close()
+            return
+        length = re.search(rb"\r\ncontent-length: *(\d{1,9})\r\n", head + b"\r\n", re.IGNORECASE)
+        if length is None or int(length.group(1)) > MAX_BODY_BYTES:
+            self._write(*_error(413, "INVALID_ARGUMENT", "The request is too large, or does not say how large it is."))
+        elif len(body) >= int(length.group(1)):
+            path = bytes(head).split(b" ", 2)[1].decode("latin-1")
+            self._plain = bytearray()
+            status, told, wait = self._answer(path, bytes(body))
+            self.loop.call_later(wait, self._write, status, told, 0.0)
+
+    def _write(self, status: int, told: wire.Json, _wait: float) -> None:
+        if self.transport.is_closing():
+            return
+        body = json.dumps(told).encode()
+        head = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nContent-Type: application/json\r\n"
+        self.transport.write(f"{head}Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode() + body)
+        self.transport.close()
