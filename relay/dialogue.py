@@ -22,14 +22,15 @@ from relay.downlink import Downlink
 from relay.errors import BrowserFault, ModelFault, RelayError
 from relay.files import Files
 from relay.functions import FunctionCalls
-from relay.gemini import events, protocol
+from relay.gemini import events, protocol, recall
 from relay.gemini.upstream import Upstream
+from relay.history import History
 from relay.marks import Marks
 from relay.metrics import Promptness
 from relay.recap import recap
 from relay.ticker import Ticker
 from relay.tracks import Tracks
-from relay.transcript import Transcript
+from relay.transcript import Role, Transcript
 from relay.turns import Turns
 from relay.uplink import Uplink
 from relay.warden import Warden
@@ -61,6 +62,7 @@ class Dialogue:
         watch: Callable[[int, bool], None] = lambda track, enabled: None,
         files: Files | None = None,
         sees: bool = False,
+        history: History | None = None,
     ) -> None:
         self._call = call
         self._name = name
@@ -78,10 +80,12 @@ class Dialogue:
         encoder = functools.partial(Encoder, call.opus_bitrate, call.opus_complexity)
         self.downlink = Downlink(lambda *packet: False, ticker, self, encoder)
         self.promptness = Promptness(time.perf_counter)
-        self._turns = Turns(epoch=time.time() - self._loop.time(), model=call.target.model)
+        epoch = time.time() - self._loop.time()
+        self._history = history or History(self._loop.time(), epoch=epoch)
+        self._turns = Turns(epoch=epoch, model=call.target.model, history=self._history)
         self._flood = flood.FloodGate()
         self._written = Written(self, call.agent, files or Files(), name=name)
-        self._functions = FunctionCalls(call.agent.toolbox, self._answered, self.say, lambda: self.tasks)
+        self._functions = FunctionCalls(call.agent.toolbox, self._answered, self.say, lambda: self.tasks, self._history)
         self.warden = Warden(
             self,
             self._loop.time(),
@@ -122,6 +126,9 @@ class Dialogue:
         if self._marks is not None:
             self._marks.model_ready()
         self._tracks.model_ready()
+        if self._call.prior:
+            for message in recall.tell(self._call.target.model, self._history.seed()):
+                self.tell(message)
         for message in early or ():
             self.tell(message)
         greeting = self._call.greeting if self._call.greeting is not None else self._call.agent.greeting
@@ -214,6 +221,10 @@ class Dialogue:
     def echo(self, text: str, id: str) -> None:
         """The client is told that its words are with the model."""
         self.say(self._turns.chat(text, id, self._loop.time()))
+
+    def noted(self, role: str, text: str) -> None:
+        """The app has added words to the conversation, which nobody is to answer."""
+        self._history.wrote(Role.MODEL if role == "model" else Role.USER, text, self._loop.time())
 
     def on_picture(self, track: int, jpeg: bytes) -> None:
         """What the camera or the screen shows now; the model gets it at once or never, because it would be old."""
@@ -325,7 +336,7 @@ class Dialogue:
         """The last frame of a turn left."""
         self.promptness.sound_stopped()
         now = self._loop.time()
-        self.say(self._turns.sound_stopped(now))
+        self.say(self._turns.sound_stopped(self.downlink.playout.position, now))
         self.warden.sound_stopped(now)
         if self.client is not None:
             self.client.playing(False)

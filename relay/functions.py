@@ -14,6 +14,7 @@ from typing import Any, Final
 from relay import rtvi, said
 from relay.gemini import protocol
 from relay.gemini.events import FunctionCall
+from relay.history import History
 from relay.tools import CALL_DEADLINE, CROWDED, FAILED, TOO_LONG, Declared, Response, Tools, fitting, overdue
 
 # Seconds past its own deadline that a function of ours has to stop in; then it is answered for while it goes on.
@@ -56,6 +57,7 @@ class FunctionCalls:
         send: Callable[[bytes], object],
         say: Callable[[Sequence[rtvi.Message]], None],
         tasks: Callable[[], asyncio.TaskGroup | None],
+        history: History | None = None,
     ) -> None:
         self.library: str | None = None
         self._tools = tools
@@ -63,6 +65,7 @@ class FunctionCalls:
         self._say = say
         self._tasks = tasks
         self._loop = asyncio.get_running_loop()
+        self._history = history or History(0.0)
         self._open: dict[str, _Open] = {}
         self._past: dict[str, None] = {}
         self._nameless = itertools.count(1)
@@ -84,6 +87,7 @@ class FunctionCalls:
         """The model does not want these answers any more."""
         for id in ids:
             if (call := self._take(id)) is not None:
+                self._history.cancelled(id, self._loop.time())
                 self._stopped(id, call, cancelled=True)
 
     def interrupt(self) -> None:
@@ -120,6 +124,7 @@ class FunctionCalls:
         due = deadline + STOP_SECONDS if ours else deadline
         timer = self._loop.call_later(due, self._answer, id, overdue(deadline))
         opened = self._open[id] = _Open(call, declared, timer, ours)
+        self._history.called(id, call.name, dict(call.args), self._loop.time())
         if len(self._open) > MAX_OPEN or group is None:
             self._answer(id, CROWDED)
         elif not ours:
@@ -154,6 +159,7 @@ class FunctionCalls:
             return
         call, scheduling = opened.call, opened.declared.scheduling if opened.declared is not None else None
         self._send(protocol.tool_message(call.id, call.name, response, scheduling))
+        self._history.returned(id, response, self._loop.time())
         self._stopped(id, opened, result=result)
 
     def _take(self, id: str) -> _Open | None:

@@ -18,8 +18,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from relay.audio.packet import ENCODED_RATE
+from relay.pace import Pace
 from relay.reply import MAX_TURN, Entry, Reply
-from relay.spoken import Pace
 from relay.transcript import How, Role, ToolUse, Transcript, Turn, printable
 
 MAX_TURNS: Final = 1000  # two hours of lively talk
@@ -36,12 +36,12 @@ class History:
     def __init__(self, opened: float, *, epoch: float = 0.0, prior: Sequence[Turn] = ()) -> None:
         self._opened = opened
         self._epoch = epoch
-        self._pace = Pace()
+        self.pace = Pace()
         self._entries: list[Entry] = []
         self._reply: Reply | None = None  # the one that the model is saying
         self._unheard: deque[Reply] = deque()  # replies that are not heard to their end, the one being said included
         self._tools: dict[str, Entry] = {}  # open calls by id
-        self._received = self._position = 0
+        self._received = 0
         self._numbers = 0
         self._characters = 0
         self.dropped = 0
@@ -79,8 +79,12 @@ class History:
         if self._reply is None:
             self._begin(now)
 
-    def said(self, text: str, position: int, now: float, *, silent: bool = False) -> None:
-        """A piece of what the model says, which begins to sound at `position`; a `silent` one is read."""
+    def said(self, text: str, position: int, now: float, *, silent: bool = False) -> int:
+        """A piece of what the model says, which begins to sound at `position`; a `silent` one is read.
+
+        Returns how many letters were said before.
+        """
+        before = self.pace.letters
         self._receive(position)
         for portion in _portions(text):
             reply = self._speaker(silent, len(portion), now)
@@ -89,20 +93,30 @@ class History:
                 reply.hear_out()
                 reply.ended = now
             else:
-                reply.add(portion, self._pace.add(portion, position))
+                reply.add(portion, self.pace.add(portion, position))
             self._grow(reply, len(portion))
         self._listen(now)
+        return before
 
     def end(self, position: int, now: float) -> None:
         """All text so far sounds before `position`."""
         self._receive(position)
-        self._pace.mark(position)
+        self.pace.end(position)
         self._listen(now)
 
-    def complete(self, position: int, now: float) -> None:
-        """The model's turn is over; what it says next is another."""
-        self.end(position, now)
-        self._close(self._received, now)
+    def complete(self, now: float) -> None:
+        """The model's turn is over, with the text and sound that is there; what it says next is another."""
+        for reply in self._unheard:
+            if reply.end is None:
+                reply.over, reply.end = True, self._received
+        self._reply = None
+        self._listen(now)
+
+    def stand(self, now: float) -> None:
+        """No sound is there or on its way: what was said stands as it is."""
+        for reply in self._unheard:
+            reply.hear_out()
+        self.played(self._received, now)
 
     # ---- the listener ----
 
@@ -115,12 +129,12 @@ class History:
 
     def played(self, position: int, now: float) -> None:
         """The listener is at `position`."""
-        self._position = max(self._position, position)
+        self.pace.listen(position)
         self._listen(now)
 
-    def cut(self, position: int, now: float) -> None:
-        """Interrupted with the listener at `position`: what was not heard by then never will be."""
-        self.played(position, now)
+    def cut(self, now: float) -> None:
+        """Interrupted where the listener was `played` to: what was not heard by then never will be."""
+        self._listen(now)
         for reply in tuple(self._unheard):
             if reply.shown():
                 self._grow(reply, reply.heard - len(reply.text))
@@ -130,7 +144,7 @@ class History:
                 self._remove(reply)
         self._unheard.clear()
         self._reply = None
-        self._pace = Pace()
+        self.pace.reset()
 
     # ---- tools ----
 
@@ -208,33 +222,29 @@ class History:
         self._add(reply)
         return reply
 
-    def _close(self, end: int, now: float) -> None:
-        """No more of what is being said comes, and its sound ends there."""
-        for reply in self._unheard:
-            if reply.end is None:
-                reply.over, reply.end = True, end
-        self._reply = None
-        self._listen(now)
-
     def _receive(self, position: int) -> None:
         self._received = max(self._received, position)
 
     def _listen(self, now: float) -> None:
         """Whatever is heard by now, and since when."""
         for reply in self._unheard:
-            reply.listen(self._pace, self._position)
-            if reply.began is None and self._position > reply.begin:
+            reply.listen(self.pace)
+            if reply.began is None and self.pace.position > reply.begin:
                 reply.began = self._ago(reply.begin, now)
+            elif reply.began is None and reply.heard:
+                reply.began = now
         while self._unheard and self._unheard[0].done:
             reply = self._unheard.popleft()
-            if reply.began is None:  # there was no sound
-                reply.how, reply.began = How.WRITTEN, now
+            if reply.end is not None and reply.end <= reply.begin:
+                reply.how = How.WRITTEN  # there was no sound
+            if reply.began is None:
+                reply.began = now
             if reply.ended is None:
                 reply.ended = max(reply.began, now if reply.end is None else self._ago(reply.end, now))
 
     def _ago(self, position: int, now: float) -> float:
         """When the listener was there."""
-        return now - max(0, self._position - position) / ENCODED_RATE
+        return now - max(0, self.pace.position - position) / ENCODED_RATE
 
     def _add(self, entry: Entry, at: int | None = None, size: int = 0) -> None:
         """Put it at its place, the end by default."""

@@ -9,6 +9,7 @@ from typing import Final
 
 from relay import rtvi
 from relay.gemini.events import InputTranscript
+from relay.history import History
 from relay.rtvi import Message
 
 # The model's transcript of the last word comes up to this long after the one before.
@@ -27,13 +28,14 @@ def portions(text: str) -> list[str]:
 
 
 class Question:
-    """The user's side of a conversation. `epoch` is the Unix time at which `now` was 0.
+    """The user's side of a conversation; `epoch` is the Unix time at which `now` was 0.
 
-    Set `generation` to 1 for a client that speaks RTVI 1.
+    `history` is told what is final. Set `generation` to 1 for a client that speaks RTVI 1.
     """
 
-    def __init__(self, epoch: float) -> None:
+    def __init__(self, epoch: float, history: History) -> None:
         self._epoch = epoch
+        self._history = history
         self.generation = 2
         self.speaking = False
         self.asked_at: float | None = None  # since when an answer is awaited
@@ -41,6 +43,8 @@ class Question:
         self._interim = ""  # and what the next piece replaces
         self._shown = ""  # the interim text last sent
         self._heard_at = 0.0  # when the user was last heard from
+        self._began_at: float | None = None  # when the running utterance began,
+        self._ended_at: float | None = None  # and when the voice fell silent
         self._text = ""  # all that was said or typed since the last answer
         self._silent_asked_at = -math.inf
         self._silent_until: float | None = None  # until then, the answer that begins is to be silent,
@@ -51,12 +55,14 @@ class Question:
         """When the words so far become final by themselves."""
         return self._heard_at + FINAL_SECONDS if self._utterance and not self.speaking else None
 
-    def started(self) -> list[Message]:
+    def started(self, now: float) -> list[Message]:
         """The user's voice begins: nobody is waiting for an answer any more."""
         if self.speaking:
             return []
         self.speaking = self._spoke_since = True
-        self.asked_at = None
+        self.asked_at = self._ended_at = None
+        if self._began_at is None:
+            self._began_at = now
         return [rtvi.USER_STARTED_SPEAKING]
 
     def stopped(self, now: float) -> list[Message]:
@@ -64,7 +70,7 @@ class Question:
         if not self.speaking:
             return []
         self.speaking = False
-        self.asked_at = self._heard_at = now
+        self.asked_at = self._heard_at = self._ended_at = now
         return [rtvi.USER_STOPPED_SPEAKING]
 
     def heard(self, event: InputTranscript, now: float, *, late: bool) -> list[Message]:
@@ -89,8 +95,13 @@ class Question:
         """The words so far are final; what comes next is another utterance."""
         text = self._utterance
         self._words = self._interim = self._shown = ""
-        if text and not late:
-            self.add(text)
+        if text:
+            self._history.asked(
+                text, now if self._ended_at is None else self._ended_at, began=self._began_at, late=late
+            )
+            self._began_at = now if self.speaking else None
+            if not late:
+                self.add(text)
         return [message for portion in portions(text) for message in self._told(portion, now, final=True)]
 
     def chat(self, text: str, id_: str, now: float) -> list[Message]:

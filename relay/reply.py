@@ -1,19 +1,14 @@
 """One turn while it may still change, and of a reply of the model how much was heard. Pure: no clock."""
 
-import re
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Final
 
-from relay.sentences import letters
-from relay.spoken import Pace
+from relay.pace import Pace
+from relay.sentences import WORD, words
 from relay.transcript import How, Role, ToolUse
 
 MAX_TURN: Final = 20_000  # characters of one turn, twenty minutes of speech; what follows is another turn
-
-# Words, as a listener may have heard one and not the next: signs that stand for syllables have no spaces between.
-_WORD: Final = re.compile("[\u2e80-\U0010ffff]|[^\\s\u2e80-\U0010ffff]+")
-_SIGNS: Final = "\u2e80"
 
 
 @dataclass(slots=True, eq=False)
@@ -48,13 +43,11 @@ class Reply(Entry):
 
     def add(self, text: str, before: int) -> None:
         """More of it, before which the model has said so many letters."""
-        at, said = len(self.text), before
-        inside = bool(self.text) and not self.text[-1].isspace() and self.text[-1] < _SIGNS
-        for number, word in enumerate(_WORD.finditer(text)):
-            said += letters(word[0])
-            if number == 0 and word.start() == 0 and inside and word[0] < _SIGNS and self._words:
-                self._words.pop()  # it goes on
-            self._words.append((at + word.end(), said))
+        fresh = words(text, before)
+        last = self.text[-1:]
+        if fresh and self._words and WORD.fullmatch(last + text[:1]):
+            self._words.pop()  # it goes on
+        self._words.extend((len(self.text) + end, letter) for end, letter in fresh)
         self.text += text
 
     def fits(self, characters: int, silent: bool) -> bool:
@@ -66,17 +59,13 @@ class Reply(Entry):
         """Nothing of it is to be heard any more."""
         return self.over and not self._words and (self._reached or self.end is None)
 
-    def listen(self, pace: Pace, position: int) -> None:
-        """The listener is at `position`."""
-        if self.end is not None and position >= self.end:
+    def listen(self, pace: Pace) -> None:
+        """The listener has moved on."""
+        if self.end is not None and pace.position >= self.end:
             self._reached = True
             self.hear_out()
-        while self._words:
-            end, letter = self._words[0]
-            if pace.passed(letter) > position or (letter >= pace.letters and not pace.known(letter)):
-                return
-            self.heard = end
-            self._words.popleft()
+        while self._words and pace.reached(self._words[0][1]):
+            self.heard = self._words.popleft()[0]
 
     def hear_out(self) -> None:
         """All of it was heard, or read."""

@@ -5,6 +5,7 @@ The model transcribes itself in pieces of any size that carry their own spaces, 
 
 import re
 from bisect import bisect_right
+from collections.abc import Callable
 from itertools import accumulate
 from typing import Final, NamedTuple
 
@@ -20,6 +21,12 @@ _ABBREVIATION: Final = re.compile(
 )
 
 
+# From here on Unicode has ideographs, kana and hangul.
+_SYLLABLES: Final = "\u2e80"
+# What a listener may have heard without what follows: signs that stand for syllables have no spaces between.
+WORD: Final = re.compile("[\u2e80-\U0010ffff]|[^\\s\u2e80-\U0010ffff]+")
+
+
 class Sentence(NamedTuple):
     """Whole words, and how many letters were said before them."""
 
@@ -33,8 +40,13 @@ def letters(text: str) -> int:
     return len(said) if said.isascii() else len(said) + 2 * sum(sign >= _SYLLABLES for sign in said)
 
 
-# From here on Unicode has ideographs, kana and hangul.
-_SYLLABLES: Final = "\u2e80"
+def words(text: str, before: int) -> list[tuple[int, int]]:
+    """Where each word ends: in characters, and in letters where so many were said before."""
+    ends = []
+    for word in WORD.finditer(text):
+        before += letters(word[0])
+        ends.append((word.end(), before))
+    return ends
 
 
 class Sentences:
@@ -66,9 +78,13 @@ class Sentences:
         whole = self.rest
         return self._take(whole, [len(whole)])
 
-    def drop_after(self, heard: float) -> None:
-        """Forget the pieces that begin after `heard` letters: they will not be heard."""
-        self._pieces = [piece for piece in self._pieces if piece.at < heard]
+    def cut(self, reached: Callable[[int], bool]) -> list[Sentence]:
+        """What waits, up to the last word whose letters have been `reached`."""
+        whole = "".join(piece.text for piece in self._pieces)
+        at = self._pieces[0].at if self._pieces else 0
+        end = max((end for end, letter in words(whole, at) if reached(letter)), default=0)
+        self._pieces = []
+        return [Sentence(text, at)] if (text := whole[:end].strip()) else []
 
     def _cuts(self, whole: str) -> list[int]:
         """Where sentences end."""

@@ -68,6 +68,7 @@ class Session:
             watch=browser.watch_track,
             files=self.files,
             sees=media.tier in LINES,
+            history=self._history,
         )
         browser.serve(self._dialogue)
         self._ready = asyncio.Event()
@@ -115,9 +116,11 @@ class Session:
     # ---- what was said ----
 
     def transcript(self, *, over: bool = False) -> Transcript:
-        """What was said and heard until now."""
+        """What was said and heard until now; nothing more will be heard when the call is `over`."""
         now = self._loop.time()
         self._history.played(self._dialogue.downlink.playout.position, now)
+        if over:
+            self._history.cut(now)
         return self._history.transcript(now, over=over)
 
     # ---- figures ----

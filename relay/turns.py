@@ -1,4 +1,4 @@
-"""Who is speaking, and what of it has been heard: events of the model and the playout become messages in order.
+"""Who is speaking, and what is told of it: events of the model and the playout become messages in order.
 
 Pure: no clock, no channel. Every method returns the RTVI messages to send now; `now` is monotonic seconds. After any
 call look at `deadline`, and call `poll` then. Positions are samples on the playout's scale, which never goes back.
@@ -7,6 +7,7 @@ The rules, for all orders of events:
 - started and stopped alternate, for the user's voice, the bot's voice, its generation and its speech;
 - the user's words are never lost: each piece is in exactly one final, whose interims come before it;
 - a sentence of the bot is shown when it begins to be heard, and not at all if an interruption came first;
+- what was said and heard is what `history` says, which is told of everything first;
 - a reply that was asked for in text alone is shown as it is written, and the one after it is heard again.
 """
 
@@ -15,9 +16,11 @@ from typing import Final
 
 from relay import rtvi
 from relay.gemini import events
+from relay.history import History
 from relay.question import Question, portions
 from relay.rtvi import Message
 from relay.spoken import Spoken
+from relay.transcript import How
 
 # A pause of the model's text this long ends a sentence that no mark has ended.
 PAUSE_SECONDS: Final = 0.5
@@ -35,9 +38,10 @@ class Turns:
     Do not pass on sound of the model that an interruption cut off, nor play any while `silent`.
     """
 
-    def __init__(self, *, epoch: float, model: str = "") -> None:
+    def __init__(self, *, epoch: float, model: str = "", history: History | None = None) -> None:
         self._model = model
-        self._user = Question(epoch)
+        self._history = history or History(0.0, epoch=epoch)
+        self._user = Question(epoch, self._history)
         # the model's reply
         self._replying = False  # it has begun and its turn is not complete
         self._generated = False  # its generation is complete, its turn not yet
@@ -49,7 +53,7 @@ class Turns:
         self._text_at = 0.0  # when its text last came
         self._event_at = 0.0  # when it last came with anything
         # what is heard of it
-        self._spoken = Spoken()
+        self._spoken = Spoken(self._history.pace)
         self._sound_due = False  # there is sound to be played
 
     def speak(self, generation: int) -> None:
@@ -73,7 +77,7 @@ class Turns:
         out = self.poll(now)
         if self._replying:  # what was heard late belongs to the question that is being answered
             out += self._final(now)
-        return out + self._user.started()
+        return out + self._user.started(now)
 
     def user_stopped(self, now: float) -> list[Message]:
         """The user's voice ends; an answer is awaited."""
@@ -91,6 +95,7 @@ class Turns:
     def asked(self, text: str, now: float, *, silent: bool = False) -> list[Message]:
         """An answer to `text` is awaited, in text alone if `silent`. To interrupt, call `interrupted` before."""
         out = self.poll(now)
+        self._history.asked(text, now, how=How.TYPED)
         self._user.ask(now, silent=silent)
         self._user.add(text)
         self._spoken.silent = False
@@ -130,10 +135,10 @@ class Turns:
             case events.InputTranscript():
                 out += self._user.heard(event, now, late=self._replying)
             case events.GenerationComplete() if self._replying:
-                self._spoken.end(position)
+                self._history.end(position, now)
                 out += self._generation_complete(now)
             case events.TurnComplete():
-                self._spoken.end(position)
+                self._history.end(position, now)
                 out += self._turn_complete(now)
             case events.Interrupted():
                 out += self._interrupt(now)
@@ -153,7 +158,9 @@ class Turns:
 
     def sound_started(self, now: float) -> list[Message]:
         """The first frame after silence left."""
-        return self.poll(now) + self._spoken.started()
+        out = self.poll(now)
+        self._history.started(now)
+        return out + self._spoken.started()
 
     @property
     def waiting_for(self) -> int | None:
@@ -162,12 +169,16 @@ class Turns:
 
     def played(self, position: int, now: float) -> list[Message]:
         """The listener is at `position`."""
-        return self.poll(now) + self._spoken.played(position)
-
-    def sound_stopped(self, now: float) -> list[Message]:
-        """The last frame of all there is left, and no more is due for now."""
         out = self.poll(now)
+        self._history.played(position, now)
+        return out + self._spoken.played()
+
+    def sound_stopped(self, position: int, now: float) -> list[Message]:
+        """The last frame of all there is left, at `position`, and no more is due for now."""
+        out = self.played(position, now)
         self._sound_due = False
+        if self._spoken.speaking and not self._llm:
+            self._history.stand(now)
         return out + self._spoken.stopped(more=self._llm)
 
     # ---- time ----
@@ -238,6 +249,7 @@ class Turns:
         if self._spoken.silent:
             return out
         self._answered = self._sound_due = True
+        self._history.sound(position, now)
         begun, came = self._chunk
         self._chunk = (begun if now - came < TOGETHER_SECONDS else position, now)
         if not self._tts:
@@ -256,7 +268,8 @@ class Turns:
         out = [] if self._generated else self._begin(now)
         out += [rtvi.bot_llm_text(portion) for portion in portions(text)]
         self._text_at = now
-        return out + self._spoken.add(text, position, finished=finished)
+        before = self._history.said(text, position, now, silent=self._spoken.silent)
+        return out + self._spoken.add(text, before, finished=finished)
 
     def _generation_complete(self, now: float) -> list[Message]:
         """All text and sound is here, as far as anybody knows."""
@@ -266,6 +279,7 @@ class Turns:
             self._asked_at = None
         self._generated = self._replying
         if not self._spoken.speaking and not (self._answered and self._sound_due):
+            self._history.stand(now)
             out += self._spoken.release(spoken=self._answered)
         return out
 
@@ -287,6 +301,7 @@ class Turns:
 
     def _end_reply(self, now: float) -> list[Message]:
         out = self._generation_complete(now)
+        self._history.complete(now)
         self._replying = self._generated = self._answered = False
         return out
 
@@ -297,7 +312,9 @@ class Turns:
             return []
         if spoken.silent:
             self._user.interrupted(now)
-        out = [*spoken.interrupted(), rtvi.BOT_INTERRUPTED, *spoken.stopped(more=True), *self._stop_generation()]
+        heard = spoken.interrupted()
+        self._history.cut(now)
+        out = [*heard, rtvi.BOT_INTERRUPTED, *spoken.stopped(more=True), *self._stop_generation()]
         if self._replying:
             self._stale_until = now + STALE_SECONDS
         self._replying = self._generated = self._answered = self._sound_due = False

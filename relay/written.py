@@ -48,6 +48,7 @@ class Listener(Protocol):
     def ask(self, text: str, *, silent: bool) -> None: ...
     def say(self, messages: Sequence[rtvi.Message]) -> None: ...
     def echo(self, text: str, id: str) -> None: ...
+    def noted(self, role: str, text: str) -> None: ...
 
 
 class Written:
@@ -167,11 +168,14 @@ class Written:
         """Add to the history, now or when the model's turn is over."""
         note = protocol.content_message([(role, text)], False)
         if not self._listener.replying:
-            return self._told(id, note)
+            if told := self._told(id, note):
+                self._listener.noted(role, text)
+            return told
         if len(self._notes) == MAX_NOTES:
             self._listener.say([rtvi.refusal(id, "Too much is waiting for the model to finish; this message is lost.")])
             return False
         self._notes.append(note)
+        self._listener.noted(role, text)
         return True
 
     def _told(self, id: str, message: bytes) -> bool:

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.history import MAX_CHARACTERS, MAX_NAME, MAX_TOOL, MAX_TURNS, SEED_CHARACTERS, History
+from relay.pace import SAMPLES_PER_LETTER
 from relay.prior import prior_turns
 from relay.reply import MAX_TURN
-from relay.spoken import SAMPLES_PER_LETTER
 from relay.transcript import How, Role, Turn
 
 RATE = 24_000
@@ -25,6 +25,17 @@ def heard(history: History, now: float = 0.0) -> str:
     """The model's last turn."""
     told = [turn.text for turn in history.transcript(now).turns if turn.role is Role.MODEL]
     return told[-1] if told else ""
+
+
+def complete(history: History, position: int, now: float) -> None:
+    """The model's turn is over, and so is its sound at `position`."""
+    history.end(position, now)
+    history.complete(now)
+
+
+def cut(history: History, position: int, now: float) -> None:
+    history.played(position, now)
+    history.cut(now)
 
 
 # -- the user -------------------------------------------------------------------------------------------------
@@ -47,7 +58,7 @@ def test_words_that_are_heard_late_stand_before_the_answer_that_has_begun() -> N
     history.sound(0, 1.5)
     history.said("It rains.", 0, 1.5)
     history.asked("is it?", 1.6, late=True)
-    history.complete(RATE, 2.0)
+    complete(history, RATE, 2.0)
     history.played(RATE, 2.6)
     history.asked("Thanks.", 3.0, late=True)
     assert turns(history) == [
@@ -63,7 +74,7 @@ def test_nothing_is_no_turn(text: str) -> None:
     history = History(0.0)
     history.asked(text, 1.0)
     history.said(text, 0, 1.0)
-    history.complete(0, 1.0)
+    complete(history, 0, 1.0)
     assert turns(history) == []
 
 
@@ -89,7 +100,7 @@ def test_an_interruption_cuts_behind_the_last_whole_word_that_was_heard() -> Non
         history.said("One two three.", 0, 1.0)
         history.end(RATE, 1.0)
         history.started(1.0)
-        history.cut(position, 2.0)
+        cut(history, position, 2.0)
         history.played(RATE, 2.0)  # the playout goes over what was not heard
         told = history.transcript(3.0).turns
         assert [(turn.text, turn.interrupted, turn.began, turn.ended) for turn in told] == (
@@ -126,7 +137,7 @@ def test_a_script_without_spaces_is_cut_between_its_signs() -> None:
     history = History(0.0)
     history.said("今天天气", 0, 0.0)
     history.end(4 * 1200, 0.0)
-    history.cut(2 * 1200, 1.0)
+    cut(history, 2 * 1200, 1.0)
     assert heard(history) == "今天"
 
 
@@ -134,8 +145,8 @@ def test_an_interruption_cuts_turns_that_were_whole_but_not_yet_heard() -> None:
     history = History(0.0)
     for number, text in enumerate(["One two.", "Three four.", "Five."]):
         history.said(text, number * RATE, 0.0)
-        history.complete((number + 1) * RATE, 0.0)
-    history.cut(RATE + RATE // 2, 2.0)
+        complete(history, (number + 1) * RATE, 0.0)
+    cut(history, RATE + RATE // 2, 2.0)
     told = history.transcript(3.0).turns
     assert [(turn.text, turn.interrupted) for turn in told] == [("One two.", False), ("Three", True)]
 
@@ -143,9 +154,9 @@ def test_an_interruption_cuts_turns_that_were_whole_but_not_yet_heard() -> None:
 def test_what_comes_after_an_interruption_is_another_turn() -> None:
     history = History(0.0)
     history.said("One two", 0, 0.0)
-    history.cut(5000, 0.1)
+    cut(history, 5000, 0.1)
     history.said("Three", 5000, 1.0)
-    history.complete(10_000, 1.0)
+    complete(history, 10_000, 1.0)
     history.played(10_000, 2.0)
     assert [text for _, text in turns(history)][-1] == "Three"
 
@@ -154,7 +165,7 @@ def test_text_without_sound_stands_when_the_turn_is_complete() -> None:
     history = History(0.0)
     history.said("It rains.", 0, 1.0)
     assert turns(history) == []
-    history.complete(0, 2.0)
+    complete(history, 0, 2.0)
     (turn,) = history.transcript(3.0).turns
     assert (turn.text, turn.how) == ("It rains.", How.WRITTEN)
 
@@ -165,10 +176,10 @@ def test_a_silent_reply_is_read_as_it_is_written() -> None:
     history.said(" rains.", 0, 1.5, silent=True)
     (turn,) = history.transcript(3.0).turns
     assert (turn.text, turn.how, turn.began, turn.ended) == ("It rains.", How.WRITTEN, 1.0, 1.5)
-    history.complete(0, 2.0)
+    complete(history, 0, 2.0)
     history.said("And snows.", 0, 3.0)  # that is heard, in its own time
     assert heard(history) == "It rains."
-    history.complete(RATE, 3.1)
+    complete(history, RATE, 3.1)
     history.played(RATE, 4.0)
     assert heard(history) == "And snows."
 
@@ -178,9 +189,9 @@ def test_the_times_are_those_at_which_it_was_heard() -> None:
     history.sound(0, 12.0)
     history.said("One two.", 0, 12.0)
     history.started(12.1)
-    history.complete(2 * RATE, 12.2)
+    complete(history, 2 * RATE, 12.2)
     history.said("Three.", 2 * RATE, 12.3)
-    history.complete(3 * RATE, 12.4)
+    complete(history, 3 * RATE, 12.4)
     history.played(2 * RATE + RATE // 2, 14.6)
     one = history.transcript(20.0).turns[0]
     assert one.began == pytest.approx(2.1)
@@ -235,7 +246,7 @@ def test_it_knows_what_is_new_since_a_mark() -> None:
     history.asked("Two.", 2.0)
     history.called("a", "roll", {}, 2.1)
     history.said("Three four.", 0, 2.2)
-    history.complete(RATE, 2.2)
+    complete(history, RATE, 2.2)
     assert history.since(mark) == [("user", "Two.")]
     history.played(RATE // 2, 2.7)
     assert history.since(mark) == [("user", "Two."), ("model", "Three")]
@@ -280,7 +291,7 @@ def test_a_better_text_takes_the_place_of_a_turns_once_it_is_over() -> None:
     assert history.correct(user.number, " Weather? ")
     assert not history.correct(user.number, "  ")
     assert not history.correct(user.number + 1, "It pours.")
-    history.complete(RATE, 1.0)
+    complete(history, RATE, 1.0)
     history.played(RATE, 2.0)
     assert history.correct(user.number + 1, "It pours.")
     assert not history.correct(99, "Nobody.")
@@ -303,7 +314,7 @@ def test_a_model_that_never_ends_takes_bounded_memory_and_time() -> None:
     for _ in range(40):
         history.said("blah " * 5000, 0, 1.0)
         assert history.transcript(1.0).characters <= MAX_CHARACTERS
-    history.complete(0, 1.0)
+    complete(history, 0, 1.0)
     told = history.transcript(1.0)
     assert MAX_CHARACTERS - MAX_TURN <= sum(len(turn.text) for turn in told.turns) <= MAX_CHARACTERS
     assert max(len(turn.text) for turn in told.turns) <= MAX_TURN
@@ -315,7 +326,7 @@ def test_a_very_long_turn_goes_on_in_another_and_nothing_of_it_is_lost() -> None
     text = " ".join(f"w{number:05}" for number in range(6000))
     for at in range(0, len(text), 999):
         history.said(text[at : at + 999], at * 1200, 1.0)
-    history.complete(len(text) * 1200, 1.0)
+    complete(history, len(text) * 1200, 1.0)
     history.played(len(text) * 1200, 9.0)
     told = [turn.text for turn in history.transcript(9.0).turns]
     assert len(told) == 3
@@ -399,12 +410,12 @@ class Mouth:
         self.history.end(self.received, self.now)
 
     def complete(self, _: int) -> None:
-        self.history.complete(self.received, self.now)
+        complete(self.history, self.received, self.now)
         self.behind.append((self.spoken // WORD, self.received))
         self.next_word()
 
     def cut(self, _: int) -> None:
-        self.history.cut(self.position, self.now)
+        cut(self.history, self.position, self.now)
         self._lose()
         self.behind = []
         self.position = self.received

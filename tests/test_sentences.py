@@ -79,13 +79,20 @@ def test_a_sign_for_a_syllable_takes_as_long_as_three_letters() -> None:
     assert sentences.flush() == [Sentence("我", 9)]
 
 
-def test_what_will_not_be_heard_is_dropped_by_its_piece() -> None:
+def test_what_is_cut_ends_with_the_last_word_that_was_reached() -> None:
+    for reached, left in [(16, "I think"), (19, "I think"), (20, "I think that"), (99, "I think that you")]:
+        sentences = Sentences()
+        sentences.add("I think", 10)
+        sentences.add(" that you", 16)
+        assert sentences.cut(range(reached + 1).__contains__) == [Sentence(left, 10)]
+        assert sentences.flush() == []
+
+
+def test_nothing_is_left_where_no_word_was_reached() -> None:
     sentences = Sentences()
+    assert sentences.cut(lambda letter: True) == []
     sentences.add("I think", 10)
-    sentences.add(" that you", 20)
-    sentences.add(" should", 30)
-    sentences.drop_after(21)
-    assert sentences.flush() == [Sentence("I think that you", 10)]
+    assert sentences.cut(lambda letter: False) == []
 
 
 def test_a_long_sentence_is_cut_at_a_comma_or_else_at_a_space_or_else_anywhere() -> None:

@@ -27,7 +27,9 @@ from relay.gemini.events import (
     TurnComplete,
     Usage,
 )
+from relay.history import History
 from relay.question import CROSSING_SECONDS, FINAL_SECONDS, MAX_TEXT, SILENT_SECONDS
+from relay.transcript import Role
 from relay.turns import PAUSE_SECONDS, SOUNDLESS_SECONDS, STALE_SECONDS, Turns
 
 EPOCH: Final = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
@@ -39,7 +41,8 @@ class Call:
     """One call in virtual time: `turns`, a playout that plays in real time, and all messages so far."""
 
     def __init__(self) -> None:
-        self.turns = Turns(epoch=EPOCH, model="models/test")
+        self.history = History(0.0, epoch=EPOCH)
+        self.turns = Turns(epoch=EPOCH, model="models/test", history=self.history)
         self.now = 0.0
         self.received = self.position = 0
         self.sounding = self.ended = False
@@ -77,7 +80,7 @@ class Call:
                 out += self.take(self.turns.played(self.position, self.now))
         elif self.sounding and self.ended:
             self.sounding = False
-            out += self.take(self.turns.sound_stopped(self.now))
+            out += self.take(self.turns.sound_stopped(self.position, self.now))
         return out
 
     def wait(self, seconds: float) -> list[dict[str, Any]]:
@@ -533,7 +536,7 @@ def test_the_part_of_a_sentence_that_was_heard_is_shown_before_the_interruption(
     call.model(sound(0.3), said("should"))
     call.wait(0.15)
     assert types(call.cut())[:4] == ["bot-transcription", "bot-output", "bot-tts-text", "bot-interrupted"]
-    assert texts(call.sent, "bot-output") == ["I think that you"]
+    assert texts(call.sent, "bot-output") == ["I think"]
 
 
 def test_an_interruption_before_the_first_sound_stops_no_speech() -> None:
@@ -646,7 +649,9 @@ def test_a_silent_reply_that_is_interrupted_is_over() -> None:
     silent(call)
     call.wait(CROSSING_SECONDS + 0.1)
     call.model(said("One. Two"), sound(0.5))
-    assert types(call.model(Interrupted())) == ["bot-interrupted", "bot-llm-stopped"]
+    told = types(call.model(Interrupted()))
+    assert told == ["bot-transcription", "bot-output", "bot-interrupted", "bot-llm-stopped"]
+    assert texts(call.sent, "bot-output") == ["One.", "Two"]
     call.model(TurnComplete(), said("Three."), sound(0.5), GenerationComplete(), TurnComplete())
     call.wait(1)
     assert call.received > 0
@@ -856,6 +861,9 @@ class Watched(Call):
             self.open_words.clear()
             self.heard = None
 
+    def ask(self, text: str, *, silent: bool) -> None:
+        self.take(self.turns.asked(text, self.now, silent=silent))
+
     def judge_output(self, data: dict[str, Any], words: list[str]) -> None:
         if data["spoken_status"] != "new":
             assert self.heard is not None, "progress of what is not new, or of what an interruption cut off"
@@ -878,6 +886,14 @@ class Watched(Call):
         self.dead_words.update(words)
 
 
+class Polite(Watched):
+    """Where the model gives way to what is asked, as it does on a call."""
+
+    def ask(self, text: str, *, silent: bool) -> None:
+        self.cut()
+        super().ask(text, silent=silent)
+
+
 def act(call: Watched, choose: random.Random) -> None:
     ending = choose.choice(["", "", ".", "?", "\n"])
     match choose.randrange(16):
@@ -894,7 +910,7 @@ def act(call: Watched, choose: random.Random) -> None:
         case 7 | 8:
             call.model(OutputTranscript(f" {call.word('b')}{ending}", choose.random() < 0.1))
         case 9:
-            call.model(sound(choose.uniform(0, 0.5)), said(f"{call.word('b')}{ending} "))
+            call.model(sound(choose.uniform(0, 0.5)), said(f" {call.word('b')}{ending} "))
         case 10:
             call.model(GenerationComplete())
         case 11:
@@ -904,7 +920,7 @@ def act(call: Watched, choose: random.Random) -> None:
             if choose.random() < 0.5:
                 call.model(Interrupted())
         case 13:
-            call.take(call.turns.asked(call.word("t"), call.now, silent=choose.random() < 0.3))
+            call.ask(call.word("t"), silent=choose.random() < 0.3)
         case 14:
             call.wait(choose.uniform(0, 0.4))
         case 15:
@@ -925,6 +941,31 @@ def test_whatever_happens_in_whatever_order_the_rules_hold(seed: int, acts: int)
     assert call.on == dict.fromkeys(PAIRS, False), "something goes on for ever"
     assert call.turns.deadline is None
     assert call.take(call.turns.close(call.now)) == []
+
+
+def remembered(call: Call, role: Role) -> list[str]:
+    return [word for turn in call.history.transcript(call.now).turns if turn.role is role for word in turn.text.split()]
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.integers(0, 2**32), st.integers(1, 60))
+def test_what_captions_tell_as_heard_is_what_history_says(seed: int, acts: int) -> None:
+    call, choose = Polite(), random.Random(seed)
+    for _ in range(acts):
+        act(call, choose)
+    call.user(False)
+    call.model(GenerationComplete(), TurnComplete())
+    call.wait((call.received - call.position) / RATE + SOUNDLESS_SECONDS + 1)
+    call.turns.played(call.position, call.now)
+    told: dict[int, str] = {}
+    for message in call.sent:
+        if message["type"] == "bot-output":
+            row = message["data"]
+            done = row.get("spoken_progress", {"accumulated_text": ""})["accumulated_text"]
+            told[row["segment_id"]] = done if row["will_be_spoken"] else row["text"]
+    assert "".join("".join(told.values()).split()) == "".join(remembered(call, Role.MODEL))
+    asked = [word for word in remembered(call, Role.USER) if word[0] != "t"]
+    assert sorted(asked) == sorted(word for text in finals(call.sent) for word in text.split())
 
 
 @settings(deadline=None, max_examples=50)

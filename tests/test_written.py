@@ -28,6 +28,7 @@ class Model:
         self.reachable = True
         self.heard: list[Any] = []
         self.said: list[rtvi.Message] = []
+        self.noticed: list[tuple[str, str]] = []
 
     def tell(self, message: bytes) -> bool:
         if self.reachable:
@@ -42,6 +43,9 @@ class Model:
 
     def echo(self, text: str, id: str) -> None:
         self.said += [rtvi.user_input(text, "", final=True, kind="chat", id_=id)]
+
+    def noted(self, role: str, text: str) -> None:
+        self.noticed.append((role, text))
 
     @property
     def errors(self) -> list[str]:
@@ -98,6 +102,18 @@ def test_text_that_is_only_to_be_remembered_asks_nothing_whatever_its_sound() ->
     written, model, _ = writing()
     written.text(said.SendText("a", "I am Ada.", run_immediately=False, audio_response=False))
     assert model.heard == [note("I am Ada.")]
+
+
+def test_what_is_to_be_remembered_is_part_of_the_conversation_once_and_what_is_lost_is_not() -> None:
+    written, model, _ = writing()
+    written.text(said.SendText("a", "One", run_immediately=False))
+    model.replying = True
+    written.context(said.AppendToContext("b", "assistant", "Two"))
+    model.replying = False
+    written.settle()
+    model.reachable = False
+    written.text(said.SendText("c", "Three", run_immediately=False))
+    assert model.noticed == [("user", "One"), ("model", "Two")]
 
 
 def test_what_is_to_be_remembered_does_not_cut_the_model_short() -> None:
