@@ -27,6 +27,7 @@ from relay.gemini.upstream import Upstream
 from relay.history import History
 from relay.marks import Marks
 from relay.metrics import Promptness
+from relay.prior import told
 from relay.recap import recap
 from relay.ticker import Ticker
 from relay.tracks import Tracks
@@ -127,7 +128,7 @@ class Dialogue:
             self._marks.model_ready()
         self._tracks.model_ready()
         if self._call.prior:
-            for message in recall.tell(self._call.target.model, self._history.seed()):
+            for message in recall.tell(self._call.target.model, told(self._call.prior)):
                 self.tell(message)
         for message in early or ():
             self.tell(message)
@@ -280,6 +281,8 @@ class Dialogue:
 
     def on_news(self, name: rtvi.RelayEvent) -> None:
         """What becomes of the connection to the model, as far as the user has to know."""
+        if name in ("reconnecting", "resumed"):
+            self.warden.away(self._loop.time(), away=name == "reconnecting")
         if name in ("reconnecting", "resumed"):
             self.warden.away(self._loop.time(), away=name == "reconnecting")
         self.say([rtvi.relay_event(name)])

@@ -145,6 +145,21 @@ def test_a_question_is_kept_for_fifteen_seconds_of_sound() -> None:
     assert len(question.heard) == round(QUESTION_SECONDS / PIECE_SECONDS)
 
 
+def test_where_we_say_that_the_user_begins_that_is_said_again() -> None:
+    start = Words(protocol.activity_message(True), Kind.MARKED)
+    question = Question()
+    question.begin(0.0, 0)
+    question.ask(start)
+    hear(question, 1, 2)
+    assert question.again == [start, piece(1), piece(2)]
+    hear(question, *range(2000))
+    assert question.again[0] == start
+    assert question.again[1:] == list(question.heard)
+    question.answer()
+    question.complete()
+    assert start not in question.again
+
+
 def test_the_newest_notes_are_kept() -> None:
     notes = Notes()
     for number in range(MAX_NOTES + 5):

@@ -141,7 +141,7 @@ class Unfinished:
         results, self._results = self._results, []
         cut, self._cut = self._cut, False
         question, heard = self.question, bool(turns) and turns[-1][0] == "model"
-        again = list(question.heard) if question.open and not (question.answering and heard) else []
+        again = question.again if question.open and not (question.answering and heard) else []
         if again:
             turns = recall.without_last_question(turns)
             question.answering = False

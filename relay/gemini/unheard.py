@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from relay.gemini.protocol import Kind
+from relay.gemini.protocol import Kind, activity_message
 
 PIECE_SECONDS: Final = 0.020  # of sound; the last one before a pause is shorter
 WAITING_SECONDS: Final = 5.0  # sound that waits for a connection; the oldest is dropped
@@ -101,6 +101,13 @@ class Question:
         self.heard: deque[Item] = deque(maxlen=_LATELY_PIECES)
         self.open = False
         self.answering = False
+        self._start: Words | None = None  # says that the user begins, where the model does not listen for that
+
+    @property
+    def again(self) -> list[Item]:
+        """It, to be asked again; without what says where it begins the model would not listen."""
+        lost = self._start is not None and self._start not in self.heard
+        return [*([self._start] if self._start is not None and lost else []), *self.heard]
 
     def begin(self, seconds_ago: float, waiting: int) -> None:
         """The user began to speak so long ago; `waiting` pieces of sound since have not been sent.
@@ -119,6 +126,8 @@ class Question:
             self._open([])
         if self.open:
             self.heard.append(words)
+            if words.message == activity_message(True):
+                self._start = words
 
     def answer(self) -> None:
         """An answer begins."""
@@ -132,15 +141,17 @@ class Question:
     def settle(self) -> None:
         """What was asked so far led to something that is not to happen twice: it is not to be asked again."""
         self.heard = deque(maxlen=_QUESTION_PIECES if self.open else _LATELY_PIECES)
+        self._start = None
 
     def forget(self) -> None:
         """There will be no answer."""
         self.open = self.answering = False
+        self._start = None
         sound = [item for item in self.heard if isinstance(item, bytes)]
         self.heard = deque(sound[-_LATELY_PIECES:], maxlen=_LATELY_PIECES)
 
     def _open(self, items: list[Item] | list[bytes]) -> None:
-        self.open, self.answering = True, False
+        self.open, self.answering, self._start = True, False, None
         self.heard = deque(items, maxlen=_QUESTION_PIECES)
 
 
