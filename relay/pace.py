@@ -24,6 +24,7 @@ class Pace:
     def __init__(self) -> None:
         self.letters = 0  # of all text so far
         self.position = 0  # where the listener is
+        self._heard = 0  # letters that are known to have been
         self._marks: deque[tuple[int, int]] = deque(maxlen=MAX_MARKS)  # letters before, where they begin to sound
 
     def listen(self, position: int) -> None:
@@ -51,8 +52,13 @@ class Pace:
         return bool(self._marks) and letter <= self._marks[-1][0]
 
     def reached(self, letter: int) -> bool:
-        """Whether so many letters have been heard; the last there is only where that is known."""
-        return self.passed(letter) <= self.position and self.awaited(letter)
+        """Whether so many letters have been heard; the last there is only where that is known.
+
+        What was told once stays so, though it was a guess.
+        """
+        if letter > self._heard and self.passed(letter) <= self.position and self.awaited(letter):
+            self._heard = letter
+        return letter <= self._heard
 
     def awaited(self, letter: int) -> bool:
         """Whether `reached` may come true without more text or its end."""
@@ -64,7 +70,7 @@ class Pace:
 
     def reset(self) -> None:
         """Nothing more of all this will be heard."""
-        self.letters = 0
+        self.letters = self._heard = 0
         self._marks.clear()
 
     def passed(self, letter: int) -> int:
