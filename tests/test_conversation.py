@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any, Final
 
+from relay.gemini import recall
 from relay.standin.script import Script, parse
 from tests.caller import Caller
 from tests.running import running
@@ -36,6 +37,40 @@ async def test_a_crash_in_mid_sentence_is_told_and_the_call_goes_on() -> None:
         await asyncio.sleep(1.0)
         assert not caller.of("error")
         assert house.calls == 1
+
+
+async def test_after_a_crash_the_model_knows_what_was_heard_and_goes_on_from_there() -> None:
+    fault = {"kind": "close", "on": [1], "after_s": 2.5, "code": 1011, "reason": INTERNAL}
+    story = script(faults=[fault], greeting=STORY, timings={"speed": 1.0})
+    async with running(script=story) as house, Caller(house.base) as caller:
+        await caller.dial()
+        await caller.message("server-message", where=lambda data: data["event"] == "resumed")
+        await caller.message("bot-started-speaking")
+        second = house.model.connections[1]
+        ((turn,),) = [content["turns"] for content in second.of("clientContent")]
+        assert turn["role"] == "model"
+        heard = turn["parts"][0]["text"]
+        assert STORY["say"].startswith(heard)
+        assert 0 < len(heard) < len(STORY["say"])
+        assert {"text": recall.GO_ON} in second.of("realtimeInput")
+        assert not caller.of("error")
+
+
+async def test_after_a_refused_handle_the_user_is_told_that_the_memory_is_shorter() -> None:
+    faults = [
+        {"kind": "close", "on": [1], "after_s": 4, "code": 1011, "reason": INTERNAL},
+        {"kind": "refuse-setup", "on": [2], "code": 1007, "reason": "Request contains an invalid argument."},
+    ]
+    hello = {"say": "Hello, this is the watchmaker.", "seconds": 1.0}
+    async with running(script=script(faults=faults, greeting=hello)) as house, Caller(house.base) as caller:
+        await caller.dial()
+        await caller.message("server-message", timeout=8, where=lambda data: data["event"] == "memory-shortened")
+        assert news(caller) == ["reconnecting", "resumed", "memory-shortened"]
+        (told,) = house.model.connections[2].of("clientContent")
+        assert told["turns"] == [{"role": "model", "parts": [{"text": hello["say"]}]}]
+        caller.send("send-text", {"content": "still there?", "options": {}})
+        await caller.message("bot-started-speaking")
+        assert not caller.of("error")
 
 
 async def test_a_connection_of_four_seconds_after_another_is_not_noticed() -> None:
