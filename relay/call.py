@@ -8,6 +8,7 @@ from relay.config import BargeIn
 from relay.cost import Ledger
 from relay.gemini.client import Target
 from relay.request import CallRequest as CallRequest
+from relay.transcribe import Transcriber
 from relay.transcript import Turn
 
 
@@ -28,5 +29,6 @@ class CallSettings:
     longest: float = 0.0  # seconds it may last; 0: for ever
     prior: tuple[Turn, ...] = ()  # what was said before the call
     ledger: Ledger = field(default_factory=Ledger)  # where its cost is entered, with that of all others
+    transcriber: Transcriber | None = None  # None: the sound goes to nobody but the model
     barge_in: BargeIn = "model"  # whose ear stops the voice
     about: dict[str, str] = field(default_factory=dict)  # told to the client in bot-ready

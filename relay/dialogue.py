@@ -18,6 +18,7 @@ from relay.audio.activity import Edge
 from relay.audio.opus import Encoder
 from relay.audio.packet import ENCODED_RATE
 from relay.call import CallSettings
+from relay.dictation import Dictation
 from relay.downlink import Downlink
 from relay.errors import BrowserFault, ModelFault, RelayError
 from relay.files import Files
@@ -96,6 +97,12 @@ class Dialogue:
             today=date.today,
             calling=lambda: self._functions.running,
         )
+        self._dictation: Dictation | None = None
+        if call.transcriber is not None:
+            self._dictation = Dictation(
+                call.transcriber, call, self._history, lambda: self.tasks, self.say,
+                lambda usage, model: self.warden.pay(usage, self._loop.time(), model),
+            )  # fmt: skip
         self._timer: asyncio.TimerHandle | None = None
         self._held: list[rtvi.Message] | None = None  # said while a frame is being sent
         self._early: list[bytes] | None = []  # for a model that does not listen yet
@@ -109,7 +116,8 @@ class Dialogue:
     def connect(self, client: Upstream) -> None:
         """This is the model: what is said goes there without a step between, once it listens."""
         self.client = client
-        self.uplink.connect(client.send_audio)
+        send_audio = client.send_audio
+        self.uplink.connect(self._dictation.beside(send_audio) if self._dictation is not None else send_audio)
 
     def recap(self, transcript: Transcript) -> list[rtvi.Message]:
         """What a client that comes into the conversation is told of it."""
@@ -265,6 +273,8 @@ class Dialogue:
         messages = self._turns.model_event(event, playout.received, now)
         if isinstance(event, events.Audio) and not silent:
             # The frame leaves first: the words about it can wait for the tenth of a millisecond that it takes.
+            if self._dictation is not None:
+                self._dictation.model_sound(playout.received, event.pcm)
             with self._words_after(messages):
                 self._hear(event.pcm)
             return
@@ -272,6 +282,8 @@ class Dialogue:
         match event:
             case events.GenerationComplete() | events.TurnComplete():
                 self.downlink.end()
+                if self._dictation is not None and not playout.playing:
+                    self._dictation.model_heard(playout.position)
                 if not self.replying:
                     self._written.settle()
             case events.ToolCall(calls=calls):
@@ -318,6 +330,8 @@ class Dialogue:
         """The model is interrupted: silence the line and forget what was not heard."""
         heard_to = self.downlink.playout.position
         self.downlink.interrupt()
+        if self._dictation is not None:
+            self._dictation.model_heard(heard_to)
         self.say(self._turns.interrupted(heard_to, now))
 
     # ---- from the two lines ----
@@ -341,6 +355,8 @@ class Dialogue:
         now = self._loop.time()
         self.say(self._turns.sound_stopped(self.downlink.playout.position, now))
         self.warden.sound_stopped(now)
+        if self._dictation is not None and not self._unfinished:
+            self._dictation.model_heard(self.downlink.playout.position)
         if self.client is not None:
             self.client.playing(False)
 
@@ -352,6 +368,8 @@ class Dialogue:
         else:
             self.promptness.user_stopped(edge.at)
             self.warden.user_stopped(edge.at, now)
+        if self._dictation is not None:
+            self._dictation.user(edge.speaking)
         if self.client is not None:
             self.client.utterance(edge.speaking, edge.at)
         if self._marks is not None:
@@ -426,6 +444,8 @@ class Dialogue:
         if self._over:
             return
         self._out(messages)
+        if self._dictation is not None:
+            self._dictation.said(messages)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -120,7 +120,7 @@ class Warden:
                 self._dog.hold("function")
                 return  # it is about to begin
             case events.Usage():
-                self._pay(event, now)
+                self.pay(event, now)
         self.settle(now)
 
     def settle(self, now: float) -> None:
@@ -184,8 +184,9 @@ class Warden:
         if self._limits.stirred(now) and self._parting is None:
             self._keeper.hush(False)
 
-    def _pay(self, usage: events.Usage, now: float) -> None:
-        code = self._ledger.enter(self.spent, usage, self._today())
+    def pay(self, usage: events.Usage, now: float, model: str = "") -> None:
+        """So much was used, of another model than the one that speaks if it is named."""
+        code = self._ledger.enter(self.spent, usage, self._today(), model)
         if self._ledger.currency:
             money = round(self.spent.money, MONEY_DIGITS)
             self._keeper.say([rtvi.relay_event("cost", money=money, currency=self._ledger.currency,

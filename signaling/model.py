@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from relay.agent import AgentSource
     from relay.lateness import Lateness
     from relay.ticker import Ticker
+    from relay.transcribe import Transcriber
 
 START_SECONDS: Final = 10.0  # for the stand-in to say where it listens
 STOP_SECONDS: Final = 1.0  # for it to go when asked; then it is killed
@@ -159,6 +160,7 @@ class Studio:
         self._standin = standin
         self._source = source  # None: the friendly one
         self._ticker: Ticker | None = None
+        self._transcriber: Transcriber | None = None
         self._warm: asyncio.Task[Cast] | None = None
         self.metrics = Metrics(time.process_time)
         self.ledger = Ledger(
@@ -207,6 +209,8 @@ class Studio:
         if self._warm is not None:
             self._warm.cancel()
             await asyncio.gather(self._warm, return_exceptions=True)
+        if self._transcriber is not None:
+            await self._transcriber.close()
         if self._ticker is not None:
             self._ticker.close()
 
@@ -218,11 +222,16 @@ class Studio:
         from relay.gemini.client import Target
         from relay.session import Session
         from relay.ticker import Ticker
+        from relay.transcribe import Transcriber
         from relay.webrtc.peer import prepare
 
         config, source = self._config, self._source or AgentSource(Agent())
         media = prepare(config.ice_addresses, loopback=config.on_loopback)
         ticker = self._ticker = Ticker()
+        if config.transcription == "flash":
+            await asyncio.to_thread(importlib.import_module, "google.genai")
+            self._transcriber = Transcriber(config.transcription_model)
+        transcriber = self._transcriber
         self.tier = media.tier
         log.info("sound takes the %s path", media.tier)
         now = asyncio.get_running_loop().time
@@ -242,6 +251,7 @@ class Studio:
                 prior=request.prior,
                 ledger=self.ledger,
                 barge_in=config.barge_in,
+                transcriber=transcriber,
                 opus_bitrate=config.opus_bitrate,
                 opus_complexity=config.opus_complexity,
                 keep=config.keep,

@@ -44,7 +44,7 @@ async def running(
         studio = Studio(config, None, AgentSource(agent) if agent is not None else None)
         stack.push_async_callback(studio.close)
         await studio.warm_up()
-        registry = Registry(config.max_calls, studio.overloaded)
+        registry = Registry(config.max_calls, studio.overloaded, studio.unaffordable)
         house = House(
             config=config, maker=studio.maker, registry=registry, media=lambda: studio.tier,
             refused=studio.metrics.refuse,

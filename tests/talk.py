@@ -16,6 +16,7 @@ from relay.call import CallSettings
 from relay.dialogue import Dialogue
 from relay.gemini import events
 from relay.gemini.client import Target
+from relay.history import History
 from relay.ticker import Ticker
 from relay.uplink import MESSAGE_BYTES
 from tests import virtual
@@ -72,6 +73,7 @@ class Call:
         self.ticker = Ticker()
         agent = Agent(greeting="", tools=settings.pop("tools", ()))
         self.began = self.loop.time()
+        self.history = History(self.began)
         self.dialogue = Dialogue(
             CallSettings(Target("ws://127.0.0.1:1", MODEL), agent, **settings),
             self.ticker,
@@ -79,6 +81,7 @@ class Call:
             say=self.said.extend,
             ready=lambda welcome, returns: self.said.extend(welcome),
             end=lambda fault: self.ended.append((self.now, fault.code if fault is not None else "")),
+            history=self.history,
             sees=True,
         )
         self.dialogue.tasks = tasks
