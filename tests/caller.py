@@ -92,6 +92,7 @@ class Caller:
         self.peer = RTCPeerConnection()
         self.connected = asyncio.Event()
         self.opened = asyncio.Event()  # the data channel
+        self.secret = ""  # for the way back
         self.ended = asyncio.Event()  # the peer connection is closed or failed
         self.channel: RTCDataChannel | None = None
         self.rewrite_offer: Callable[[str], str] = lambda sdp: sdp
@@ -130,8 +131,18 @@ class Caller:
 
     async def start(self, body: Json | None = None) -> Json:
         answer = await self.post("/start", body or {"transport": "webrtc"})
-        self.session_id = answer["sessionId"]
+        self.session_id, self.secret = answer["sessionId"], answer["resumeSecret"]
         return answer
+
+    async def return_to(self, session_id: str, secret: str) -> None:
+        """Come back as a page does that is loaded again, up to `client-ready`."""
+        way, key = f"/sessions/{session_id}/resume", {"Authorization": f"Bearer {secret}"}
+        answer = await self.request("POST", way, {}, headers=key)
+        self.session_id, self.secret, self.pc_id = session_id, answer["resumeSecret"], answer["pc_id"]
+        await self.offer(restart=True)
+        await self.opened.wait()
+        self.track_status(True)
+        self.client_ready(returns=True)
 
     def prepare(self) -> None:
         """Have an audio section to offer."""
@@ -160,8 +171,8 @@ class Caller:
     async def post(self, path: str, body: Json) -> Json:
         return await self.request("POST", path, body)
 
-    async def request(self, method: str, path: str, body: Json) -> Json:
-        async with self._http.request(method, self.base + path, json=body) as response:
+    async def request(self, method: str, path: str, body: Json, **more: Any) -> Json:
+        async with self._http.request(method, self.base + path, json=body, **more) as response:
             answer: Json = await response.json()
             if response.status != 200:
                 raise Refused(response.status, answer)
@@ -169,8 +180,9 @@ class Caller:
 
     # -- messages ---------------------------------------------------------------------------------------
 
-    def client_ready(self, version: str = "2.1.0") -> str:
-        return self.send("client-ready", {"version": version, "about": ABOUT})
+    def client_ready(self, version: str = "2.1.0", *, returns: bool = False) -> str:
+        more = {"returns": True} if returns else {}
+        return self.send("client-ready", {"version": version, "about": ABOUT, **more})
 
     def track_status(self, enabled: bool, receiver_index: int = 0) -> None:
         status = {"type": "trackStatus", "receiver_index": receiver_index, "enabled": enabled}
@@ -336,7 +348,7 @@ class Microphone(MediaStreamTrack):
         self._on = asyncio.Event()
         self._on.set()
         self._silent = False
-        self._began: float | None = None
+        self.began: float | None = None
         self._tick = 0
         size = 2 * round(FRAME * SPOKEN_RATE)
         self._nothing = bytes(size)
@@ -359,12 +371,12 @@ class Microphone(MediaStreamTrack):
 
     async def recv(self) -> "av.Packet[Any]":
         now = time_now()
-        if self._began is None:
-            self._began = now
+        if self.began is None:
+            self.began = now
         if not self._on.is_set():
             await self._on.wait()
-            self._tick = round((time_now() - self._began) / FRAME)
-        await asyncio.sleep(self._began + self._tick * FRAME - time_now())
+            self._tick = round((time_now() - self.began) / FRAME)
+        await asyncio.sleep(self.began + self._tick * FRAME - time_now())
         packet: av.Packet[Any] = av.Packet(self._encoder.encode(self._next()))
         packet.pts = self._tick * round(FRAME * RTP_RATE)
         packet.time_base = Fraction(1, RTP_RATE)

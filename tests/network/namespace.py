@@ -58,6 +58,11 @@ class Namespace:
 
         return _in_thread(moved)
 
+    def move(self, address: str) -> None:
+        """Its cable has another address/24 from now on, and the old one no more: as from Wi-Fi to 4G."""
+        self.within(lambda: _address(address))
+        self.address = address
+
     def command(self, *words: str) -> tuple[str, ...]:
         """The command line that runs `words` in it, in the same process id, until this process ends at the latest."""
         me = f"/proc/{os.getpid()}/fd/{self.fd}"
@@ -116,9 +121,8 @@ def _lay_cable(address: str) -> int:
     tun = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         fcntl.ioctl(tun, _TUNSETIFF, struct.pack("16sH22x", _DEVICE, _IFF_TUN | _IFF_NO_PI))
+        _address(address)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
-            for request, text in ((_SIOCSIFADDR, address), (_SIOCSIFNETMASK, NETMASK)):
-                _configure(control, request, _DEVICE, struct.pack("HH4s8x", socket.AF_INET, 0, socket.inet_aton(text)))
             _configure(control, _SIOCSIFMTU, _DEVICE, struct.pack("i", MTU))
             for device in (_DEVICE, b"lo"):
                 _configure(control, _SIOCSIFFLAGS, device, struct.pack("H", _IFF_UP))
@@ -126,6 +130,12 @@ def _lay_cable(address: str) -> int:
         os.close(tun)
         raise
     return tun
+
+
+def _address(address: str) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        for request, text in ((_SIOCSIFADDR, address), (_SIOCSIFNETMASK, NETMASK)):
+            _configure(control, request, _DEVICE, struct.pack("HH4s8x", socket.AF_INET, 0, socket.inet_aton(text)))
 
 
 def _configure(control: socket.socket, request: int, device: bytes, value: bytes) -> Any:

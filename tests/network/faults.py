@@ -1,0 +1,132 @@
+"""What a network or a person does to a call in the middle of it, and how long it takes until all is well again.
+
+Each is a script of its own, run once by `test_faults` and a hundred times by `make soak`. The caller is aiortc, in this
+process; the model speaks all the time, and the microphone plays a siren that says when it was spoken.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+from relay.standin.script import parse
+from relay.standin.server import Heard
+from tests.caller import Caller, time_now
+from tests.network.edge import edge
+from tests.network.siren import ages, siren
+from tests.network.stalls import Stalls
+from tests.network.way import CLEAN, DARK
+from tests.running import Running
+
+TALK: Final = " ".join(f"This is sentence {n}." for n in range(80))
+TALKATIVE: Final = parse({"greet": "setup", "greeting": {"say": TALK, "tone_hz": 440, "seconds": 60}})
+FLAGS: Final = ("--greeting", "")
+WITHIN: Final = 15.0  # everything, or it is lost
+SIREN_SECONDS: Final = 12.0
+
+
+@dataclass(frozen=True, slots=True)
+class Return:
+    """Seconds from when the network was there again, or the new page was: until sound came down, until it came up, and
+    until the client was ready with the history, if it had to be. `stale` is how old the oldest sound was that the model
+    was given then, `stalled` how long this process stood still at worst, which is nobody's fault."""
+
+    down: float
+    up: float
+    ready: float
+    stale: float
+    stalled: float
+
+
+Fault = Callable[[Running], Awaitable[Return]]
+
+
+async def address_change(house: Running) -> Return:
+    """From Wi-Fi to 4G: the old path is gone in both directions, and the client makes another connection at once."""
+    async with _talking(house) as (caller, model), Stalls() as stalls, edge(caller) as (up, down):
+        await asyncio.sleep(0.5)
+        up.trouble = down.trouble = DARK
+        async with _comes_back(house, caller) as (again, began):
+            await again.offer(restart=True)
+            return await _measured(again, model, began, stalls)
+
+
+async def blackout(house: Running, seconds: float = 20.0) -> Return:
+    """No packet for so long. Then the path is there again, and the client makes another connection, for it gave up."""
+    async with _talking(house) as (caller, model), Stalls() as stalls, edge(caller) as (up, down):
+        await asyncio.sleep(0.5)
+        up.trouble = down.trouble = DARK
+        await asyncio.sleep(seconds)
+        up.trouble = down.trouble = CLEAN
+        async with _comes_back(house, caller) as (again, began):
+            await again.offer(restart=True)
+            return await _measured(again, model, began, stalls)
+
+
+async def reload(house: Running) -> Return:
+    """The page is loaded again: the connection is closed, and a new client comes with what it has kept."""
+    async with _talking(house) as (caller, model), Stalls() as stalls:
+        caller.client_ready(returns=True)
+        await caller.message("bot-output", where=lambda data: data["spoken_status"] == "completed", timeout=WITHIN)
+        await caller.hang_up()
+        async with _comes_back(house, caller) as (again, began):
+            await again.return_to(caller.session_id, caller.secret)
+            await again.message("bot-ready")
+            told = await again.message("server-message", where=lambda data: data["event"] == "history")
+            assert told.data["turns"][0]["text"].startswith("This is sentence 0."), "what was said is told"
+            return await _measured(again, model, began, stalls, ready=time_now() - began)
+
+
+async def second_tab(house: Running) -> float:
+    """Another client takes the call, and the first is told; seconds until its connection is closed."""
+    async with _talking(house) as (caller, _), Caller(house.base) as other:
+        await other.return_to(caller.session_id, caller.secret)
+        stood = time_now()
+        async with asyncio.timeout(WITHIN):
+            await caller.ended.wait()
+        ended = time_now() - stood
+        assert [message.data["event"] for message in caller.of("server-message")][-1] == "replaced"
+        assert caller.messages[-1].type == "peerLeft"
+        await other.message("bot-ready")
+        await other.hears(after=time_now())
+        await other.goodbye()
+    return ended
+
+
+FAULTS: Final[dict[str, Fault]] = {"address change": address_change, "blackout": blackout, "reload": reload}
+
+
+@contextlib.asynccontextmanager
+async def _talking(house: Running) -> AsyncIterator[tuple[Caller, Heard]]:
+    """A call in which the model speaks."""
+    known = len(house.model.connections)
+    async with Caller(house.base) as caller:
+        await caller.dial()
+        await caller.hears(timeout=WITHIN)
+        yield caller, house.model.connections[known]
+        assert len(house.model.connections) == known + 1, "the model's connection was left alone"
+
+
+@contextlib.asynccontextmanager
+async def _comes_back(house: Running, caller: Caller) -> AsyncIterator[tuple[Caller, float]]:
+    """The same user, with another connection; and when that was begun."""
+    began = time_now()
+    async with Caller(house.base) as again:
+        again.session_id, again.pc_id = caller.session_id, caller.pc_id
+        again.say(siren(SIREN_SECONDS))
+        yield again, began
+        await again.goodbye()
+
+
+async def _measured(again: Caller, model: Heard, began: float, stalls: Stalls, ready: float = 0.0) -> Return:
+    await asyncio.wait_for(again.connected.wait(), WITHIN)
+    down = await again.hears(after=began, timeout=WITHIN)
+    said_at = again.microphone.began
+    assert said_at is not None, "who is heard has begun"
+    found: list[tuple[float, float]] = []
+    async with asyncio.timeout(WITHIN):
+        while len(found) < 25:  # half a second of it
+            await asyncio.sleep(0.1)
+            found = ages(model, said_at, began)
+    return Return(down - began, found[0][0] - began, ready, max(age for _, age in found), stalls.longest)
