@@ -191,6 +191,10 @@ class History:
         turns = tuple(self._told(entry) for entry in self._entries if entry.tool is not None or entry.shown())
         return Transcript(self._epoch + self._opened, max(0.0, now - self._opened), over, self.dropped, turns)
 
+    def newest(self, role: Role) -> int | None:
+        """The number of that side's newest turn, for `correct`."""
+        return max((entry.number for entry in self._entries if entry.role is role), default=None)
+
     def correct(self, number: int, text: str) -> bool:
         """A better text of a turn that is over; False if there is none, or nothing to say."""
         text = text.strip()[:MAX_TURN]
