@@ -1,8 +1,9 @@
 """The whole relay in this process: real HTTP and WebRTC, and a WebSocket to a stand-in that writes everything down."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from relay.agent import Agent, AgentFunction, AgentSource
 from relay.config import load
@@ -25,6 +26,7 @@ class Running:
     model: Standin
     registry: Registry
     metrics: str  # where its figures are, empty for nowhere
+    dialling: asyncio.Lock = field(default_factory=asyncio.Lock)  # held while it is to be known who calls
 
     @property
     def calls(self) -> int:

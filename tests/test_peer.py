@@ -414,6 +414,40 @@ async def test_a_second_audio_section_is_answered_inactive_and_costs_no_thread()
         assert decoders == 1, "the browser's own"
 
 
+async def test_messages_that_the_browser_has_not_acknowledged_are_counted() -> None:
+    async with call() as line:
+        await line.connect()
+        assert not line.peer.unacknowledged, "what opens the channel is no message"
+        for length in (1, 5000, 1):
+            assert line.peer.send_message("x" * length)
+        assert line.peer.unacknowledged == 3
+        async with asyncio.timeout(5):
+            while line.peer.unacknowledged:
+                await asyncio.sleep(0.02)
+        for protocol in line.browser.getTransceivers()[0].receiver.transport.transport._connection._protocols:
+            protocol.transport.abort()  # its network is pulled
+        await asyncio.sleep(0)
+        for _ in range(30):
+            line.peer.send_message("x" * 1000)
+        await asyncio.sleep(0.5)
+        assert line.peer.unacknowledged == 30
+        await line.peer.close()
+        assert line.peer.unacknowledged == 30, "and are still when it is closed"
+
+
+@pytest.mark.parametrize("tier", ["raw", "middle", "public"])
+async def test_a_connection_that_serves_no_more_is_not_heard(tier: str) -> None:
+    async with call(tier) as line:
+        await line.connect()
+        async with asyncio.timeout(5):
+            await line.owner.heard.wait()
+        line.peer.deafen()
+        heard = len(line.owner.rtp) + len(line.owner.pcm)
+        await asyncio.sleep(0.3)
+        assert len(line.owner.rtp) + len(line.owner.pcm) == heard
+        assert line.peer.connected
+
+
 async def test_a_second_offer_on_the_same_connection_is_a_harmless_renegotiation() -> None:
     async with call() as line:
         await line.connect()

@@ -47,7 +47,7 @@ async def address_change(house: Running) -> Return:
     async with _talking(house) as (caller, model), Stalls() as stalls, edge(caller) as (up, down):
         await asyncio.sleep(0.5)
         up.trouble = down.trouble = DARK
-        async with _comes_back(house, caller) as (again, began):
+        async with _comes_back(house, caller, model) as (again, began):
             await again.offer(restart=True)
             return await _measured(again, model, began, stalls)
 
@@ -59,7 +59,7 @@ async def blackout(house: Running, seconds: float = 20.0) -> Return:
         up.trouble = down.trouble = DARK
         await asyncio.sleep(seconds)
         up.trouble = down.trouble = CLEAN
-        async with _comes_back(house, caller) as (again, began):
+        async with _comes_back(house, caller, model) as (again, began):
             await again.offer(restart=True)
             return await _measured(again, model, began, stalls)
 
@@ -70,7 +70,7 @@ async def reload(house: Running) -> Return:
         caller.client_ready(returns=True)
         await caller.message("bot-output", where=lambda data: data["spoken_status"] == "completed", timeout=WITHIN)
         await caller.hang_up()
-        async with _comes_back(house, caller) as (again, began):
+        async with _comes_back(house, caller, model) as (again, began):
             await again.return_to(caller.session_id, caller.secret)
             await again.message("bot-ready")
             told = await again.message("server-message", where=lambda data: data["event"] == "history")
@@ -100,22 +100,24 @@ FAULTS: Final[dict[str, Fault]] = {"address change": address_change, "blackout":
 @contextlib.asynccontextmanager
 async def _talking(house: Running) -> AsyncIterator[tuple[Caller, Heard]]:
     """A call in which the model speaks."""
-    known = len(house.model.connections)
     async with Caller(house.base) as caller:
-        await caller.dial()
-        await caller.hears(timeout=WITHIN)
-        yield caller, house.model.connections[known]
-        assert len(house.model.connections) == known + 1, "the model's connection was left alone"
+        async with house.dialling:
+            known = len(house.model.connections)
+            await caller.dial()
+            await caller.hears(timeout=WITHIN)
+            [model] = house.model.connections[known:]
+        yield caller, model
 
 
 @contextlib.asynccontextmanager
-async def _comes_back(house: Running, caller: Caller) -> AsyncIterator[tuple[Caller, float]]:
+async def _comes_back(house: Running, caller: Caller, model: Heard) -> AsyncIterator[tuple[Caller, float]]:
     """The same user, with another connection; and when that was begun."""
     began = time_now()
     async with Caller(house.base) as again:
         again.session_id, again.pc_id = caller.session_id, caller.pc_id
         again.say(siren(SIREN_SECONDS))
         yield again, began
+        assert model.closed is None, "the model's connection was left alone"
         await again.goodbye()
 
 
