@@ -1,5 +1,6 @@
 """The way back and the transcript, over a real loopback socket: open to the secret, and to nothing else."""
 
+import logging
 from typing import Any
 
 import pytest
@@ -143,6 +144,18 @@ async def test_a_refused_return_is_no_refused_call() -> None:
     async with visiting(refused=codes.append) as visit:
         await resume(visit, "no-such", "wrong")
         assert codes == []
+
+
+async def test_no_log_holds_a_secret_or_a_word(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    async with visiting() as visit:
+        id, secret = await begin(visit)
+        new = (await resume(visit, id, secret)).json["resumeSecret"]
+        await read(visit, id, new)
+        await read(visit, id, secret)
+        await visit.calls[0].close()
+        await read(visit, id, new, "?format=vtt")
+    assert not [record for record in caplog.records if any(x in str(record.__dict__) for x in (secret, new, "is it?"))]
 
 
 async def test_neither_needs_the_access_token() -> None:
