@@ -15,6 +15,7 @@ from relay.histogram import Histogram
 
 if TYPE_CHECKING:
     from relay.downlink import Downlink
+    from relay.gemini.upstream import Changes
     from relay.uplink import Uplink
     from relay.webrtc.gate import Gate
 
@@ -23,6 +24,8 @@ FATES: Final = (*_JITTERS, "undecodable")
 """What became of the microphone's packets; `audio.jitter` says what the words mean."""
 CAUSES: Final = ("type", "size", "ssrc", "rate", "red", "junk", "video", "srtp")
 """Why a packet was not let in: seven of `webrtc.gate`, and SRTP that is not this call's."""
+CHANGES: Final = ("planned", "lost", "afresh")
+"""Why a connection to the model was left for the next; and how many of these had to be told what was said."""
 KINDS: Final = ("plain", "red1", "red2")
 """What was to go out: bare Opus, or with one or two earlier packets beside it (RFC 2198)."""
 
@@ -88,6 +91,7 @@ class CallFigures:
     packets_in: dict[str, int] = field(default_factory=lambda: dict.fromkeys(FATES, 0))
     dropped: dict[str, int] = field(default_factory=lambda: dict.fromkeys(CAUSES, 0))
     packets_out: dict[str, int] = field(default_factory=lambda: dict.fromkeys(KINDS, 0))
+    changes: dict[str, int] = field(default_factory=lambda: dict.fromkeys(CHANGES, 0))
     unsent: int = 0
     underruns: int = 0
     first_packet: Histogram = field(default_factory=lambda: Histogram(FIRST_PACKET_EDGES))
@@ -98,6 +102,7 @@ class CallFigures:
         _add(self.packets_in, other.packets_in)
         _add(self.dropped, other.dropped)
         _add(self.packets_out, other.packets_out)
+        _add(self.changes, other.changes)
         self.unsent += other.unsent
         self.underruns += other.underruns
         self.first_packet.include(other.first_packet)
@@ -117,6 +122,11 @@ class CallFigures:
         self.underruns += downlink.playout.underruns
         self.first_packet.include(promptness.first_packet)
         self.answer.include(promptness.answer)
+
+    def add_model(self, changes: "Changes") -> None:
+        """Add what became of a call's connections to the model."""
+        counts = {"planned": changes.left - changes.lost, "lost": changes.lost, "afresh": changes.afresh}
+        _add(self.changes, counts)
 
     def add_line(self, gate: "Gate | None", rejected: int) -> None:
         """Add what a connection has not let in."""

@@ -142,6 +142,8 @@ class Session:
         figures = CallFigures()
         self._browser.count(figures)
         figures.add_sound(self._dialogue.uplink, self._dialogue.downlink, self._dialogue.promptness)
+        if self._client is not None:
+            figures.add_model(self._client.changes)
         return figures
 
     async def quality(self) -> Quality:

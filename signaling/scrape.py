@@ -101,6 +101,8 @@ class _Reading(Collector):
         yield _counter("relay_packets_dropped", "Packets not let in.", "cause", figures.dropped)
         yield _counter("relay_packets_out", "Packets to the browsers, by the earlier ones they carry along.", "kind",
                        figures.packets_out)  # fmt: skip
+        yield _counter("relay_model_changes", "Connections to the model that were left for the next.", "cause",
+                       figures.changes)  # fmt: skip
         yield CounterMetricFamily("relay_packets_unsent", "Of these, could not leave.", figures.unsent)
         yield CounterMetricFamily("relay_underruns", "Times an answer's sound ran out.", figures.underruns)
         yield _histogram("relay_first_packet_seconds", "From the model's first sound to our packet of it.",

@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 from relay.config import load
 from relay.errors import FAULTS
 from relay.lateness import Lateness
-from relay.metrics import CAUSES, FATES, KINDS, CallFigures, Metrics, Quality
+from relay.metrics import CAUSES, CHANGES, FATES, KINDS, CallFigures, Metrics, Quality
 from signaling.__main__ import listen_for_metrics
 from signaling.registry import Registry
 from signaling.scrape import Figures, scraping
@@ -88,6 +88,7 @@ async def test_every_figure_has_a_name_and_starts_at_nothing() -> None:
         ("relay_packets_in_total", "fate", FATES),
         ("relay_packets_dropped_total", "cause", CAUSES),
         ("relay_packets_out_total", "kind", KINDS),
+        ("relay_model_changes_total", "cause", CHANGES),
     ):
         assert {key: told[f"{name} {label}={key}"] for key in known} == dict.fromkeys(known, 0.0)
     for name in (
