@@ -18,7 +18,6 @@ from relay.errors import BrowserFault, OurBug, RelayError
 from relay.metrics import CallFigures, Quality
 from relay.outbox import Outbox
 from relay.presence import Presence
-from relay.tracks import MICROPHONE
 from relay.webrtc.peer import Media, Peer
 
 # aiortc never gives up on a half-open connection; a browser on a working path needs a tenth of a second.
@@ -55,7 +54,7 @@ class Browser:
         self._media = media
         self._end = end
         self._loop = asyncio.get_running_loop()
-        self._pc_id = _new_id()
+        self._pc_id = secrets.token_hex(16)
         self._presence = Presence(self._loop.time(), keep)
         self._peers: set[Peer] = set()  # all that are not closed
         self._peer: Peer | None = None  # the one that serves, or has served last
@@ -116,7 +115,7 @@ class Browser:
     def expect_newcomer(self) -> str:
         """Another client may come: the id under which it offers. The one that is there may stay until then."""
         self._drop_next()
-        self._pc_id, self._newcomer = _new_id(), True
+        self._pc_id, self._newcomer = secrets.token_hex(16), True
         return self._pc_id
 
     def _serve_on(self, peer: Peer) -> None:
@@ -134,8 +133,7 @@ class Browser:
         self._outbox.acknowledged(but=old.unacknowledged)
         if self._newcomer:
             self._outbox.begin_anew()
-            for track in [track for track in self._dialogue.tracks if track != MICROPHONE]:
-                del self._dialogue.tracks[track]
+            self._dialogue.forget_pictures()
             self._welcomed = self._newcomer = self._returns = False
             self.anew = True
         else:
@@ -224,7 +222,7 @@ class Browser:
             self._lost = peer
             if hung_up:
                 self._presence.left(self._loop.time())
-            self._dialogue.downlink.connect(_nowhere, None)
+            self._dialogue.downlink.connect(lambda *packet: False, None)
             self._leave(peer)
 
     def on_open(self, peer: Peer) -> None:
@@ -293,15 +291,6 @@ class Browser:
     async def quality(self) -> Quality:
         """How its path is now."""
         return await self._peer.quality() if self._peer is not None else Quality()
-
-
-def _new_id() -> str:
-    return secrets.token_hex(16)
-
-
-def _nowhere(payload: bytes, timestamp: int, marker: bool, red: bool) -> bool:
-    """Where a packet goes while there is no connection."""
-    return False
 
 
 async def _read(peer: Peer) -> None:

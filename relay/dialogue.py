@@ -78,7 +78,7 @@ class Dialogue:
         self.uplink = Uplink(lambda pcm: None, self._on_edge, self._end_stream)
         self._marks = Marks(self.uplink, self.tell) if call.barge_in == "local" else None
         self._tracks = Tracks(self.uplink, watch, self._end_stream)
-        self.tracks = self._tracks.status
+        self.tracks, self.forget_pictures = self._tracks.status, self._tracks.forget_pictures
         encoder = functools.partial(Encoder, call.opus_bitrate, call.opus_complexity)
         self.downlink = Downlink(lambda *packet: False, ticker, self, encoder)
         self.promptness = Promptness(time.perf_counter)
@@ -293,8 +293,6 @@ class Dialogue:
 
     def on_news(self, name: rtvi.RelayEvent) -> None:
         """What becomes of the connection to the model, as far as the user has to know."""
-        if name in ("reconnecting", "resumed"):
-            self.warden.away(self._loop.time(), away=name == "reconnecting")
         if name in ("reconnecting", "resumed"):
             self.warden.away(self._loop.time(), away=name == "reconnecting")
         self.say([rtvi.relay_event(name)])

@@ -49,6 +49,11 @@ class Tracks:
             if self._listening and not told:
                 self._end_stream()
 
+    def forget_pictures(self) -> None:
+        """Another client is there: its camera and screen are off until it says otherwise."""
+        for track in [track for track in self.status if track != MICROPHONE]:
+            del self.status[track]
+
     def shows(self, track: int, now: float) -> bool:
         """Whether the model is shown what this track shows now."""
         return self.status.get(track, False) and self._glances.admit(track, now)

@@ -1,6 +1,6 @@
 """Each fault a hundred times, in one relay that lives on: none may cost a call, and none may take longer than it may.
 
-`RELAY_SOAK_FAULTS` sets how many times (default 100), `RELAY_SOAK_AT_ONCE` how many at once (default 5).
+`RELAY_SOAK_FAULTS` sets how many times (default 100), `RELAY_SOAK_AT_ONCE` how many at once (default 1).
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from tests.network.test_faults import CLOSED_SECONDS, RETURN_SECONDS, STALE_SECO
 from tests.running import running
 
 TIMES: Final = int(os.environ.get("RELAY_SOAK_FAULTS", "100"))
-AT_ONCE: Final = int(os.environ.get("RELAY_SOAK_AT_ONCE", "5"))
+AT_ONCE: Final = int(os.environ.get("RELAY_SOAK_AT_ONCE", "1"))
 
 
 @pytest.mark.parametrize("name", FAULTS)
