@@ -11,12 +11,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
+from relay.cost import Spent
 from relay.histogram import Histogram
 
 if TYPE_CHECKING:
     from relay.downlink import Downlink
     from relay.gemini.upstream import Changes
     from relay.uplink import Uplink
+    from relay.warden import Warden
     from relay.webrtc.gate import Gate
 
 _JITTERS: Final = ("in_order", "red", "fec", "concealed", "lost", "late", "duplicate", "refused")
@@ -92,6 +94,7 @@ class CallFigures:
     dropped: dict[str, int] = field(default_factory=lambda: dict.fromkeys(CAUSES, 0))
     packets_out: dict[str, int] = field(default_factory=lambda: dict.fromkeys(KINDS, 0))
     changes: dict[str, int] = field(default_factory=lambda: dict.fromkeys(CHANGES, 0))
+    troubles: dict[str, int] = field(default_factory=dict)  # of the model: "trouble remedy", see `watchdog`
     unsent: int = 0
     underruns: int = 0
     first_packet: Histogram = field(default_factory=lambda: Histogram(FIRST_PACKET_EDGES))
@@ -102,6 +105,7 @@ class CallFigures:
         _add(self.packets_in, other.packets_in)
         _add(self.dropped, other.dropped)
         _add(self.packets_out, other.packets_out)
+        _add(self.troubles, other.troubles)
         _add(self.changes, other.changes)
         self.unsent += other.unsent
         self.underruns += other.underruns
@@ -127,6 +131,10 @@ class CallFigures:
         """Add what became of a call's connections to the model."""
         counts = {"planned": changes.left - changes.lost, "lost": changes.lost, "afresh": changes.afresh}
         _add(self.changes, counts)
+
+    def add_troubles(self, warden: "Warden") -> None:
+        """Add what the model was met with for not answering."""
+        _add(self.troubles, {f"{t.value} {remedy.value}": n for (t, remedy), n in warden.troubles.items()})
 
     def add_line(self, gate: "Gate | None", rejected: int) -> None:
         """Add what a connection has not let in."""
@@ -165,9 +173,14 @@ class Live(Protocol):
 
 
 class Metrics:
-    """All calls of this process. `cpu` is the process's CPU time in seconds, `now` monotonic seconds."""
+    """All calls of this process. `cpu` is the process's CPU time in seconds, `now` monotonic seconds.
 
-    def __init__(self, cpu: Callable[[], float]) -> None:
+    `spent` is what all of them have cost so far, in money of that `currency`, empty if no prices are known.
+    """
+
+    def __init__(self, cpu: Callable[[], float], spent: Spent | None = None, currency: str = "") -> None:
+        self.spent = spent or Spent()
+        self.currency = currency
         self.ended: Counter[str] = Counter()  # by reason
         self.refused: Counter[str] = Counter()  # by code
         self.opened = 0

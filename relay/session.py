@@ -144,6 +144,7 @@ class Session:
         figures.add_sound(self._dialogue.uplink, self._dialogue.downlink, self._dialogue.promptness)
         if self._client is not None:
             figures.add_model(self._client.changes)
+        figures.add_troubles(self._dialogue.warden)
         return figures
 
     async def quality(self) -> Quality:
@@ -249,7 +250,7 @@ class Session:
                 self._on_closed(self)
 
     def _log_summary(self) -> None:
-        uplink, downlink = self._dialogue.uplink, self._dialogue.downlink
+        uplink, downlink, spent = self._dialogue.uplink, self._dialogue.downlink, self._dialogue.warden.spent
         summary = {
             "reason": self.reason,
             "seconds": round(self._loop.time() - self._opened_at, 1),
@@ -258,7 +259,12 @@ class Session:
             "model_heard_seconds": round(uplink.seconds_sent, 1),
             "frames_out": downlink.frames,
             "underruns": downlink.playout.underruns,
+            "tokens": spent.tokens,
+            "tokens_in": dict(spent.input),
+            "tokens_out": dict(spent.output),
         }
+        if self._call.ledger.currency:
+            summary[f"cost_{self._call.ledger.currency.lower()}"] = round(spent.money, 4)
         level = self._fault.fault.level if self._fault is not None else logging.INFO
         log.log(level, "call %s closed %s", self.id[:8], json.dumps(summary))
         if self._fault is not None and self._fault.detail:

@@ -162,10 +162,10 @@ class Studio:
         self._ticker: Ticker | None = None
         self._transcriber: Transcriber | None = None
         self._warm: asyncio.Task[Cast] | None = None
-        self.metrics = Metrics(time.process_time)
         self.ledger = Ledger(
             config.prices, model=config.gemini_model, per_call=config.budget_call, per_day=config.budget_day
         )
+        self.metrics = Metrics(time.process_time, self.ledger.total, self.ledger.currency)
         self.tier = ""  # how sound reaches us on this machine; empty while warming up
 
     @property

@@ -92,7 +92,25 @@ class _Reading(Collector):
         yield CounterMetricFamily("relay_calls_opened", "Calls that were begun.", metrics.opened)
         yield _counter("relay_calls_ended", "Calls that are over, by how they ended.", "reason", metrics.ended)
         yield _counter("relay_calls_refused", "Requests for a call that were refused.", "code", metrics.refused)
+        yield from self._model()
         yield CounterMetricFamily("relay_call_seconds", "How long all calls lasted.", metrics.call_seconds(self.now))
+
+    def _model(self) -> Iterator[Metric]:
+        spent, currency = self.figures.metrics.spent, self.figures.metrics.currency
+        tokens = CounterMetricFamily("relay_tokens", "As the model counts them.", labels=["direction", "kind"])
+        for direction, kinds in (("in", spent.input), ("out", spent.output), ("out", {"thoughts": spent.thoughts})):
+            for kind, count in sorted(kinds.items()):
+                tokens.add_metric([direction, kind], count)
+        yield tokens
+        cost = CounterMetricFamily("relay_cost", "By the prices of --prices, an estimate.", labels=["currency"])
+        if currency:
+            cost.add_metric([currency], spent.money)
+        yield cost
+        troubles = CounterMetricFamily("relay_model_troubles", "Answers that did not come, and what was done about it.",
+                                       labels=["trouble", "remedy"])  # fmt: skip
+        for name, count in sorted(self.sums.troubles.items()):
+            troubles.add_metric(name.split(), count)
+        yield troubles
 
     def _sound(self) -> Iterator[Metric]:
         figures = self.sums

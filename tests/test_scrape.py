@@ -242,6 +242,8 @@ async def test_during_a_call_every_sum_grows_and_its_end_takes_nothing_away() ->
     assert last["relay_first_packet_seconds_count"] >= 1
     assert last["relay_tick_lateness_seconds_count"] > 10
     assert last["relay_cpu_per_call_ratio"] > 0
+    assert last["relay_tokens_total direction=in kind=text"] > 0
+    assert last["relay_tokens_total direction=out kind=audio"] > 0
     assert (last["relay_calls_live"], last["relay_calls_ended_total reason=hung-up"]) == (0, 1)
     assert not [name for name in last if session in name or "127.0.0.1" in name]
 
@@ -267,5 +269,6 @@ async def test_no_label_can_grow_without_bound() -> None:
             site.metrics.refuse(code)
         told = await site.read()
     labels = {part.partition("=")[0] for name in told for part in name.split()[1:]}
-    assert labels <= {"fate", "cause", "kind", "reason", "code", "call", "direction", "le", "tier", "version",
+    assert labels <= {"fate", "cause", "kind", "reason", "code", "call", "direction", "le",
+                      "currency", "trouble", "remedy", "tier", "version",
                       "generation", "implementation", "major", "minor", "patchlevel"}  # fmt: skip
