@@ -167,3 +167,18 @@ async def test_a_closing_registry_gives_back_its_calls_and_takes_nobody_in() -> 
     with pytest.raises(BrowserFault) as caught:
         registry.open(promised, make, 0.0)
     assert code(caught) == "closing"
+
+
+def test_while_the_days_budget_is_spent_nobody_is_promised_a_session() -> None:
+    seconds = [0]
+    registry = Registry(unaffordable=lambda: seconds[0])
+    entry = registry.reserve(0.0)
+    seconds[0] = 4000
+    with pytest.raises(BrowserFault) as refused:
+        registry.reserve(0.0)
+    assert (refused.value.code, refused.value.retry_after) == ("budget-day", 4000)
+    with pytest.raises(BrowserFault) as refused:
+        registry.open(entry, lambda id, closed: None, 0.0)  # type: ignore[arg-type, return-value]
+    assert refused.value.code == "budget-day"
+    seconds[0] = 0
+    registry.reserve(0.0)
