@@ -9,7 +9,7 @@ from tests.caller import Caller
 from tests.running import running
 
 INTERNAL: Final = "Internal error encountered."
-STORY: Final = {"say": "Once upon a time there was a watchmaker who lived by the river.", "seconds": 6.0}
+STORY: Final[dict[str, Any]] = {"say": "Once upon a time there was a watchmaker who lived by the river.", "seconds": 6.0}
 
 
 def script(**fields: Any) -> Script:
@@ -106,6 +106,19 @@ async def test_a_key_that_is_revoked_ends_the_call_at_once_and_says_so() -> None
 
 async def test_a_model_that_speaks_garbage_is_left_for_another_connection() -> None:
     faults = [{"kind": "garbage", "on": [1], "after_s": 0.5 + n / 10, "what": "not-json"} for n in range(4)]
+    async with running("--greeting", "", script=script(faults=faults)) as house, Caller(house.base) as caller:
+        await caller.dial()
+        await caller.message("server-message", where=lambda data: data["event"] == "resumed")
+        caller.send("send-text", {"content": "still there?", "options": {}})
+        await caller.message("bot-started-speaking")
+        assert not caller.of("error")
+
+
+async def test_a_service_that_answers_with_an_error_for_a_while_is_waited_for() -> None:
+    faults = [
+        {"kind": "close", "on": [1], "after_s": 1, "code": 1011, "reason": INTERNAL},
+        {"kind": "refuse-upgrade", "on": [2, 3, 4], "status": 503, "body": "The service is currently unavailable."},
+    ]
     async with running("--greeting", "", script=script(faults=faults)) as house, Caller(house.base) as caller:
         await caller.dial()
         await caller.message("server-message", where=lambda data: data["event"] == "resumed")
