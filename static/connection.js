@@ -55,7 +55,7 @@ export class Connection {
     this.signalling = signalling;
     this.listener = listener;
     this.pass = pass;
-    this.probe = new Probe((signal) => signalling.there(signal));
+    this.probe = new Probe((signal, credentials) => signalling.there(signal, credentials));
     this.#track = track;
     this.#sending = track !== null;
   }
@@ -245,10 +245,12 @@ export class Connection {
     while (this.#troubled && !this.#closed) {
       this.#answered = false;
       const healed = new AbortController();
-      await Promise.race([this.probe.answered(AbortSignal.any([this.#abort.signal, healed.signal])), this.#stirs()]);
+      const answer = this.probe.answered(AbortSignal.any([this.#abort.signal, healed.signal]));
+      const credentials = await Promise.race([answer, this.#stirs()]);
       healed.abort();
       if (!this.#troubled || this.#closed) break;
       this.#answered = true;
+      if (credentials) this.signalling.credentials = credentials;
       if (!this.#lost) await pause(STIR_MS);
       if (!this.#troubled || this.#closed) break;
       const wait = restartWait(this.#restarts, performance.now());

@@ -41,7 +41,7 @@ export class Peer {
     this.channel.onmessage = ({ data }) => hearer.message(data);
     for (const data of this.early.splice(0)) hearer.message(data);
     this.channel.onclose = () => window.setTimeout(() => { if (!this.#closed) hearer.lost(); }, FAREWELL_MS);
-    this.pc.onconnectionstatechange = () => { if (this.pc.connectionState === 'failed') hearer.lost(); };
+    this.pc.onconnectionstatechange = null; // a connection that has failed may come back as long as both sides check it
   }
 
   /** @param {string} text @returns {boolean} whether it could be sent */

@@ -37,6 +37,8 @@ export class Signalling {
    */
   constructor(base, token) {
     this.base = base;
+    /** @type {RequestCredentials} With which the relay was seen to answer. */
+    this.credentials = 'same-origin';
     /** @type {Record<string, string>} */
     this.headers = token ? { Authorization: `Bearer ${token}` } : {};
   }
@@ -74,9 +76,15 @@ export class Signalling {
     return response;
   }
 
-  /** Is the relay there? Whatever it answers, it is. Throws ConnectionError. @param {AbortSignal} signal */
-  async there(signal) {
-    await this.#fetch('status', { cache: 'no-store', signal });
+  /**
+   * Is the relay there? Throws ConnectionError unless it is. A proxy may want its cookie, so without one only a good answer
+   * is one.
+   * @param {AbortSignal} signal
+   * @param {RequestCredentials} credentials
+   */
+  async there(signal, credentials) {
+    const { ok } = await this.#fetch('status', { cache: 'no-store', signal, credentials });
+    if (!ok && credentials === 'omit') throw new ConnectionError({ code: 'unreachable' });
   }
 
   /** Forget the session and what was said; survives the closing of the page, and nobody waits for it. @param {string} session */
@@ -88,7 +96,7 @@ export class Signalling {
   /** @param {string} path @param {RequestInit} request @returns {Promise<Response>} */
   async #fetch(path, request) {
     try {
-      return await fetch(new URL(path, this.base), request);
+      return await fetch(new URL(path, this.base), { credentials: this.credentials, ...request });
     } catch {
       throw new ConnectionError({ code: 'unreachable' });
     }

@@ -19,6 +19,7 @@ from tests.sound import Sound, read_wav
 
 SPOKEN: Final = read_wav("tests/sounds/weather.wav").part(1.0, 2.9)
 DARK_SECONDS: Final = 5.0
+TOLD_SECONDS: Final = 2.0  # until the page says that it reconnects
 # What is judged is the second best of so many seconds: in one in which the machine is busy, packets are late too.
 LOOKS: Final = 5
 MOST_MADE_UP: Final = {0.0: 0.001, 0.20: 0.03, 0.10: 0.016}
@@ -74,6 +75,7 @@ async def test_five_seconds_of_darkness_end_no_call_and_sound_is_back_at_once(
         dark_at = time.time()
         bend(here, DARK)
         await visitor.state("reconnecting")
+        told_at, told_stalls = time.time(), stalls.longest
         await asyncio.sleep(dark_at + DARK_SECONDS - time.time())
         light_at = time.time()
         bend(here, CLEAN)
@@ -90,8 +92,10 @@ async def test_five_seconds_of_darkness_end_no_call_and_sound_is_back_at_once(
         stats = await visitor.stats()
     dark = [piece.level() for at, piece in heard if light_at - 2.0 < at < light_at]
     back_at = min(at for at, piece in heard if at >= light_at and piece.level() > AUDIBLE)
-    measured(f"after {DARK_SECONDS:g} s of darkness Chromium plays sound after {1000 * (back_at - light_at):.0f} ms, "
+    measured(f"darkness is shown after {1000 * (told_at - dark_at):.0f} ms; "
+             f"after {DARK_SECONDS:g} s of it Chromium plays sound after {1000 * (back_at - light_at):.0f} ms, "
              f"the page shows it after {1000 * (shown_at - light_at):.0f}")  # fmt: skip
+    assert told_at - dark_at < TOLD_SECONDS + told_stalls
     assert max(dark) < AUDIBLE, "it was dark"
     assert back_at - light_at < BACK_SECONDS + stalls.longest
     assert stats.peers == 1, "it is the same connection"
