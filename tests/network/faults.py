@@ -19,8 +19,8 @@ from tests.network.stalls import Stalls
 from tests.network.way import CLEAN, DARK
 from tests.running import Running
 
-TALK: Final = " ".join(f"This is sentence {n}." for n in range(80))
-TALKATIVE: Final = parse({"greet": "setup", "greeting": {"say": TALK, "tone_hz": 440, "seconds": 60}})
+TALKATIVE: Final = parse({"greet": "setup", "greeting": {"say": "Ah.", "tone_hz": 440, "seconds": 60}})
+NOTE: Final = "The caller's name is Ada."
 FLAGS: Final = ("--greeting", "")
 WITHIN: Final = 15.0  # everything, or it is lost
 SIREN_SECONDS: Final = 12.0
@@ -68,13 +68,14 @@ async def reload(house: Running) -> Return:
     """The page is loaded again: the connection is closed, and a new client comes with what it has kept."""
     async with _talking(house) as (caller, model), Stalls() as stalls:
         caller.client_ready(returns=True)
-        await caller.message("bot-output", where=lambda data: data["spoken_status"] == "completed", timeout=WITHIN)
+        caller.send("append-to-context", {"role": "user", "content": NOTE})
+        await caller.message("append-to-context-result")
         await caller.hang_up()
         async with _comes_back(house, caller, model) as (again, began):
             await again.return_to(caller.session_id, caller.secret)
             await again.message("bot-ready")
             told = await again.message("server-message", where=lambda data: data["event"] == "history")
-            assert told.data["turns"][0]["text"].startswith("This is sentence 0."), "what was said is told"
+            assert NOTE in [turn["text"] for turn in told.data["turns"]], "what was said is told"
             return await _measured(again, model, began, stalls, ready=time_now() - began)
 
 
