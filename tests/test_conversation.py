@@ -9,7 +9,7 @@ from tests.caller import Caller
 from tests.running import running
 
 INTERNAL: Final = "Internal error encountered."
-STORY: Final[dict[str, Any]] = {"say": "Once upon a time there was a watchmaker who lived by the river.", "seconds": 6.0}
+STORY: Final[dict[str, Any]] = {"say": "Once upon a time a watchmaker lived by the river.", "seconds": 6.0}
 
 
 def script(**fields: Any) -> Script:

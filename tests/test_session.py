@@ -76,6 +76,27 @@ def test_a_model_that_speaks_by_itself_is_not_told_of_before_the_client_is_welco
     play(main)
 
 
+def test_the_models_side_knows_while_it_is_heard_and_its_news_reach_the_client(play: Play) -> None:
+    async def main(call: Call) -> None:
+        await call.begin(1.0)
+        call.model.on_event(events.Audio(b"\1\0" * 24_000))
+        call.model.on_event(events.TurnComplete())
+        await asyncio.sleep(0.5)
+        assert call.model.said == ["playing True"]
+        await asyncio.sleep(1.0)
+        assert call.model.said == ["playing True", "playing False"]
+        call.model.options["on_news"]("reconnecting")
+        call.model.options["on_news"]("resumed")
+        news = [
+            message["data"]["event"]
+            for message in map(json.loads, call.peer.sent)
+            if message["type"] == "server-message"
+        ]
+        assert news == ["reconnecting", "resumed"]
+
+    play(main)
+
+
 def test_the_relays_own_end_is_told_in_words(play: Play) -> None:
     async def main(call: Call) -> None:
         await call.begin(1)
