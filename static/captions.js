@@ -4,7 +4,7 @@
  */
 
 /** @typedef {import('./transcript.js').Turn} Turn */
-/** @typedef {{line: HTMLElement, final: HTMLElement, tail: HTMLElement, note: HTMLElement, drawn: number}} Line */
+/** @typedef {{line: HTMLElement, final: HTMLElement, tail: HTMLElement, note: HTMLElement, drawn: number, corrections: number}} Line */
 
 /** Within so many pixels of the end, the captions follow the conversation. */
 const NEAR_PX = 60;
@@ -49,6 +49,11 @@ export class Captions {
     const known = this.#lines.get(turn.id);
     const line = known ?? this.#line(turn);
     if (turn.said.length > 0 && line.drawn === 0) line.final.before(span('for-ears', `${NAMES[turn.who]}: `));
+    if (line.corrections !== turn.corrections) {
+      line.corrections = turn.corrections;
+      line.final.textContent = '';
+      line.drawn = 0;
+    }
     for (; line.drawn < turn.said.length; line.drawn += 1) line.final.append(turn.said[line.drawn] ?? '');
     const tail = turn.interim || turn.ahead || turn.struck;
     line.tail.className = turn.interim ? 'interim' : turn.ahead ? 'unspoken' : turn.struck ? 'struck' : 'tail';
@@ -75,7 +80,7 @@ export class Captions {
     line.append(who, text, note);
     const after = [...this.#lines.keys()].filter((id) => id > turn.id).sort((a, b) => a - b)[0];
     this.log.insertBefore(line, after === undefined ? null : this.#lines.get(after)?.line ?? null);
-    const made = { line, final, tail, note, drawn: 0 };
+    const made = { line, final, tail, note, drawn: 0, corrections: 0 };
     this.#lines.set(turn.id, made);
     return made;
   }

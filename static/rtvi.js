@@ -23,6 +23,7 @@ const ADDRESS_MAX = 2_000;
  *   | {kind: 'bot-text', text: string} | BotOutput
  *   | {kind: 'tool', id: string, state: 'running'|'done'|'cancelled'} | {kind: 'sources', sources: Source[]}
  *   | {kind: 'relay-event', event: string, seconds: number|null} | {kind: 'history', turns: Told[]}
+ *   | {kind: 'corrected', who: 'user'|'model', was: string, text: string}
  *   | {kind: 'interrupted'} | {kind: 'peer-left'} | {kind: 'renegotiate'}
  *   | {kind: 'error', text: string, fatal: boolean, code: string} | {kind: 'notice', text: string}} Incoming
  */
@@ -171,6 +172,9 @@ function botOutput(data) {
 function notice(data) {
   const { event, seconds } = data;
   if (event === 'history') return { kind: 'history', turns: history(data.turns) };
+  if (event === 'transcript-corrected') {
+    return { kind: 'corrected', who: data.role === 'user' ? 'user' : 'model', was: string(data.was), text: string(data.text) };
+  }
   if (typeof event === 'string') return { kind: 'relay-event', event, seconds: typeof seconds === 'number' ? seconds : null };
   const text = string(data.info) || string(data.notice);
   return text ? { kind: 'notice', text } : null;

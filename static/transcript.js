@@ -7,11 +7,14 @@
  * it, so the place in the text is found by counting letters: spaces may differ between the two, letters do not.
  */
 
+import { dropLetters, join, letters } from './letters.js';
+
 /**
  * @typedef {object} Turn
  * @property {number} id
  * @property {'user'|'model'} who
- * @property {string[]} said       final text, only ever appended to
+ * @property {string[]} said       final text, only ever appended to, but for
+ * @property {number} corrections   times that somebody who heard better has replaced some of it
  * @property {string} interim      the user's words so far, may still change
  * @property {string} ahead        the model's words not spoken yet
  * @property {string} struck       the model's words that an interruption cut off
@@ -57,6 +60,7 @@ export class Transcript {
       case 'interrupted': return this.#interrupt();
       case 'tool': return event.state === 'running' ? this.#toolBegins(event.id) : this.#toolEnds(event.id, event.state);
       case 'sources': return this.#read(event.sources);
+      case 'corrected': return this.#correct(event);
       case 'history': return this.#restore(event.turns);
       default: return [];
     }
@@ -73,6 +77,25 @@ export class Transcript {
       if (!turn.closed) this.model = turn;
       return turn;
     });
+  }
+
+  /**
+   * Better words for a turn that is over. What is not there any more, or not yet, is left as it is.
+   * @param {{who: 'user'|'model', was: string, text: string}} better
+   */
+  #correct({ who, was, text }) {
+    const known = letters(was);
+    if (!known || !text) return [];
+    for (const turn of this.turns.toReversed()) {
+      if (turn.who !== who) continue;
+      const piece = turn.said.findIndex((said) => letters(said) === known);
+      if (piece >= 0) turn.said[piece] = piece > 0 ? ` ${text}` : text;
+      else if (letters(turn.said.join('')) === known) turn.said = [text];
+      else continue;
+      turn.corrections += 1;
+      return [turn];
+    }
+    return [];
   }
 
   /** What the person typed is final at once. A relay may echo it before it answers; the echo is dropped. @param {string} text */
@@ -229,7 +252,7 @@ export class Transcript {
   /** @param {'user'|'model'} who @returns {Turn} */
   #add(who) {
     const turn = {
-      id: this.turns.length, who, said: [], interim: '', ahead: '', struck: '', interrupted: false,
+      id: this.turns.length, who, said: [], corrections: 0, interim: '', ahead: '', struck: '', interrupted: false,
       closed: false, written: false, generated: false, stopped: false, counted: new Map(),
       tools: new Set(), used: false, sources: [],
     };
@@ -273,25 +296,4 @@ function advance(turn, text) {
   turn.ahead = turn.ahead.slice(end);
   if (passed < wanted) piece += join(turn.said.join('') + piece, dropLetters(text, passed));
   turn.said.push(piece);
-}
-
-/** @param {string} text */
-function letters(text) {
-  return text.replace(/\s+/g, '');
-}
-
-/** `text` without its first `count` letters. @param {string} text @param {number} count */
-function dropLetters(text, count) {
-  let at = 0;
-  for (let passed = 0; at < text.length && passed < count; at += 1) {
-    if (!/\s/.test(text[at] ?? '')) passed += 1;
-  }
-  return text.slice(at);
-}
-
-/** `next` with the space it needs after `before`. @param {string} before @param {string} next */
-function join(before, next) {
-  const needless = !before || /\s$/.test(before) || /^[\s.,;:!?…'’)\]。，、？！]/.test(next)
-    || /[\u3000-\u9fff\uff00-\uffef]$/.test(before);
-  return needless ? next : ` ${next}`;
 }

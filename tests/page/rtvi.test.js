@@ -92,6 +92,8 @@ test('sources are web addresses, each once, and a few', () => {
 });
 
 test('an event of the relay has a name, and may have a time', () => {
+  const better = { event: 'transcript-corrected', role: 'user', turn: 3, was: 'whether', text: 'weather' };
+  assert.deepEqual(said('server-message', better), { kind: 'corrected', who: 'user', was: 'whether', text: 'weather' });
   assert.deepEqual(said('server-message', { event: 'mic-dead' }), { kind: 'relay-event', event: 'mic-dead', seconds: null });
   const soon = { event: 'limit-warning', seconds: 60 };
   assert.deepEqual(said('server-message', soon), { kind: 'relay-event', event: 'limit-warning', seconds: 60 });

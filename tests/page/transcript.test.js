@@ -23,6 +23,9 @@ const tool = (id, state) => ({ kind: 'tool', id, state });
 /** @type {Incoming} */
 const cut = { kind: 'interrupted' };
 
+/** @param {'user'|'model'} who @param {string} was @param {string} text @returns {Incoming} */
+const corrected = (who, was, text) => ({ kind: 'corrected', who, was, text });
+
 /** The play as one line per turn: `you: said (interim)` and `model: said [ahead] {struck}`. @param {...Incoming} events */
 function play(...events) {
   const transcript = new Transcript();
@@ -282,4 +285,19 @@ test('an answer that was cut or finished before is not gone on with', () => {
     ['model', 'One.', false], ['model', 'Two', true], ['model', 'Three.', false],
   ]);
   assert.equal(plainText(transcript.turns), 'Assistant: One.\nAssistant: Two —\n');
+});
+
+test('whoever heard better replaces the words of a turn, and of no other', () => {
+  const transcript = new Transcript();
+  for (const event of [user('Is it a whether?'), user('Today?'), voice(true), output('Yes it is.'), voice(false)]) {
+    transcript.apply(event);
+  }
+  const [question] = transcript.apply(corrected('user', 'Is it a whether?', 'Is it the weather?'));
+  assert.equal(question?.said[0], 'Is it the weather?');
+  assert.match(question?.said.join('') ?? '', /Today\?$/);
+  const [answer] = transcript.apply(corrected('model', 'Yes it is.', 'Yes, it is.'));
+  assert.deepEqual([answer?.who, answer?.said.join(''), answer?.corrections], ['model', 'Yes, it is.', 1]);
+  assert.deepEqual(transcript.apply(corrected('model', 'Is it the weather?', 'No.')), []);
+  assert.deepEqual(transcript.apply(corrected('user', 'Never said.', 'No.')), []);
+  assert.deepEqual(transcript.apply(corrected('user', '', 'No.')), []);
 });
