@@ -256,9 +256,6 @@ class Browser:
         if peer is None or peer is self._lost or not (peer.channel_open and self._welcomed):
             outbox.put(messages)
             return
-        if outbox.dropped:
-            outbox.put([rtvi.relay_event("missed", messages=outbox.dropped)], first=True)
-            outbox.dropped = 0
         outbox.send(peer.send_message, messages)
         outbox.acknowledged(but=peer.unacknowledged)
 

@@ -5,7 +5,7 @@ that came, and whose acknowledgement did not, comes twice.
 
 What is kept is bounded. Interim words wait for nobody, for the final ones follow. Where there is too much, it is first
 what only shows how far things are that goes (the model's text ahead of its voice, figures), and then the oldest of all
-others: `dropped` counts them, for the browser to be told.
+others: `dropped` counts them, and who comes back is told.
 """
 
 from collections import deque
@@ -51,7 +51,7 @@ class Outbox:
         self._sent: deque[_Letter] = deque()  # not acknowledged, as far as is known
         self._waiting: deque[_Letter] = deque()
         self._characters = 0
-        self.dropped = 0  # messages that nobody will ever get, interim ones not counted
+        self.dropped = 0  # messages that nobody will ever get, and not yet told; interim ones not counted
 
     def __len__(self) -> int:
         return len(self._sent) + len(self._waiting)
@@ -67,7 +67,10 @@ class Outbox:
         self._bound()
 
     def send(self, send: Send, messages: Sequence[rtvi.Message] = ()) -> None:
-        """What waits goes out, then `messages`; what cannot go out now never will."""
+        """What waits goes out, then `messages`; what cannot go out now never will. First, how many were dropped."""
+        if self.dropped:
+            self._give(send, _letter(rtvi.relay_event("missed", messages=self.dropped)))
+            self.dropped = 0
         while self._waiting:
             letter = self._waiting.popleft()
             self._characters -= len(letter.text)

@@ -105,7 +105,10 @@ def test_beyond_that_the_oldest_goes_and_is_counted() -> None:
     box.put([final(str(n)) for n in range(MAX_MESSAGES + 7)])
     assert (len(box), box.dropped) == (MAX_MESSAGES, 7)
     box.send(path.send)
-    assert path.words[0] == "7"
+    told, *_ = path.given
+    assert told["data"] == {"event": "missed", "messages": 7}
+    assert path.given[1]["data"]["text"] == "7"
+    assert box.dropped == 0, "it is told once"
 
 
 def test_long_messages_are_bounded_by_their_length() -> None:

@@ -19,6 +19,7 @@ from relay.dialogue import EARLY_MESSAGES
 from relay.errors import BrowserFault, ModelFault, OurBug
 from relay.gemini import events, protocol
 from relay.metrics import Quality
+from relay.outbox import MAX_MESSAGES
 from relay.presence import LOST_SECONDS, MAX_RESTARTS
 from relay.session import CLOSE_SECONDS, CONNECT_SECONDS, READY_SECONDS
 from relay.webrtc.gate import Gate
@@ -276,6 +277,25 @@ def test_words_that_the_old_connection_has_not_acknowledged_are_said_again_on_th
         call.peer.connect()
         assert old.sent[-6:] == call.peer.sent
         assert "Sentence 17." in call.peer.sent[0]
+
+    play(main)
+
+
+def test_a_browser_is_told_how_many_messages_it_will_never_get(play: Play) -> None:
+    async def main(call: Call) -> None:
+        pc_id = await call.offer()
+        call.peer.connect()
+        call.peer.ready()
+        await asyncio.sleep(5)
+        call.peer.breaks()
+        for n in range(MAX_MESSAGES // 2 + 100):
+            call.model.on_event(events.InputTranscript(f"Sentence {n}.", finished=True))
+        await call.again(pc_id)
+        call.peer.connect()
+        first, second, *_ = map(json.loads, call.peer.sent)
+        assert first["data"] == {"event": "missed", "messages": 200}
+        assert second["data"]["text"] == "Sentence 100."
+        assert relay_events(call.peer) == ["missed"]
 
     play(main)
 
