@@ -1,5 +1,7 @@
 """Camera and screen by turns, in virtual time."""
 
+import itertools
+
 import pytest
 
 from relay.glances import PERIOD_SECONDS, TURN_SECONDS, Glances
@@ -20,10 +22,10 @@ def test_two_tracks_take_turns_and_neither_waits_long(shift: float) -> None:
     offers = sorted([(n * 1.05, 1) for n in range(100)] + [(n * 1.02 + shift, 2) for n in range(100)])
     shown = admitted(offers)
     times = [at for at, _ in shown]
-    assert all(later - at >= PERIOD_SECONDS for at, later in zip(times, times[1:], strict=False))
+    assert all(later - at >= PERIOD_SECONDS for at, later in itertools.pairwise(times))
     for track in (1, 2):
         own = [at for at, of in shown if of == track]
-        assert max(later - at for at, later in zip(own, own[1:], strict=False)) < 5
+        assert max(later - at for at, later in itertools.pairwise(own)) < 5
 
 
 def test_a_track_that_shows_nothing_more_keeps_the_other_waiting_for_one_turn() -> None:
