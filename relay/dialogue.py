@@ -441,15 +441,19 @@ class Dialogue:
             return
         if self._over:
             return
-        self._out(messages)
-        if self._dictation is not None:
-            self._dictation.said(messages)
+        if messages:
+            self._out(messages)
+            if self._dictation is not None:
+                self._dictation.said(messages)
+        due = [at for at in (self._turns.deadline, self._written.deadline, self.warden.deadline) if at is not None]
+        first = min(due, default=None)
         if self._timer is not None:
+            if self._timer.when() == first:
+                return
             self._timer.cancel()
             self._timer = None
-        due = [at for at in (self._turns.deadline, self._written.deadline, self.warden.deadline) if at is not None]
-        if due:
-            self._timer = self._loop.call_at(min(due), self._due)
+        if first is not None:
+            self._timer = self._loop.call_at(first, self._due)
 
     def _due(self) -> None:
         self._timer, now = None, self._loop.time()

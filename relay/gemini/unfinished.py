@@ -33,6 +33,11 @@ class Unfinished:
         self._cut = False  # an answer was being made when the last connection was left
 
     @property
+    def generating(self) -> bool:
+        """An answer is being made: more of its sound begins and ends nothing."""
+        return self._generating
+
+    @property
     def busy(self) -> frozenset[Busy]:
         """What keeps the connection from being left by plan."""
         found = {Busy.ASKED: self.question.open, Busy.CALLING: bool(self._calls), Busy.GENERATING: self._turn}

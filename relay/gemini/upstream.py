@@ -212,6 +212,9 @@ class Upstream:
         if isinstance(event, events.SetupComplete):
             self._accept(generation)
         elif generation == self._life.generation and self._listening:
+            if type(event) is events.Audio and self._unfinished.generating:
+                self._on_event(event)  # the straight way, five times a second
+                return
             self._unfinished.begins(event)
             self._settle()
             self._on_event(event)
