@@ -1,5 +1,7 @@
 """A whole call within its owner's bounds: what it may cost, whose ear it has, and a model that does not answer."""
 
+import asyncio
+
 import pytest
 
 import relay.watchdog
@@ -65,5 +67,25 @@ async def test_a_model_that_falls_silent_is_nudged_and_then_exchanged_and_the_qu
         assert slow.data["event"] == "slow-answer"
         await caller.message("bot-started-speaking", timeout=20)
         assert len(house.model.connections) == 2
+        await caller.hang_up()
+        await free(house)
+
+
+async def test_a_question_between_our_own_marks_outlives_its_connection() -> None:
+    agent = Agent(greeting="")
+    async with running("--barge-in", "local", agent=agent) as house, Caller(house.base) as caller:
+        await caller.dial()
+        await caller.message("bot-ready")
+        caller.say(SENTENCE)
+        await caller.message("user-started-speaking")
+        await asyncio.sleep(0.7)
+        await house.model.close(1011, "Internal error encountered.")
+        await caller.message("bot-started-speaking", timeout=20)
+        first, second = house.model.connections
+        assert first.of("realtimeInput")[0] == {"activityStart": {}}
+        kinds = [next(iter(body)) for body in second.of("realtimeInput")]
+        assert kinds.count("activityStart") == kinds.count("activityEnd") == 1
+        assert kinds.index("activityStart") < kinds.index("activityEnd")
+        assert compare(SPOKEN, Sound(house.model.received_pcm(2), 16_000)).same, "the whole question"
         await caller.hang_up()
         await free(house)
