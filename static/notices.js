@@ -26,8 +26,8 @@ export const BRIEF_MS = 6_000;
  */
 const EVENTS = {
   'path-lost': {
-    what: 'The network does not reach the relay; the page keeps trying, and the relay keeps the call for a minute.',
-    next: 'What you say now is not heard. Wait a moment, or check the network.',
+    what: 'The connection is interrupted; the page is getting it back.',
+    next: 'Nobody hears you meanwhile. Wait a moment, or check the network.',
     stays: Infinity,
     replaces: ['path-back', 'returned'],
   },
@@ -41,7 +41,7 @@ const EVENTS = {
   },
   resumed: { what: 'The model is back.', next: 'Go on where you were.', stays: BRIEF_MS, replaces: ['reconnecting'] },
   'memory-shortened': {
-    what: 'The model has lost a part of its memory and knows of this conversation only what was said last.',
+    what: 'The model has lost a part of its memory and knows only what was said last.',
     next: 'Say again what it should still know.',
     stays: 2 * STAY_MS,
     replaces: ['reconnecting', 'resumed'],
