@@ -132,7 +132,7 @@ export class Connection {
   }
 
   get #troubled() {
-    return this.#lost || this.#path.stalled;
+    return this.#lost || this.#path.stalled || (this.#peer?.failed ?? false);
   }
 
   /**
@@ -160,6 +160,7 @@ export class Connection {
     peer.serve({
       message: (data) => this.listener.message(data),
       lost: () => { if (peer === this.#peer) this.#lose(); },
+      failed: () => void this.#recover(),
     });
   }
 

@@ -41,7 +41,7 @@ const EVENTS = {
   },
   resumed: { what: 'The model is back.', next: 'Go on where you were.', stays: BRIEF_MS, replaces: ['reconnecting'] },
   'memory-shortened': {
-    what: 'The model has lost a part of its memory and knows only what was said last.',
+    what: 'The model has forgotten a part of the conversation and knows only what was said last.',
     next: 'Say again what it should still know.',
     stays: 2 * STAY_MS,
     replaces: ['reconnecting', 'resumed'],

@@ -10,6 +10,7 @@ const FAREWELL_MS = 500;
  * @typedef {object} Hearer
  * @property {(data: unknown) => void} message   a frame from the data channel
  * @property {() => void} lost   it is over for good
+ * @property {() => void} failed   it says so; it may come back as long as both sides check it
  */
 
 export class Peer {
@@ -41,7 +42,11 @@ export class Peer {
     this.channel.onmessage = ({ data }) => hearer.message(data);
     for (const data of this.early.splice(0)) hearer.message(data);
     this.channel.onclose = () => window.setTimeout(() => { if (!this.#closed) hearer.lost(); }, FAREWELL_MS);
-    this.pc.onconnectionstatechange = null; // a connection that has failed may come back as long as both sides check it
+    this.pc.onconnectionstatechange = () => { if (this.failed) hearer.failed(); };
+  }
+
+  get failed() {
+    return this.pc.connectionState === 'failed';
   }
 
   /** @param {string} text @returns {boolean} whether it could be sent */

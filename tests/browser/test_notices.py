@@ -98,7 +98,7 @@ async def test_what_is_broken_stays_on_the_page_until_it_is_mended(quiet: Page) 
         await asyncio.sleep(13)
         await expect(quiet.locator("#notice-what")).to_contain_text("line to the model broke")
         await hear(quiet, "server-message", {"event": "memory-shortened"})
-        await expect(quiet.locator("#notice-what")).to_contain_text("lost a part of its memory")
+        await expect(quiet.locator("#notice-what")).to_contain_text("forgotten a part of the conversation")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
