@@ -276,4 +276,6 @@ async def test_a_path_that_goes_dead_is_shown_and_replaced_in_the_same_conversat
         assert len(relay.model.connections) == 1, "the model was never left"
         await page.get_by_placeholder("Type instead").fill("still the same call")
         await page.keyboard.press("Enter")
-        await expect(page.locator("#captions .model", has_text="still the same call")).not_to_have_count(0, timeout=10_000)
+        await expect(page.locator("#captions .model", has_text="still the same call")).not_to_have_count(
+            0, timeout=10_000
+        )
