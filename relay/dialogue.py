@@ -5,28 +5,29 @@ model say, and says what follows through `say` (RTVI messages), its two lines of
 """
 
 import asyncio
-import contextlib
 import functools
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import date
-from typing import Final
 
-from relay import __version__, flood, rtvi, said
+from relay import __version__, rtvi, said
+from relay.alarm import Alarm
 from relay.audio.activity import Edge
 from relay.audio.opus import Encoder
 from relay.audio.packet import ENCODED_RATE
 from relay.call import CallSettings
 from relay.dictation import Dictation
 from relay.downlink import Downlink
-from relay.errors import BrowserFault, ModelFault, RelayError
+from relay.errors import ModelFault, RelayError
 from relay.files import Files
+from relay.floor import Floor
 from relay.functions import FunctionCalls
 from relay.gemini import events, protocol, recall
 from relay.gemini.upstream import Upstream
+from relay.hearing import Hearing
 from relay.history import History
-from relay.marks import Marks
+from relay.inbox import Inbox
 from relay.metrics import Promptness
 from relay.prior import told
 from relay.recap import recap
@@ -37,9 +38,6 @@ from relay.turns import Turns
 from relay.uplink import Uplink
 from relay.warden import Warden
 from relay.written import Written
-
-# What the client wrote while the model's connection is being made; it is told that more is lost.
-EARLY_MESSAGES: Final = 20
 
 log = logging.getLogger(__name__)
 
@@ -75,9 +73,10 @@ class Dialogue:
         self._loop = asyncio.get_running_loop()
         self.tasks: asyncio.TaskGroup | None = None
         self.client: Upstream | None = None
-        self.uplink = Uplink(lambda pcm: None, self._on_edge, self._end_stream)
-        self._marks = Marks(self.uplink, self.tell) if call.barge_in == "local" else None
-        self._tracks = Tracks(self.uplink, watch, self._end_stream)
+        self.uplink = Uplink(lambda pcm: None, self._on_edge, lambda: self._hearing.end_stream())
+        self._hearing = Hearing(self.uplink, marked=call.barge_in == "local")
+        self.tell = self._hearing.tell
+        self._tracks = Tracks(self.uplink, watch, self._hearing.end_stream)
         self.tracks, self.forget_pictures = self._tracks.status, self._tracks.forget_pictures
         encoder = functools.partial(Encoder, call.opus_bitrate, call.opus_complexity)
         self.downlink = Downlink(lambda *packet: False, ticker, self, encoder)
@@ -85,7 +84,7 @@ class Dialogue:
         epoch = time.time() - self._loop.time()
         self._history = history or History(self._loop.time(), epoch=epoch)
         self._turns = Turns(epoch=epoch, model=call.target.model, history=self._history)
-        self._flood = flood.FloodGate()
+        self._inbox = Inbox(self.say, end)
         self._written = Written(self, call.agent, files or Files(), name=name)
         self._functions = FunctionCalls(call.agent.toolbox, self._answered, self.say, lambda: self.tasks, self._history)
         self.warden = Warden(
@@ -103,19 +102,17 @@ class Dialogue:
                 call.transcriber, call, self._history, lambda: self.tasks, self.say,
                 lambda usage, model: self.warden.pay(usage, self._loop.time(), model),
             )  # fmt: skip
-        self._timer: asyncio.TimerHandle | None = None
+        self._floor = Floor(self.downlink, self._turns, self._dictation, self.say)
+        self._alarm = Alarm(self._due)
         self._held: list[rtvi.Message] | None = None  # said while a frame is being sent
-        self._early: list[bytes] | None = []  # for a model that does not listen yet
         self._asked = False  # the client has asked for an answer
-        self._over = False
-        self._generating = False
-        self._skipping = False  # what is left of a generation that a typed message cut
-        self._hushed = False  # nothing is to reach the model
         self._overflowed = False
+        self._over = False
 
     def connect(self, client: Upstream) -> None:
         """This is the model: what is said goes there without a step between, once it listens."""
         self.client = client
+        self._hearing.connect(client)
         send_audio = client.send_audio
         self.uplink.connect(self._dictation.beside(send_audio) if self._dictation is not None else send_audio)
 
@@ -129,16 +126,12 @@ class Dialogue:
 
     def greet(self) -> None:
         """The model is there and so is the client: hand over what was said meanwhile, and let the model open."""
-        if self._marks is None:
-            self.uplink.model_ready()
-        early, self._early = self._early, None
-        if self._marks is not None:
-            self._marks.model_ready()
+        early = self._hearing.model_ready()
         self._tracks.model_ready()
         if self._call.prior:
             for message in recall.tell(self._call.target.model, told(self._call.prior)):
                 self.tell(message)
-        for message in early or ():
+        for message in early:
             self.tell(message)
         greeting = self._call.greeting if self._call.greeting is not None else self._call.agent.greeting
         if greeting and not self._asked:  # what was asked is to be answered
@@ -156,9 +149,7 @@ class Dialogue:
     def close(self) -> None:
         """Free the lines and the timer, and say nothing more; idempotent."""
         self._over = True
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._alarm.close()
         self._functions.close()
         self.uplink.close()
         self.downlink.close()
@@ -170,19 +161,11 @@ class Dialogue:
         if self._over:
             return
         now = self._loop.time()
-        verdict, message = self._flood.allow(now), None
-        if verdict is flood.Verdict.PASS:
-            message = said.read(frame)
-            if isinstance(message, said.Malformed) and message.oversize:
-                verdict = self._flood.refuse(now)
-        if verdict is flood.Verdict.CLOSE:
-            self._end(BrowserFault("too-many-messages"))
-        elif message is not None:
-            if isinstance(message, said.SendText | said.AppendToContext | said.SendFile | said.Dtmf):
-                self.warden.wrote(now)
+        message = self._inbox.read(frame, now)
+        if isinstance(message, said.SendText | said.AppendToContext | said.SendFile | said.Dtmf):
+            self.warden.wrote(now)
+        if message is not None:
             self._understood(message, now)
-        elif verdict is flood.Verdict.TELL:
-            self.say([rtvi.error("Too many messages; the rest of this second is ignored.")])
 
     def _understood(self, message: said.Said, now: float) -> None:
         match message:
@@ -220,10 +203,10 @@ class Dialogue:
 
     def ask(self, text: str, *, silent: bool) -> None:
         """The model was asked in writing: what is still being said gives way."""
-        now, unfinished = self._loop.time(), self._unfinished
+        now, unfinished = self._loop.time(), self._floor.unfinished
         self._asked = True
         self.say(self._turns.takes_turn(now))
-        self._give_way(now, unfinished)
+        self._floor.take(now, unfinished=unfinished)
         self.warden.asked(now)
         self.say(self._turns.asked(text, now, silent=silent))
 
@@ -236,11 +219,9 @@ class Dialogue:
         self._history.wrote(Role.MODEL if role == "model" else Role.USER, text, self._loop.time())
 
     def on_picture(self, track: int, jpeg: bytes) -> None:
-        """What the camera or the screen shows now; the model gets it at once or never, because it would be old."""
-        if self.client is None or self._early is not None or self._over or self._hushed:
-            return
-        if self._tracks.shows(track, self._loop.time()):
-            self.client.send_picture(jpeg)
+        """What the camera or the screen shows now."""
+        if self._hearing.sees and not self._over and self._tracks.shows(track, self._loop.time()):
+            self._hearing.show(jpeg)
 
     # ---- from the model ----
 
@@ -248,37 +229,22 @@ class Dialogue:
         """What the model says, in the order it says it."""
         if self._over:
             return
-        now, playout, silent = self._loop.time(), self.downlink.playout, False
+        now, playout = self._loop.time(), self.downlink.playout
         self.warden.model_event(event, now)
         match event:
-            case events.Audio(rate=rate) if rate != ENCODED_RATE:
-                self._end(ModelFault("model-lost", f"it speaks at {rate} Hz, not at {ENCODED_RATE}"))
-                return
             case events.Audio():
-                self._generating = True
-                if self._skipping:
-                    return
-                silent = self._turns.silent(now)
-                if not silent:
-                    self.promptness.model_spoke()
+                self._hear(event, now)
+                return
             case events.Interrupted():
-                self._generating = self._skipping = False
-                self._cut(now)
+                self._floor.interrupted(now)
                 self._written.settle()
                 return
             case events.GenerationComplete() | events.TurnComplete():
-                self._generating = self._skipping = self._overflowed = False
+                self._floor.complete()
+                self._overflowed = False
             case events.GoAway():
                 log.info("call %s: the model will close in %.0f s", self._name, event.time_left)
-        messages = self._turns.model_event(event, playout.received, now)
-        if isinstance(event, events.Audio) and not silent:
-            # The frame leaves first: the words about it can wait for the tenth of a millisecond that it takes.
-            if self._dictation is not None:
-                self._dictation.model_sound(playout.received, event.pcm)
-            with self._words_after(messages):
-                self._hear(event.pcm)
-            return
-        self.say(messages)
+        self.say(self._turns.model_event(event, playout.received, now))
         match event:
             case events.GenerationComplete() | events.TurnComplete():
                 self.downlink.end()
@@ -291,46 +257,37 @@ class Dialogue:
             case events.ToolCancelled(ids=ids):
                 self._functions.cancel(ids)
 
+    def _hear(self, event: events.Audio, now: float) -> None:
+        """The frame leaves first: the words about it can wait for the tenth of a millisecond that it takes."""
+        if event.rate != ENCODED_RATE:
+            self._end(ModelFault("model-lost", f"it speaks at {event.rate} Hz, not at {ENCODED_RATE}"))
+            return
+        if not self._floor.generate():
+            return
+        silent, received = self._turns.silent(now), self.downlink.playout.received
+        if not silent:
+            self.promptness.model_spoke()
+        messages = self._turns.model_event(event, received, now)
+        if silent:
+            self.say(messages)
+            return
+        if self._dictation is not None:
+            self._dictation.model_sound(received, event.pcm)
+        held = self._held = []
+        try:
+            overflows = self.downlink.add(event.pcm) and not self._overflowed
+        finally:
+            self._held = None
+        if overflows:
+            self._overflowed = True
+            held.append(rtvi.error("The answer is more than five minutes ahead; what follows is cut."))
+        self.say([*messages, *held])
+
     def on_news(self, name: rtvi.RelayEvent) -> None:
         """What becomes of the connection to the model, as far as the user has to know."""
         if name in ("reconnecting", "resumed"):
             self.warden.away(self._loop.time(), away=name == "reconnecting")
         self.say([rtvi.relay_event(name)])
-
-    @contextlib.contextmanager
-    def _words_after(self, messages: Sequence[rtvi.Message]) -> Iterator[None]:
-        """What is said within the block is said after it, and after `messages`."""
-        held: list[rtvi.Message] = []
-        self._held = held
-        try:
-            yield
-        finally:
-            self._held = None
-        self.say([*messages, *held])
-
-    def _hear(self, pcm: bytes) -> None:
-        if self.downlink.add(pcm) and not self._overflowed:
-            self._overflowed = True
-            self.say([rtvi.error("The answer is more than five minutes ahead; what follows is cut.")])
-
-    @property
-    def _unfinished(self) -> bool:
-        """More of an answer is to come."""
-        return self._generating or self._turns.generating
-
-    def _give_way(self, now: float, unfinished: bool) -> None:
-        """The user has the word, which the model does not know yet: what it goes on to say is not heard."""
-        if self.downlink.playout.playing or unfinished:
-            self._cut(now)
-            self._skipping = unfinished
-
-    def _cut(self, now: float) -> None:
-        """The model is interrupted: silence the line and forget what was not heard."""
-        heard_to = self.downlink.playout.position
-        self.downlink.interrupt()
-        if self._dictation is not None:
-            self._dictation.model_heard(heard_to)
-        self.say(self._turns.interrupted(heard_to, now))
 
     # ---- from the two lines ----
 
@@ -353,7 +310,7 @@ class Dialogue:
         now = self._loop.time()
         self.say(self._turns.sound_stopped(self.downlink.playout.position, now))
         self.warden.sound_stopped(now)
-        if self._dictation is not None and not self._unfinished:
+        if self._dictation is not None and not self._floor.unfinished:
             self._dictation.model_heard(self.downlink.playout.position)
         if self.client is not None:
             self.client.playing(False)
@@ -370,18 +327,13 @@ class Dialogue:
             self._dictation.user(edge.speaking)
         if self.client is not None:
             self.client.utterance(edge.speaking, edge.at)
-        if self._marks is not None:
-            self._mark(self._marks, edge.speaking, now)
-        self.say(self._turns.user_started(now) if edge.speaking else self._turns.user_stopped(now))
-
-    def _mark(self, marks: Marks, speaking: bool, now: float) -> None:
-        """Our own ear has the say: the voice stops at once, and so does what the model waits for."""
-        if not speaking:
-            marks.end()
-        elif not self._hushed:
-            self._give_way(now, self._unfinished)
+        if not edge.speaking:
+            self._hearing.end_turn()
+        elif self._hearing.barges_in:  # the voice stops at once, and so does what the model waits for
+            self._floor.take(now, unfinished=self._floor.unfinished)
             self._functions.interrupt()
-            marks.begin()
+            self._hearing.begin_turn()
+        self.say(self._turns.user_started(now) if edge.speaking else self._turns.user_stopped(now))
 
     # ---- what the warden wants ----
 
@@ -396,16 +348,7 @@ class Dialogue:
 
     def hush(self, hushed: bool) -> None:
         """Nothing of the user reaches the model any more, or again: with the beginning of what he says."""
-        if hushed == self._hushed:
-            return
-        self._hushed = hushed
-        if self._marks is not None:
-            self._marks.end()
-        elif hushed:
-            self.uplink.hold()
-            self._end_stream()
-        else:
-            self.uplink.release()
+        self._hearing.hush(hushed)
 
     def end(self, fault: RelayError) -> None:
         """The call is to end."""
@@ -413,25 +356,10 @@ class Dialogue:
 
     # ---- out ----
 
-    def tell(self, message: bytes) -> bool:
-        """Send to the model, or keep it until there is one that listens; False if it gets nowhere."""
-        if self._early is None:
-            return self.client is not None and self.client.send(message)
-        if len(self._early) == EARLY_MESSAGES:
-            return False
-        self._early.append(message)
-        return True
-
     def _answered(self, message: bytes) -> None:
         """A function has returned something."""
         self.tell(message)
         self.warden.settle(self._loop.time())
-
-    def _end_stream(self) -> None:
-        if self._marks is not None:
-            self._marks.end()
-        else:
-            self.tell(protocol.audio_end_message())
 
     def say(self, messages: Sequence[rtvi.Message]) -> None:
         """Send RTVI messages in order, and call the turns again when they want to be called."""
@@ -445,18 +373,10 @@ class Dialogue:
             self._out(messages)
             if self._dictation is not None:
                 self._dictation.said(messages)
-        due = [at for at in (self._turns.deadline, self._written.deadline, self.warden.deadline) if at is not None]
-        first = min(due, default=None)
-        if self._timer is not None:
-            if self._timer.when() == first:
-                return
-            self._timer.cancel()
-            self._timer = None
-        if first is not None:
-            self._timer = self._loop.call_at(first, self._due)
+        self._alarm.set(self._turns.deadline, self._written.deadline, self.warden.deadline)
 
     def _due(self) -> None:
-        self._timer, now = None, self._loop.time()
+        now = self._loop.time()
         self._written.poll(now)
         self.warden.poll(now)
         self.say(self._turns.poll(now))

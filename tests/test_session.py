@@ -15,9 +15,9 @@ import relay.session
 from relay.audio.packet import DECODED_RATE
 from relay.audio.stall import LIMIT_SECONDS
 from relay.browser import MICROPHONE_SECONDS, STOPPING_SECONDS
-from relay.dialogue import EARLY_MESSAGES
 from relay.errors import BrowserFault, ModelFault, OurBug
 from relay.gemini import events, protocol
+from relay.hearing import EARLY_MESSAGES
 from relay.metrics import Quality
 from relay.outbox import MAX_MESSAGES
 from relay.presence import LOST_SECONDS, MAX_RESTARTS

@@ -1,0 +1,33 @@
+"""One timer for several rooms that want to be called again: it rings at the first of their deadlines."""
+
+import asyncio
+from collections.abc import Callable
+
+
+class Alarm:
+    """`ring` is called once for each `set`, which forgets the one before; set again what is still due then."""
+
+    def __init__(self, ring: Callable[[], None]) -> None:
+        self._ring = ring
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def set(self, *deadlines: float | None) -> None:
+        """Ring at the first of these, by the loop's clock; never, if there is none."""
+        first = min((at for at in deadlines if at is not None), default=None)
+        if self._timer is not None:
+            if self._timer.when() == first:
+                return
+            self.close()
+        if first is not None:
+            self._timer = self._loop.call_at(first, self._rings)
+
+    def close(self) -> None:
+        """Free the timer; idempotent."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _rings(self) -> None:
+        self._timer = None
+        self._ring()

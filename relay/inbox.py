@@ -1,0 +1,32 @@
+"""What the browser sends on the data channel, as far as it is to be served: so many messages, and none too large. Pure.
+
+The first that is too much is refused in words, the rest of that second in silence; who goes on has the call ended.
+"""
+
+from collections.abc import Callable, Sequence
+
+from relay import flood, rtvi, said
+from relay.errors import BrowserFault, RelayError
+
+
+class Inbox:
+    """One call's. `say` tells the client that it sends too much, `end` ends the call if it does not cease."""
+
+    def __init__(self, say: Callable[[Sequence[rtvi.Message]], None], end: Callable[[RelayError | None], None]) -> None:
+        self._say = say
+        self._end = end
+        self._flood = flood.FloodGate()
+
+    def read(self, frame: str | bytes, now: float) -> said.Said | None:
+        """What a message says, well-formed or not; None if it is not to be served."""
+        verdict, message = self._flood.allow(now), None
+        if verdict is flood.Verdict.PASS:
+            message = said.read(frame)
+            if isinstance(message, said.Malformed) and message.oversize:
+                verdict = self._flood.refuse(now)
+        if verdict is flood.Verdict.CLOSE:
+            self._end(BrowserFault("too-many-messages"))
+            return None
+        if message is None and verdict is flood.Verdict.TELL:
+            self._say([rtvi.error("Too many messages; the rest of this second is ignored.")])
+        return message
