@@ -28,6 +28,7 @@ from relay.gemini.upstream import Upstream
 from relay.hearing import Hearing
 from relay.history import History
 from relay.inbox import Inbox
+from relay.keeper import Keeper
 from relay.metrics import Promptness
 from relay.prior import told
 from relay.recap import recap
@@ -88,7 +89,7 @@ class Dialogue:
         self._written = Written(self, call.agent, files or Files(), name=name)
         self._functions = FunctionCalls(call.agent.toolbox, self._answered, self.say, lambda: self.tasks, self._history)
         self.warden = Warden(
-            self,
+            Keeper(self._hearing, call.target.model, self.say, end),
             self._loop.time(),
             idle=call.idle,
             longest=call.longest,
@@ -334,25 +335,6 @@ class Dialogue:
             self._functions.interrupt()
             self._hearing.begin_turn()
         self.say(self._turns.user_started(now) if edge.speaking else self._turns.user_stopped(now))
-
-    # ---- what the warden wants ----
-
-    def nudge(self) -> None:
-        """The model is asked to go on."""
-        self.tell(protocol.nudge_message(self._call.target.model))
-
-    def renew(self) -> None:
-        """Another connection may do better than this one."""
-        if self.client is not None:
-            self.client.renew()
-
-    def hush(self, hushed: bool) -> None:
-        """Nothing of the user reaches the model any more, or again: with the beginning of what he says."""
-        self._hearing.hush(hushed)
-
-    def end(self, fault: RelayError) -> None:
-        """The call is to end."""
-        self._end(fault)
 
     # ---- out ----
 

@@ -18,6 +18,7 @@ class Model(Protocol):
 
     def send(self, message: bytes) -> bool: ...
     def send_picture(self, jpeg: bytes) -> bool: ...
+    def renew(self) -> None: ...
 
 
 class Hearing:
@@ -51,6 +52,11 @@ class Hearing:
             return False
         self._early.append(message)
         return True
+
+    def renew(self) -> None:
+        """Another connection may do better than this one."""
+        if self._model is not None:
+            self._model.renew()
 
     @property
     def sees(self) -> bool:
