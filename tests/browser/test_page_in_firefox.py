@@ -4,9 +4,8 @@ import asyncio
 from pathlib import Path
 from typing import Final
 
-from relay.webrtc.tame import local_addresses
 from tests.browser.test_eyes import CAMERA, PICTURES_PER_S
-from tests.clients.firefox import firefox
+from tests.clients.firefox import firefox, own_address
 from tests.running import running
 
 WATCH: Final = """(() => {
@@ -29,7 +28,7 @@ STATES: Final = "['listening', 'hearing', 'thinking', 'speaking']"
 
 async def test_a_call_is_held_and_the_camera_is_shown_in_firefox_too(tmp_path: Path) -> None:
     async with (
-        running("--greeting", "", "--ice-address", local_addresses(loopback=False)[0]) as relay,
+        running("--greeting", "", "--ice-address", own_address()) as relay,
         firefox(tmp_path) as fox,
     ):
         await fox.open(relay.base)
