@@ -16,6 +16,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 NODE_TOOLS := tests/node_modules
 ARGS ?=
+# Tests wait more than they reckon: so many at a time, on two cores (`tests/conftest.py` says which never meet).
+ABREAST ?= 4
 
 help:
 	@sed -n '1,5s/^# \{0,1\}//p' Makefile
@@ -28,7 +30,7 @@ run: $(VENV)/.run
 # pytest comes last: its closing line is the last line of the output.
 test: lint
 	node --test tests/page/*.test.js
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(ABREAST) --dist loadgroup $(ARGS)
 
 soak: $(VENV)/.test $(VENV)/.soak $(NODE_TOOLS)/.stamp
 	$(BIN)/python -m pytest -s -o python_files='soak_*.py' tests/soak $(ARGS)

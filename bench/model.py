@@ -21,6 +21,7 @@ from tests.sound import Sound
 
 LEAD: Final = 3  # chunks sent at once when talk without end begins; then real time
 TURN_SPEED: Final = 4.0  # times real time, as Gemini delivers a turn
+NOD: Final = 10.0  # seconds; a model that never answers who talks to it is given up by the relay after 15
 TURN, PAUSE = 2.0, 3.0  # seconds; the model talks 40 % of the time, as in a conversation
 FRAME_CHARS: Final = 853  # of base64 in 20 ms; the rest of a message is less than another frame
 AUDIO: Final = re.compile(rb'"data"\s*:\s*"([^"]*)"')
@@ -39,6 +40,7 @@ class Line(WSListener):
         self.transport: WSTransport | None = None
         self.frames: list[tuple[Stamp, bytes]] = []
         self.received = 0  # frames of 20 ms
+        self.spoken_to = False  # since the last nod
         self.speaking: asyncio.Task[Any] | None = None
 
     def on_ws_connected(self, transport: WSTransport) -> None:
@@ -49,6 +51,7 @@ class Line(WSListener):
             transport.send_close(frame.get_close_code(), frame.get_close_message())
             transport.disconnect()
             return
+        self.spoken_to = True
         now = time.monotonic_ns()
         payload = frame.get_payload_as_bytes()
         if b"audio/pcm" in payload:
@@ -79,6 +82,7 @@ class Model:
         self.recording = False
         self.datagrams: list[Stamp] = []
         self.chunks: dict[tuple[int, bool], list[bytes]] = {}
+        self.nodding: asyncio.Task[None] | None = None
 
     async def listen(self) -> dict[str, int]:
         """Open the doors: the WebSocket's port, and the port of the bench's own delay check."""
@@ -87,9 +91,20 @@ class Model:
             return Line(self)
 
         server = await ws_create_server(accept, "127.0.0.1", 0)
+        self.nodding = asyncio.create_task(self.nod())
         loop = asyncio.get_running_loop()
         probe, _ = await loop.create_datagram_endpoint(lambda: Probe(self.datagrams), ("127.0.0.1", 0))
         return {"port": server.sockets[0].getsockname()[1], "probe": probe.get_extra_info("sockname")[1]}
+
+    async def nod(self) -> None:
+        """A word to those who talk while the model is to be silent, now and then, so that it counts as alive."""
+        while True:
+            await asyncio.sleep(NOD)
+            for line in self.lines:
+                if line.spoken_to and line.speaking is None:
+                    line.send(b'{"serverContent": {"outputTranscription": {"text": "Yes."}}}')
+                    finish(line)
+                line.spoken_to = False
 
     async def connections(self) -> int:
         return len(self.lines)

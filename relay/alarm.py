@@ -11,16 +11,17 @@ class Alarm:
         self._ring = ring
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
+        self._at: float | None = None  # when that is to ring; uvloop's own handles do not always know
 
     def set(self, *deadlines: float | None) -> None:
         """Ring at the first of these, by the loop's clock; never, if there is none."""
         first = min((at for at in deadlines if at is not None), default=None)
         if self._timer is not None:
-            if self._timer.when() == first:
+            if self._at == first:
                 return
             self.close()
         if first is not None:
-            self._timer = self._loop.call_at(first, self._rings)
+            self._at, self._timer = first, self._loop.call_at(first, self._rings)
 
     def close(self) -> None:
         """Free the timer; idempotent."""

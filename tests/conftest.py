@@ -4,18 +4,28 @@ All tests and fixtures share one event loop (see `pyproject.toml`): Playwright's
 them, so a session's browser needs a session's loop, and what a test leaves in the loop is there to be counted.
 """
 
-from collections.abc import AsyncIterator
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Final
 
 import pytest
 from playwright.async_api import Browser, BrowserContext, Error, Page, async_playwright
 
+from signaling.__main__ import quickest_loop
 from tests import chromium, leaks
 from tests.between import play as play
 
 
+@pytest.fixture(scope="session", autouse=True)
+async def a_loop_that_has_all_it_keeps() -> None:
+    """uvloop opens what it needs for child processes with the first of them, and keeps it."""
+    await (await asyncio.create_subprocess_exec(sys.executable, "-c", "")).wait()
+
+
 @pytest.fixture(autouse=True)
-async def nothing_left_behind() -> AsyncIterator[None]:
+async def nothing_left_behind(a_loop_that_has_all_it_keeps: None) -> AsyncIterator[None]:
     """After every test, tasks, threads, descriptors and children are back to where they were before it.
 
     It is set up before the test's own fixtures and torn down after them, so that their cleaning up is judged too;
@@ -74,3 +84,18 @@ async def page(context: BrowserContext) -> AsyncIterator[Page]:
     context.on("weberror", lambda web_error: escaped.append(web_error.error))
     yield await context.new_page()
     assert not escaped, f"the page's scripts failed: {escaped}"
+
+
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """The loop that the relay runs on, for the tests too: what uvloop does otherwise than asyncio's own is met here."""
+    return {"loop": quickest_loop() or asyncio.new_event_loop}
+
+
+APART: Final = frozenset({"browser", "clients", "network"})  # folders whose tests run in real time
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Those of one folder run one after another, by one worker: two cores bear three browsers with calls, not more."""
+    for item in items:
+        for folder in APART.intersection(item.path.parts):
+            item.add_marker(pytest.mark.xdist_group(folder))

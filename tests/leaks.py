@@ -20,8 +20,11 @@ SETTLE_SECONDS: Final = 2.0
 
 SETTLE_STEP_SECONDS: Final = 0.01
 
-EXECUTOR_THREADS: Final = "asyncio_"
+EXECUTOR_THREADS: Final = ("asyncio_", "uvloop_")
 """The event loop's own executor (name look-ups, `to_thread`): bounded, and as long-lived as the loop."""
+
+BETWEEN_US: Final = "AF_UNIX SOCK_STREAM "
+"""A pair without a name: uvloop hears of signals by one that it makes anew, and of children, who are counted here."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,9 @@ def _descriptors() -> dict[tuple[int, str], str]:
             target = os.readlink(folder / name)
         except FileNotFoundError:  # the listing's own descriptor
             continue
-        found[int(name), target] = f"{name} ({_socket_words(int(name)) or target})"
+        words = _socket_words(int(name)) or target
+        if words != BETWEEN_US:
+            found[int(name), target] = f"{name} ({words})"
     return found
 
 

@@ -20,6 +20,7 @@ from typing import Any, Final, Literal, Protocol
 
 from google.genai.types import LiveConnectConfig, SessionResumptionConfig
 
+from relay.alarm import Alarm
 from relay.errors import ModelFault, OurBug, RelayError
 from relay.gemini import events, life, protocol
 from relay.gemini.client import CLOSE_DEADLINE, CONNECT_DEADLINE, LiveClient, Target
@@ -104,7 +105,7 @@ class Upstream:
         self._over = False
         self._fault: RelayError | None = None  # the last one
         self._tasks: set[asyncio.Task[None]] = set()
-        self._timer: asyncio.TimerHandle | None = None
+        self._alarm = Alarm(self._tick)
         self._pump: asyncio.TimerHandle | None = None
         self._back: deque[Item] = deque()  # put back, and not yet sent
         self._waiting = Waiting()
@@ -160,10 +161,10 @@ class Upstream:
         self._over = True
         self._listening = False
         self._direct = None
-        for timer in (self._timer, self._pump):
-            if timer is not None:
-                timer.cancel()
-        self._timer = self._pump = None
+        self._alarm.close()
+        if self._pump is not None:
+            self._pump.cancel()
+            self._pump = None
 
     # ---- speaking ----
 
@@ -259,21 +260,14 @@ class Upstream:
         self._arm()
 
     def _arm(self) -> None:
-        timer, asked = self._life.timer, self._unfinished.deadline
-        due = [at for at in (timer.at if timer is not None else None, asked) if at is not None]
-        if self._timer is not None:
-            if due and not self._over and self._timer.when() == min(due):
-                return
-            self._timer.cancel()
-            self._timer = None
-        if due and not self._over:
-            self._timer = self._loop.call_at(min(due), self._tick, self._life.generation)
+        timer = self._life.timer
+        self._alarm.set(*(() if self._over else (timer.at if timer is not None else None, self._unfinished.deadline)))
 
-    def _tick(self, generation: int) -> None:
-        self._timer, now = None, self._loop.time()
+    def _tick(self) -> None:
+        now = self._loop.time()
         self._unfinished.poll(now)
         self._settle()
-        self._do(self._life.tick(generation, now))
+        self._do(self._life.tick(self._life.generation, now))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         if self._over:

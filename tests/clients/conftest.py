@@ -14,7 +14,6 @@ from relay.agent import Agent
 from relay.standin.script import Script
 from tests.clients.app import PATIENCE, App
 from tests.clients.bundle import bundle_apps
-from tests.clients.together import Outcomes, run_together
 from tests.clients.way import Way, way
 from tests.running import Running, running
 
@@ -65,9 +64,3 @@ def streets(browser: Browser, bundles: Path) -> Streets:
             yield Street(relay, between, app)
 
     return made
-
-
-@pytest.fixture(scope="session")
-async def together(request: pytest.FixtureRequest, streets: Streets) -> Outcomes:
-    """What came of the tests that run side by side."""
-    return await run_together(request.session, streets)

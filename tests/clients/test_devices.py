@@ -10,7 +10,6 @@ from relay.agent import Agent
 from relay.standin.script import parse
 from tests.caller import Json
 from tests.clients.device import FIRMWARE_BUFFER, Android, Firmware, IPhone
-from tests.clients.together import side_by_side
 from tests.running import running
 from tests.sound import read_wav
 
@@ -31,7 +30,6 @@ def saying(words: str) -> Callable[[Json], bool]:
 
 
 @PHONES
-@side_by_side(seconds=11)
 async def test_a_phone_is_welcomed_greeted_and_answered(phone: type[IPhone | Android]) -> None:
     async with running("--greeting", "Say hello.") as relay, phone(relay.base) as caller:
         await caller.call()
@@ -145,7 +143,6 @@ async def test_an_answer_fits_into_the_buffer_of_the_firmware() -> None:
         assert "sha-512" not in caller.answer_sdp
 
 
-@side_by_side(seconds=11)
 async def test_firmware_that_says_nothing_is_greeted_and_answered() -> None:
     async with running("--greeting", "Say hello.") as relay, Firmware(relay.base) as caller:
         await caller.call()

@@ -8,7 +8,6 @@ from typing import Any, Final
 from relay.agent import Agent
 from relay.standin.script import parse
 from tests.clients.conftest import Street, Streets
-from tests.clients.together import side_by_side
 
 TYPING: Final = {"enableMic": False}  # nobody speaks
 TINY_PNG: Final = (
@@ -62,7 +61,6 @@ async def test_typed_words_are_answered_in_sound_and_text(streets: Streets) -> N
         assert await told(street, "realtimeInput", lambda body: body.get("text") == "how are you")
 
 
-@side_by_side(seconds=5)
 async def test_an_answer_in_text_alone_is_read_and_not_heard(streets: Streets) -> None:
     async with streets(client=TYPING) as street:
         await street.app.connect()
@@ -178,7 +176,6 @@ async def test_a_muted_microphone_is_not_heard_until_it_is_on_again(streets: Str
         assert status == [True, False, True]
 
 
-@side_by_side(seconds=7)
 async def test_a_spoken_sentence_is_shown_as_it_is_heard_and_answered(streets: Streets) -> None:
     async with streets() as street:
         await street.app.connect()
@@ -251,7 +248,6 @@ async def test_an_upload_that_is_no_picture_is_refused_with_words(streets: Stree
         assert refused["body"]["info"].endswith(".")
 
 
-@side_by_side(seconds=13)
 async def test_camera_and_screen_are_seen_only_while_they_are_on(streets: Streets) -> None:
     async with streets(media="screen", client=TYPING) as street:
         await street.app.connect()

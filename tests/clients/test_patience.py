@@ -8,7 +8,6 @@ from typing import Any, Final
 from relay.agent import Agent
 from relay.written import REPLY_SECONDS
 from tests.clients.conftest import Street, Streets
-from tests.clients.together import side_by_side
 from tests.clients.way import Asked, said
 
 # At least, in seconds; a machine that has much else to do adds to them.
@@ -31,7 +30,6 @@ def gaps(offers: list[Asked]) -> list[float]:
     return [later.at - earlier.at for earlier, later in itertools.pairwise(offers)]
 
 
-@side_by_side(seconds=10)
 async def test_an_offer_that_fails_is_repeated_three_times_and_then_given_up(streets: Streets) -> None:
     async with streets() as street:
         street.way.instead = lambda asked: said(500, {"info": "trouble"}) if asked.is_offer else None
@@ -78,27 +76,23 @@ async def survive(streets: Streets, media: str) -> Survived:
         return Survived([first, second], events, len(street.relay.model.received_pcm()) - heard)
 
 
-@side_by_side(seconds=22)
 async def test_a_path_that_dies_is_replaced_in_the_same_conversation(streets: Streets) -> None:
     first, second = (await survive(streets, "own")).offers
     assert second.body["restart_pc"] is True
     assert second.body["pc_id"] == first.answer["pc_id"] == second.answer["pc_id"]
 
 
-@side_by_side(seconds=22)
 async def test_a_microphone_that_died_with_its_connection_is_told_to_the_app(streets: Streets) -> None:
     """The SDK's transport stops it, which its own `WavMediaManager` does not notice."""
     assert "mic-dead" in (await survive(streets, "wav")).events
 
 
-@side_by_side(seconds=22)
 async def test_a_microphone_that_lives_on_is_heard_over_the_new_connection(streets: Streets) -> None:
     survived = await survive(streets, "own")
     assert survived.heard > 16_000 * 2 * JUDGED / 2, "seconds of sound"
     assert "mic-dead" not in survived.events
 
 
-@side_by_side(seconds=18)
 async def test_a_client_that_comes_back_to_an_ended_call_is_told_so_and_stops(streets: Streets) -> None:
     async with streets(piped=True) as street:
         await street.app.connect()
@@ -113,7 +107,6 @@ async def test_a_client_that_comes_back_to_an_ended_call_is_told_so_and_stops(st
         assert "error" in await street.app.states()
 
 
-@side_by_side(seconds=25)
 async def test_an_attempt_at_an_unreachable_relay_ends_with_words(streets: Streets) -> None:
     async with streets(piped=True) as street:
         street.way.dead = True
@@ -123,7 +116,6 @@ async def test_an_attempt_at_an_unreachable_relay_ends_with_words(streets: Stree
         await street.freed()
 
 
-@side_by_side(seconds=45)
 async def test_without_a_no_the_client_would_try_for_ever(streets: Streets) -> None:
     async with streets(piped=True) as street:
         street.way.dead = True
@@ -143,7 +135,6 @@ async def test_without_a_no_the_client_would_try_for_ever(streets: Streets) -> N
         assert await street.app.page.evaluate("window.outcome") is None
 
 
-@side_by_side(seconds=11)
 async def test_a_request_that_nobody_answers_is_refused_in_time(streets: Streets) -> None:
     async def think(_: str, __: Any) -> None:
         await asyncio.sleep(3600)

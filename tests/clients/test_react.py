@@ -5,7 +5,6 @@ from typing import Any
 
 from relay.standin.script import parse
 from tests.clients.conftest import Streets
-from tests.clients.together import side_by_side
 
 LONG = "I will tell you everything about it. " * 8 + "That was all."
 SPOKEN = parse(
@@ -22,7 +21,6 @@ SPOKEN = parse(
 Shown = list[dict[str, Any]]
 
 
-@side_by_side(seconds=26)
 async def test_two_spoken_turns_and_an_interruption_read_as_they_were_heard(streets: Streets) -> None:
     async with streets(script=SPOKEN, name="react") as street:
         await street.app.page.get_by_role("button", name="Talk").click()
@@ -47,7 +45,6 @@ async def test_two_spoken_turns_and_an_interruption_read_as_they_were_heard(stre
         )
 
 
-@side_by_side(seconds=9)
 async def test_typed_turns_read_in_order_and_are_not_glued(streets: Streets) -> None:
     script = parse({"replies": [{"say": "One answer."}, {"say": "Another answer."}], "after": "silence"})
     async with streets("--greeting", "", script=script, name="react") as street:
@@ -66,7 +63,6 @@ async def test_typed_turns_read_in_order_and_are_not_glued(streets: Streets) -> 
         ]  # fmt: skip
 
 
-@side_by_side(seconds=6)
 async def test_a_typed_question_that_interrupts_begins_a_message_of_its_own(streets: Streets) -> None:
     script = parse({"replies": [{"say": LONG, "seconds": 20}, {"say": "All right.", "seconds": 1}], "after": "silence"})
     async with streets(script=script, name="react") as street:
