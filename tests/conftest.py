@@ -6,7 +6,7 @@ them, so a session's browser needs a session's loop, and what a test leaves in t
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
 
@@ -20,7 +20,9 @@ from tests.between import play as play
 
 @pytest.fixture(scope="session", autouse=True)
 async def a_loop_that_has_all_it_keeps() -> None:
-    """uvloop opens what it needs for child processes with the first of them, and keeps it."""
+    """uvloop opens what it needs for streams and child processes with the first of them, and keeps it."""
+    nobody = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
+    nobody.close()
     await (await asyncio.create_subprocess_exec(sys.executable, "-c", "")).wait()
 
 
@@ -86,9 +88,15 @@ async def page(context: BrowserContext) -> AsyncIterator[Page]:
     assert not escaped, f"the page's scripts failed: {escaped}"
 
 
-def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """The loop that the relay runs on, for the tests too: what uvloop does otherwise than asyncio's own is met here."""
-    return {"loop": quickest_loop() or asyncio.new_event_loop}
+class Loops(asyncio.DefaultEventLoopPolicy):
+    """The loop that the relay runs on, so that what uvloop does otherwise than asyncio's own is met here."""
+
+    def new_event_loop(self) -> asyncio.AbstractEventLoop:
+        return (quickest_loop() or asyncio.SelectorEventLoop)()
+
+
+def pytest_configure() -> None:
+    asyncio.set_event_loop_policy(Loops())
 
 
 APART: Final = frozenset({"browser", "clients", "network"})  # folders whose tests run in real time

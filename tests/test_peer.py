@@ -231,11 +231,15 @@ async def test_redundancy_goes_both_ways_and_what_is_none_is_dropped() -> None:
         assert line.peer.red_over == line.payload_type
         sender: Any = line.browser.getSenders()[0]
         copies = red.write(b"\x08new", [(960, b"\x08old")], line.payload_type)
+        async with asyncio.timeout(5):
+            while not line.owner.rtp:
+                await asyncio.sleep(0.02)
         line.microphone.stop()
+        next_one = line.owner.rtp[-1][0] + 1000  # what is far from those sent so far, SRTP takes for a replay
         gate = line.peer.line.gate
         assert gate is not None
         for n, payload in enumerate((copies, copies[:-1], b"\xff" * 9)):
-            header = struct.pack("!BBHII", 0x80, 63, 30_000 + n, 960 * n, sender._ssrc)
+            header = struct.pack("!BBHII", 0x80, 63, next_one + n & 0xFFFF, 960 * n, sender._ssrc)
             await sender.transport._send_rtp(header + payload)
         async with asyncio.timeout(5):
             while not gate.dropped.get("red"):

