@@ -1,10 +1,14 @@
 """The Chromium of the tests: which one, how it is started, and what its microphone hears."""
 
+import contextlib
 import os
 import shutil
 import wave
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
+
+from playwright.async_api import Browser, BrowserContext, Error, Page, async_playwright
 
 SENTENCE: Final = Path(__file__).parent / "sounds" / "weather.wav"
 """“What is the weather like today?”, 16 kHz mono, a second of silence before and after."""
@@ -43,9 +47,39 @@ def flags(microphone: Path) -> list[str]:
     return [*_FLAGS, f"--use-file-for-fake-audio-capture={microphone}", *sandbox]
 
 
-def record_microphone(path: Path) -> None:
-    """Write the file that it hears: the sentence, then `PAUSE_SECONDS` of silence, over and over."""
+def record_microphone(path: Path, *, speaks: bool = True) -> None:
+    """Write the file that it hears over and over: the sentence, if it `speaks`, then `PAUSE_SECONDS` of silence."""
     with wave.open(str(SENTENCE)) as sentence, wave.open(str(path), "wb") as looped:
         looped.setparams(sentence.getparams())
-        looped.writeframes(sentence.readframes(sentence.getnframes()))
+        if speaks:
+            looped.writeframes(sentence.readframes(sentence.getnframes()))
         looped.writeframes(bytes(2 * int(PAUSE_SECONDS * sentence.getframerate())))
+
+
+@contextlib.asynccontextmanager
+async def started(microphone: Path) -> AsyncIterator[Browser]:
+    """A Chromium that hears this file, driven by Playwright's async API."""
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(
+            executable_path=executable(), args=flags(microphone), ignore_default_args=list(UNWANTED)
+        )
+        yield browser
+        await browser.close()
+
+
+@contextlib.asynccontextmanager
+async def profile(browser: Browser) -> AsyncIterator[BrowserContext]:
+    """A fresh profile, allowed to use the microphone."""
+    fresh = await browser.new_context(permissions=["microphone"], viewport={"width": 1280, "height": 800})
+    fresh.set_default_timeout(10_000)
+    yield fresh
+    await fresh.close()
+
+
+@contextlib.asynccontextmanager
+async def empty_page(context: BrowserContext) -> AsyncIterator[Page]:
+    """An empty page; an exception that its scripts let escape is raised at the end."""
+    escaped: list[Error] = []
+    context.on("weberror", lambda web_error: escaped.append(web_error.error))
+    yield await context.new_page()
+    assert not escaped, f"the page's scripts failed: {escaped}"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from playwright.async_api import Browser, BrowserContext, Error, Page, async_playwright
+from playwright.async_api import Browser, BrowserContext, Page
 
 from signaling.__main__ import quickest_loop
 from tests import chromium, leaks
@@ -60,32 +60,22 @@ async def browser(microphone: Path) -> AsyncIterator[Browser]:
     A test must name one of the three as an argument (no `getfixturevalue`): then the browser is up before the leak
     check looks first, and is never taken for something that the test left behind.
     """
-    async with async_playwright() as playwright:
-        started = await playwright.chromium.launch(
-            executable_path=chromium.executable(),
-            args=chromium.flags(microphone),
-            ignore_default_args=list(chromium.UNWANTED),
-        )
+    async with chromium.started(microphone) as started:
         yield started
-        await started.close()
 
 
 @pytest.fixture
 async def context(browser: Browser) -> AsyncIterator[BrowserContext]:
     """A fresh browser profile of this test's own, allowed to use the microphone."""
-    profile = await browser.new_context(permissions=["microphone"], viewport={"width": 1280, "height": 800})
-    profile.set_default_timeout(10_000)
-    yield profile
-    await profile.close()
+    async with chromium.profile(browser) as fresh:
+        yield fresh
 
 
 @pytest.fixture
 async def page(context: BrowserContext) -> AsyncIterator[Page]:
     """An empty page; an exception that its scripts let escape fails the test."""
-    escaped: list[Error] = []
-    context.on("weberror", lambda web_error: escaped.append(web_error.error))
-    yield await context.new_page()
-    assert not escaped, f"the page's scripts failed: {escaped}"
+    async with chromium.empty_page(context) as empty:
+        yield empty
 
 
 class Loops(asyncio.DefaultEventLoopPolicy):
@@ -103,7 +93,12 @@ APART: Final = frozenset({"browser", "clients", "network"})  # folders whose tes
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Those of one folder run one after another, by one worker: two cores bear three browsers with calls, not more."""
+    """Those of one folder run one after another, by one worker: two cores bear three browsers with calls, not more.
+
+    A browser that does not come to its turn for a second fails them: each has a second chance, which the last line of
+    the run tells of ("rerun").
+    """
     for item in items:
         for folder in APART.intersection(item.path.parts):
             item.add_marker(pytest.mark.xdist_group(folder))
+            item.add_marker(pytest.mark.flaky(reruns=1))

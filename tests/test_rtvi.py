@@ -19,9 +19,8 @@ from relay.flood import (
     FloodGate,
     Verdict,
 )
+from relay.reading import MAX_DEPTH, MAX_ID, read
 from relay.said import (
-    MAX_DEPTH,
-    MAX_ID,
     MAX_MESSAGE,
     ClientMessage,
     ClientReady,
@@ -30,7 +29,6 @@ from relay.said import (
     Ping,
     SendFile,
     SendText,
-    read,
 )
 from tests.strict import BARE, NEEDED, strict
 

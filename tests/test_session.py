@@ -692,7 +692,7 @@ def test_a_mistake_of_ours_in_mid_call_is_told_and_everything_is_freed(
 def test_a_message_that_we_stumble_over_ends_the_call_with_a_word(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
     async def main(call: Call) -> None:
         await call.begin(1)
-        monkeypatch.setattr("relay.said.read", None)
+        monkeypatch.setattr("relay.reading.read", None)
         call.peer.events.on_message(call.peer, "{}")
         await call.over()
         assert said(call)[-2:] == ["error", "peerLeft"]

@@ -1,9 +1,15 @@
-"""A page that is watched from inside: which cameras and screens it opens, and what it tells the relay of them."""
+"""Pages in front of which nobody speaks, so that nothing is said into a test's words; and one with a voice.
 
+`eyes` is watched from inside: which cameras and screens it opens, and what it tells the relay of them.
+"""
+
+from collections.abc import AsyncIterator
 from typing import Final
 
 import pytest
-from playwright.async_api import Page
+from playwright.async_api import Browser, BrowserContext, Page
+
+from tests import chromium
 
 # Remembers the devices that were opened, the words that were sent, and the channel for words from outside.
 WATCH: Final = """
@@ -27,6 +33,28 @@ RTCDataChannel.prototype.send = function (text) {
   send.call(this, text);
 };
 """
+
+
+@pytest.fixture(scope="session")
+async def quiet_browser(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Browser]:
+    """A Chromium whose microphone is on, and hears nothing."""
+    silence = tmp_path_factory.mktemp("microphone") / "silence.wav"
+    chromium.record_microphone(silence, speaks=False)
+    async with chromium.started(silence) as started:
+        yield started
+
+
+@pytest.fixture
+async def context(quiet_browser: Browser) -> AsyncIterator[BrowserContext]:
+    async with chromium.profile(quiet_browser) as fresh:
+        yield fresh
+
+
+@pytest.fixture
+async def talker(browser: Browser) -> AsyncIterator[Page]:
+    """A page in front of which the sentence is said, over and over."""
+    async with chromium.profile(browser) as fresh, chromium.empty_page(fresh) as empty:
+        yield empty
 
 
 @pytest.fixture

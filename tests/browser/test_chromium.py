@@ -23,10 +23,10 @@ LISTEN = """async () => {
 }"""
 
 
-async def test_each_stream_hears_the_sentence_from_its_start(page: Page) -> None:
-    await page.route("**/*", lambda route: route.fulfill(body="<p>listening</p>", content_type="text/html"))
-    await page.goto("http://localhost/")  # a microphone is for secure places only
+async def test_each_stream_hears_the_sentence_from_its_start(talker: Page) -> None:
+    await talker.route("**/*", lambda route: route.fulfill(body="<p>listening</p>", content_type="text/html"))
+    await talker.goto("http://localhost/")  # a microphone is for secure places only
     for _ in range(2):
-        loud = await page.evaluate(LISTEN)
+        loud = await talker.evaluate(LISTEN)
         assert len(loud) > 20, "there is no sentence"
         assert 500 < loud[0] < 1600, "the sentence starts after its second of silence"

@@ -70,7 +70,7 @@ async def freed(relay: Running, *, within: float = 3.0) -> None:
             await asyncio.sleep(0.02)
 
 
-async def test_one_button_and_a_spoken_sentence_is_answered(page: Page) -> None:
+async def test_one_button_and_a_spoken_sentence_is_answered(talker: Page) -> None:
     foreign: list[str] = []
 
     def look(request: Request) -> None:
@@ -78,20 +78,20 @@ async def test_one_button_and_a_spoken_sentence_is_answered(page: Page) -> None:
             foreign.append(request.url)
 
     async with running("--greeting", "") as relay:
-        page.on("request", look)
-        await dial(page, relay)
-        await state(page, "listening")
-        user = page.locator("#captions .user")
+        talker.on("request", look)
+        await dial(talker, relay)
+        await state(talker, "listening")
+        user = talker.locator("#captions .user")
         await expect(user.first).to_contain_text("s of speech", timeout=20_000)
-        await expect(page.locator("#captions .model").last).to_contain_text("own words", timeout=10_000)
-        before = await page.evaluate(ENERGY)
+        await expect(talker.locator("#captions .model").last).to_contain_text("own words", timeout=10_000)
+        before = await talker.evaluate(ENERGY)
         await asyncio.sleep(1.0)
-        assert await page.evaluate(ENERGY) > before, "the element plays the answer"
-        assert not await page.evaluate("document.querySelector('audio').paused")
+        assert await talker.evaluate(ENERGY) > before, "the element plays the answer"
+        assert not await talker.evaluate("document.querySelector('audio').paused")
         heard = Sound(relay.model.received_pcm(), 16_000).part(0, 4)
         assert compare(SPOKEN, heard).same, "the model hears the sentence"
-        await page.get_by_role("button", name="End", exact=True).click()
-        await state(page, "ended")
+        await talker.get_by_role("button", name="End", exact=True).click()
+        await state(talker, "ended")
         await freed(relay)
     assert foreign == []
 
