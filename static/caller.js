@@ -162,7 +162,10 @@ function hear(data) {
   switch (event.kind) {
     case 'bot-ready':
       if (event.model) view.showVoice(event.model);
-      for (const eye of Object.values(eyes)) eye.permit('model', event[eye.kind]);
+      for (const eye of Object.values(eyes)) {
+        eye.permit('model', event[eye.kind]);
+        view.showEye(call, eye);
+      }
       if (call.returning) {
         words.clear(); // it is told again
         board.announce('returned');
