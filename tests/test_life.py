@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.errors import FAULTS
+from relay.gemini.course import LASTING_FAULTS, PASSING_CODES, TABLE, Cause, State, verdict
 from relay.gemini.life import (
     ATTEMPT_SECONDS,
     BUDGET_SECONDS,
@@ -19,26 +20,20 @@ from relay.gemini.life import (
     FIRST_WAIT,
     GO_AWAY_MARGIN,
     HANDLE_SECONDS,
-    LASTING_FAULTS,
     LATE_SECONDS,
     LONGEST_WAIT,
-    PASSING_CODES,
     ROTATE_SECONDS,
     SPREAD,
     STEADY_SECONDS,
-    TABLE,
     Action,
     Busy,
-    Cause,
     Close,
     GiveUp,
     Life,
     Open,
-    State,
     Tell,
     Timer,
     pause,
-    verdict,
 )
 
 DOCUMENT: Final = Path(__file__).parent.parent / "docs" / "conversation.md"

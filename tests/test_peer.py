@@ -482,6 +482,7 @@ async def test_a_browser_that_hangs_up_is_noticed_at_once() -> None:
         await line.browser.close()
         await asyncio.wait_for(line.owner.lost.wait(), 2)
         assert line.owner.hung_up
+        assert not line.peer.send_message("too late"), "and no task is left to find out"
 
 
 async def test_silence_on_the_wire_is_measured_and_any_packet_ends_it() -> None:

@@ -214,6 +214,8 @@ class Peer:
         """
         if self._channel is None or self._channel.readyState != "open":
             return False
+        if self._channel.transport.transport.state != "connected":
+            return False  # aiortc would find that out in a task of its own, which nobody asks
         if self._channel.bufferedAmount > (BACKLOG_BYTES if spare else DEAD_BACKLOG_BYTES):
             if not spare:
                 self._events.on_lost(self)
