@@ -90,15 +90,17 @@ def pytest_configure() -> None:
 
 
 APART: Final = frozenset({"browser", "clients", "network"})  # folders whose tests run in real time
+PATIENT: Final = frozenset({"test_patience"})  # whose tests hardly do anything but wait
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Those of one folder run one after another, by one worker: two cores bear three browsers with calls, not more.
+    """Those of one folder run one after another, by one worker, but for the patient ones, which run side by side.
 
-    A browser that does not come to its turn for a second fails them: each has a second chance, which the last line of
-    the run tells of ("rerun").
+    Two cores bear three browsers with calls, not more. A browser that does not come to its turn for a second fails its
+    test: each has a second chance, which the last line of the run tells of ("rerun").
     """
     for item in items:
         for folder in APART.intersection(item.path.parts):
-            item.add_marker(pytest.mark.xdist_group(folder))
             item.add_marker(pytest.mark.flaky(reruns=1))
+            if item.path.stem not in PATIENT:
+                item.add_marker(pytest.mark.xdist_group(folder))
