@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, NoReturn
 
 from relay import values
+from relay.audio.opus import BITRATE, COMPLEXITY
 from relay.cost import Budget, Prices
 from relay.values import Network as Network
 from relay.values import Secret as Secret
@@ -66,8 +67,8 @@ class Config:
     barge_in: BargeIn = "model"
     metrics_host: str = "127.0.0.1"  # name or address to bind
     metrics_port: int | None = None  # TCP port; 0 takes a free one; None: no metrics
-    opus_bitrate: int = 64_000  # bit/s, of the voice to the browser
-    opus_complexity: int = 0  # 0–10: libopus's effort at it
+    opus_bitrate: int = BITRATE  # bit/s, of the voice to the browser
+    opus_complexity: int = COMPLEXITY  # 0–10: libopus's effort at it
     state_dir: Path = Path()
     log_level: str = "info"
     api_key: Secret | None = field(default=None)
@@ -177,9 +178,9 @@ FLAGS: Final = (
     Flag("metrics-host", "metrics_host", "ADDRESS", "name or IP address that the metrics are read at", values.host,
          "127.0.0.1"),
     Flag("opus-bitrate", "opus_bitrate", "BIT/S", f"of the voice to the browser, {values.MIN_BITRATE} to "
-         f"{values.MAX_BITRATE}", values.whole(values.MIN_BITRATE, values.MAX_BITRATE), "64000"),
+         f"{values.MAX_BITRATE}", values.whole(values.MIN_BITRATE, values.MAX_BITRATE), str(BITRATE)),
     Flag("opus-complexity", "opus_complexity", "N", "libopus's effort at that voice, 0 to 10; more bits are "
-         "cheaper than more effort", values.whole(0, 10), "0"),
+         "cheaper than more effort", values.whole(0, 10), str(COMPLEXITY)),
     Flag("state-dir", "state_dir", "DIR", "where the relay may keep files; none so far", values.directory,
          "$XDG_STATE_HOME/gemini-relay or ~/.local/state/gemini-relay"),
     Flag("log-level", "log_level", "LEVEL", "debug, info, warning or error",

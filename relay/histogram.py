@@ -28,12 +28,6 @@ class Histogram:
                 self.counts[i] += count
         self.sum += other.sum
 
-    def copy(self) -> "Histogram":
-        """One that counts on by itself."""
-        copied = Histogram(self.edges)
-        copied.include(self)
-        return copied
-
     @property
     def count(self) -> int:
         """How many values there were."""

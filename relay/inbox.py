@@ -5,7 +5,7 @@ The first that is too much is refused in words, the rest of that second in silen
 
 from collections.abc import Callable, Sequence
 
-from relay import flood, rtvi, said
+from relay import flood, reading, rtvi, said
 from relay.errors import BrowserFault, RelayError
 
 
@@ -21,7 +21,7 @@ class Inbox:
         """What a message says, well-formed or not; None if it is not to be served."""
         verdict, message = self._flood.allow(now), None
         if verdict is flood.Verdict.PASS:
-            message = said.read(frame)
+            message = reading.read(frame)
             if isinstance(message, said.Malformed) and message.oversize:
                 verdict = self._flood.refuse(now)
         if verdict is flood.Verdict.CLOSE:

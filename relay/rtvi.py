@@ -1,4 +1,4 @@
-"""What the relay says in RTVI; what the browser says is read by `relay.said`. Pure: no clock, no channel.
+"""What the relay says in RTVI; what the browser says is read by `relay.reading`. Pure: no clock, no channel.
 
 Messages are plain objects, and `encode` makes one text frame of such an object. No message holds a null anywhere, and
 `data` is left out or an object: some clients drop what breaks this, some crash.

@@ -11,6 +11,7 @@ from google.genai import types
 from relay.errors import ModelFault, RelayError
 from relay.gemini import events, life, protocol, recall
 from relay.gemini.client import Target
+from relay.gemini.course import State
 from relay.gemini.events import Event
 from relay.gemini.unheard import LEAD_SECONDS, MAX_WORDS, PIECE_SECONDS, QUESTION_SECONDS, WAITING_SECONDS
 from relay.gemini.upstream import Upstream
@@ -93,7 +94,7 @@ class Owner:
     async def __aexit__(self, *_: object) -> None:
         await self.hush()
         await self.upstream.close()
-        assert self.upstream.state is life.State.CLOSED
+        assert self.upstream.state is State.CLOSED
 
 
 def counted(pcm: bytes | bytearray) -> list[int]:

@@ -4,8 +4,6 @@ A `Life` is told what happens to its connections and what is being said; each ti
 one connection at a time: the next is opened when the owner has said that the one before is `gone`, because the service
 refuses to resume a conversation whose socket is still open. Connections are numbered from 1, and what is told of
 another than the newest, a timer included, is ignored.
-
-`TABLE` says which state follows from which, and is what `docs/conversation.md` draws.
 """
 
 from collections.abc import Callable
@@ -14,6 +12,7 @@ from enum import Enum
 from typing import Final, Literal
 
 from relay.errors import OurBug
+from relay.gemini.course import TABLE, Cause, State, verdict
 
 ROTATE_SECONDS: Final = 540.0  # a connection is left at nine minutes: the service ends it at about ten
 DRAIN_SECONDS: Final = 45.0  # how long an old one may wait for a pause in the talk
@@ -27,53 +26,6 @@ LONGEST_WAIT: Final = 4.0  # later a quarter of the outage so far, which never d
 SPREAD: Final = 0.2  # of a wait, added by chance, lest all calls of a relay come back in the same moment
 ATTEMPT_SECONDS: Final = 10.0  # for one attempt, until the setup is accepted
 LATE_SECONDS: Final = 1.0  # a planned change that takes longer is told
-
-# Close codes after which the conversation can go on elsewhere (RFC 6455 §7.4.1); 0: we ended the connection ourselves.
-PASSING_CODES: Final = frozenset({0, 1000, 1001, 1005, 1006, 1011, 1012, 1013, 1014})
-# Faults that another attempt meets again.
-LASTING_FAULTS: Final = frozenset({"key-missing", "key-refused", "quota", "model-not-found", "internal"})
-
-
-class State(Enum):
-    """How the model's side stands."""
-
-    CONNECTING = "connecting"
-    SETUP = "setup"
-    LIVE = "live"
-    DRAINING = "draining"  # still live, and to be left at the next pause
-    RESUMING = "resuming"  # between two connections
-    CLOSED = "closed"
-
-
-class Cause(Enum):
-    """Why the state changes; the values are what the drawing says."""
-
-    UPGRADED = "socket open"
-    ACCEPTED = "setup complete"
-    GO_AWAY = "goAway"
-    AGED = "nine minutes old"
-    QUIET = "between turns"
-    OVERDUE = "no time left"
-    LOST = "connection lost"
-    REFUSED = "handle refused"
-    DUE = "old socket gone, wait over"
-    SPENT = "30 s are over"
-    FATAL = "key, quota, model or policy"
-    HUNG_UP = "the call ends"
-
-
-_ENDS: Final = {Cause.FATAL: State.CLOSED, Cause.HUNG_UP: State.CLOSED}
-_OPENING: Final = {**_ENDS, Cause.LOST: State.RESUMING, Cause.REFUSED: State.RESUMING, Cause.SPENT: State.CLOSED}
-_OPEN: Final = {**_ENDS, Cause.LOST: State.RESUMING, Cause.REFUSED: State.RESUMING, Cause.GO_AWAY: State.DRAINING}
-
-TABLE: Final[dict[State, dict[Cause, State]]] = {
-    State.CONNECTING: {Cause.UPGRADED: State.SETUP, **_OPENING},
-    State.SETUP: {Cause.ACCEPTED: State.LIVE, **_OPENING},
-    State.LIVE: {Cause.AGED: State.DRAINING, **_OPEN},
-    State.DRAINING: {Cause.QUIET: State.RESUMING, Cause.OVERDUE: State.RESUMING, **_OPEN},
-    State.RESUMING: {Cause.DUE: State.CONNECTING, Cause.SPENT: State.CLOSED, **_ENDS},
-    State.CLOSED: {},
-}
 
 
 class Busy(Enum):
@@ -124,18 +76,6 @@ class Timer:
 
     generation: int
     at: float
-
-
-def verdict(fault: str, code: int, *, live: bool, trusted: bool) -> Cause:
-    """What the end of a connection means: `fault` is a code of `FAULTS`, `code` the close code, 0 where there was none.
-
-    `live` says that its setup had been accepted, `trusted` that it does not stand on a handle that may be bad.
-    """
-    if fault in LASTING_FAULTS:
-        return Cause.FATAL
-    if fault == "setup-refused" or (live and code not in PASSING_CODES):
-        return Cause.FATAL if trusted else Cause.REFUSED
-    return Cause.LOST
 
 
 class Life:

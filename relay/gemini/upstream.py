@@ -13,10 +13,9 @@ import asyncio
 import functools
 import logging
 import random
-from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Literal
 
 from google.genai.types import LiveConnectConfig, SessionResumptionConfig
 
@@ -24,41 +23,20 @@ from relay.alarm import Alarm
 from relay.errors import ModelFault, OurBug, RelayError
 from relay.gemini import events, life, protocol
 from relay.gemini.client import CLOSE_DEADLINE, CONNECT_DEADLINE, LiveClient, Target
+from relay.gemini.course import State
 from relay.gemini.events import Event
+from relay.gemini.handover import Handover, Memory, Nothing
 from relay.gemini.life import Busy, Life
 from relay.gemini.protocol import Kind
 from relay.gemini.unfinished import Unfinished
-from relay.gemini.unheard import Item, Waiting, Words
+from relay.gemini.unheard import Waiting, Words
 
 # The model has this long to answer the close frame, with all our sound in the network's hands; the next one waits.
 CLOSE_SECONDS: Final = 0.1
-AT_ONCE_BYTES: Final = 48 * 1024  # unsent, while what waited is handed over: less than what makes sound be dropped
-PUMP_SECONDS: Final = 0.02
 
 News = Literal["reconnecting", "resumed", "memory-shortened"]
 
 log = logging.getLogger(__name__)
-
-
-class Memory(Protocol):
-    """What was said and heard in turns of (role, text): those since a mark, and those that a new model is told."""
-
-    @property
-    def mark(self) -> int: ...
-    def since(self, mark: int) -> Sequence[tuple[str, str]]: ...
-    def seed(self) -> Sequence[tuple[str, str]]: ...
-
-
-class Nothing:
-    """No memory."""
-
-    mark = 0
-
-    def since(self, mark: int) -> Sequence[tuple[str, str]]:
-        return []
-
-    def seed(self) -> Sequence[tuple[str, str]]:
-        return []
 
 
 @dataclass(slots=True)
@@ -106,11 +84,10 @@ class Upstream:
         self._fault: RelayError | None = None  # the last one
         self._tasks: set[asyncio.Task[None]] = set()
         self._alarm = Alarm(self._tick)
-        self._pump: asyncio.TimerHandle | None = None
-        self._back: deque[Item] = deque()  # put back, and not yet sent
         self._waiting = Waiting()
         self._unfinished = Unfinished(target.model)
         self._busy: frozenset[Busy] = frozenset()  # as `life` knows it
+        self._handover = Handover(self._unfinished, self._waiting, self._go_on)
         self._mark = self.memory.mark
         self.changes = Changes()
 
@@ -120,7 +97,7 @@ class Upstream:
         return self._listening
 
     @property
-    def state(self) -> life.State:
+    def state(self) -> State:
         """How the model's side stands."""
         return self._life.state
 
@@ -162,9 +139,7 @@ class Upstream:
         self._listening = False
         self._direct = None
         self._alarm.close()
-        if self._pump is not None:
-            self._pump.cancel()
-            self._pump = None
+        self._handover.stop()
 
     # ---- speaking ----
 
@@ -343,11 +318,8 @@ class Upstream:
         self.changes.left += 1
         self._listening = False
         self._direct = None
-        self._back.clear()
+        self._handover.stop()
         self._waiting.turn_elsewhere()
-        if self._pump is not None:
-            self._pump.cancel()
-            self._pump = None
         for event in self._unfinished.leave():
             self._on_event(event)
 
@@ -362,36 +334,19 @@ class Upstream:
         if shortened:
             self.changes.afresh += 1
             self._on_news("memory-shortened")
-        self._hand_over()
+        if self._client is not None and self._listening:
+            self._handover.to(self._client)
 
     def _put_back(self) -> bool:
         """What this connection does not know; True if that is all that was said."""
         fresh = not self._life.resumed
         turns = self.memory.seed() if fresh else self.memory.since(self._mark)
-        self._back = deque(self._unfinished.put_back(turns, self._loop.time()))
+        self._handover.put_back(turns)
         self._settle()
         return fresh and bool(turns)
 
-    def _hand_over(self) -> None:
-        """What was put back and what waited, no faster than the network takes it."""
-        self._pump = None
-        client = self._client
-        if client is None or not self._listening:
-            return
-        while self._back or self._waiting:
-            if client.unsent > AT_ONCE_BYTES:
-                self._pump = self._loop.call_later(PUMP_SECONDS, self._hand_over)
-                return
-            again = bool(self._back)
-            item = self._back.popleft() if again else self._waiting.take()
-            if not client.send(item.message if isinstance(item, Words) else protocol.audio_message(item)):
-                return
-            if again:
-                continue  # it is known to have been said
-            if isinstance(item, Words):
-                self._unfinished.sent(item, self._loop.time())
-            else:
-                self._unfinished.question.heard.append(item)
+    def _go_on(self, client: LiveClient) -> None:
+        """All of it is handed over: what is said goes straight to the model."""
         self.changes.audio_dropped = self._waiting.dropped
         self._direct = client
         self._settle()
