@@ -151,7 +151,13 @@ def _object(data: Mapping[str, Any], key: str) -> Mapping[str, Any]:
 
 def _read_send_text(id_: str, data: Mapping[str, Any]) -> SendText:
     content, options = _words(data, "content"), _object(data, "options")
-    return SendText(id_, content, _flag(options, "run_immediately", True), _flag(options, "audio_response", True))
+    return SendText(
+        id_,
+        content,
+        _flag(options, "run_immediately", True),
+        _flag(options, "audio_response", True),
+        data.get("again") is True,
+    )
 
 
 def _read_send_file(id_: str, data: Mapping[str, Any]) -> SendFile:

@@ -43,12 +43,16 @@ class ClientMessage:
 
 @dataclass(frozen=True, slots=True)
 class SendText:
-    """Typed words. `run_immediately`: interrupt and answer; `audio_response` off: answer in text alone."""
+    """Typed words. `run_immediately`: interrupt and answer; `audio_response` off: answer in text alone.
+
+    `again`: the message was sent on a connection that was lost before it was answered, and may have come.
+    """
 
     id: str
     content: str = field(repr=False)
     run_immediately: bool = True
     audio_response: bool = True
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,8 @@ CORE_SHARE: Final = 0.05
 MAX_PICTURES: Final = 4
 # Messages for the history that wait for the model to end its turn: one in the middle of it would cut it short.
 MAX_NOTES: Final = 20
+# Messages that have come, of which another copy may be sent on the next connection; the page keeps 20 unanswered ones.
+MAX_TAKEN: Final = 64
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +63,7 @@ class Written:
         self._name = name
         self._keys = Keys()
         self._notes: deque[bytes] = deque()
+        self._taken: deque[str] = deque(maxlen=MAX_TAKEN)
         self._pictures = 0  # being read, or waiting for it
         self._reading = asyncio.Lock()
         self._rested_at = 0.0  # when the next one may be read
@@ -83,10 +86,14 @@ class Written:
             self._listener.tell(self._notes.popleft())
 
     def text(self, message: said.SendText) -> None:
-        """Typed words: to be answered, or only to be remembered."""
-        if message.run_immediately:
-            self._ask(message.id, message.content, silent=not message.audio_response)
+        """Typed words: to be answered, or only to be remembered; those that have come before are only acknowledged."""
+        if message.again and message.id in self._taken:
+            self._listener.echo(message.content, message.id)
+        elif message.run_immediately:
+            if self._ask(message.id, message.content, silent=not message.audio_response):
+                self._taken.append(message.id)
         elif self._noted(message.id, "user", message.content):
+            self._taken.append(message.id)
             self._listener.echo(message.content, message.id)
 
     async def picture(self, message: said.SendFile) -> None:

@@ -98,7 +98,7 @@ function move(call, phase, event, now) {
   if (event.type === 'ready') {
     return { ...call, phase, returning: false, deadline: call.thinking ? now + THINK_MS : deadline };
   }
-  if (event.type === 'recovered') return { ...call, phase, deadline };
+  if (event.type === 'recovered') return { ...call, phase, deadline: call.thinking ? now + THINK_MS : deadline };
   if (event.type === 'stalled') return { ...call, phase, deadline, thinking: false, late: false };
   if (event.type === 'left' && call.phase !== 'ending') {
     return { ...quiet(call), phase, deadline, problem: { code: event.code ?? (phase === 'error' ? 'left-early' : 'left') } };

@@ -9,8 +9,9 @@ import { Meter } from './meter.js';
 import { Microphone } from './microphone.js';
 import { isDecided } from './problems.js';
 import { save } from './record.js';
-import { parse, sendText } from './rtvi.js';
+import { parse } from './rtvi.js';
 import { isGone, problemOf, Signalling } from './signalling.js';
+import { Speaker } from './speaker.js';
 import { View } from './view.js';
 import { WayBack } from './wayback.js';
 import { Words } from './words.js';
@@ -25,6 +26,7 @@ const board = new Board(view);
 const words = new Words(view.captions);
 const wayBack = new WayBack();
 const meter = new Meter(view.canvas, view.level);
+const speaker = new Speaker(view, meter);
 const eyes = { camera: makeEye('camera'), screen: makeEye('screen') };
 const pickers = new Pickers(view, (id) => void swapMicrophone(id), (id) => void eyes.camera.choose(id));
 const microphone = new Microphone({
@@ -124,7 +126,7 @@ async function connect(pass) {
   const mine = new Connection(signalling(), microphone.track, {
     admitted: (way) => wayBack.keep({ ...way, muted: call.muted, typing: call.typing }),
     message: (data) => hear(data),
-    sound: (stream) => play(stream),
+    sound: (stream) => speaker.play(stream),
     sees: (kind, takes) => { eyes[kind].permit('relay', takes); show(); },
     stalled: () => { happen({ type: 'stalled' }); board.announce('path-lost'); },
     recovered: () => { happen({ type: 'recovered' }); board.announce('path-back'); },
@@ -186,7 +188,9 @@ function hear(data) {
       else board.announce(event.event, event.seconds);
       break;
     case 'notice': board.tell({ code: 'told', info: event.text }, ''); break;
+    case 'taken': connection?.taken(event.id); break;
     case 'error':
+      if (event.id) connection?.taken(event.id);
       if (!event.fatal) board.tell({ code: 'told', info: event.text }, '');
       else if (isDecided(event.code)) happen({ type: 'over', problem: { code: event.code } });
       else happen({ type: 'fail', problem: { code: 'relay-error', info: event.text } });
@@ -195,25 +199,14 @@ function hear(data) {
   }
 }
 
-/** @param {MediaStream} stream the model's voice */
-function play(stream) {
-  view.sound.srcObject = stream;
-  meter.theirs(stream);
-  void unmute();
-}
-
-/** Browsers may want a person to press a button first. */
-export async function unmute() {
-  meter.wake();
-  const refused = await view.sound.play().catch((error) => error?.name === 'NotAllowedError');
-  view.playSound.hidden = !refused;
-}
+/** The button that browsers may want to be pressed. */
+export const unmute = () => speaker.unmute();
 
 export function hangUp() {
   const early = call.phase === 'asking' || call.phase === 'connecting';
   for (const eye of Object.values(eyes)) eye.off();
   microphone.mute(true);
-  view.sound.muted = true;
+  speaker.hush();
   const asked = !early && connection?.hangUp();
   happen({ type: 'hangup' });
   if (!asked) happen({ type: 'fail', problem: { code: 'left' } });
@@ -228,10 +221,8 @@ function release(event) {
   connection?.close();
   connection = null;
   microphone.use(null, false);
-  meter.theirs(null);
+  speaker.release();
   board.clear();
-  view.sound.srcObject = null;
-  view.sound.muted = false;
 }
 
 /** Nobody will ask any more for what was said: let the relay forget it. In another tab the call may go on. */
@@ -250,7 +241,7 @@ export function toggleMute() {
 
 /** Type something. @param {string} text @param {boolean} [answered] or only remembered @returns {boolean} whether it was sent */
 export function write(text, answered = true) {
-  if (!connection?.send(sendText(text, answered))) return false;
+  if (!connection?.write(text, answered)) return false;
   words.typed(text);
   board.withdraw('idle-warning');
   if (answered) happen({ type: 'typed' });

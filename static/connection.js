@@ -5,10 +5,12 @@
 
 import { KNOCK_MS, look, newPath, nextLook, pings, restartWait, STIR_MS } from './path.js';
 import { Peer } from './peer.js';
+import { keep, taken } from './post.js';
 import { Probe } from './probe.js';
-import { clientReady, disconnectBot, ping, trackStatus } from './rtvi.js';
+import { clientReady, disconnectBot, newId, ping, sendText, trackStatus } from './rtvi.js';
 import { KINDS, RECEIVERS } from './sight.js';
 import { ConnectionError, problemOf } from './signalling.js';
+import { listenToTheWorld } from './world.js';
 
 /** Longest wait for one attempt to reconnect, and the pause between two, ms. */
 const ATTEMPT_MS = 6_000;
@@ -37,6 +39,7 @@ export class Connection {
   /** @type {string|null} */ #session = null;
   /** @type {string|null} */ #pcId = null;
   /** @type {number[]} When connections were made anew. */ #restarts = [];
+  /** @type {import('./post.js').Letter[]} */ #post = [];
   #path = newPath(0);
   #abort = new AbortController();
   #sending = true;
@@ -74,13 +77,29 @@ export class Connection {
     if (signal.aborted) return;
     await this.#connect(this.#pcId !== null, signal);
     this.send(clientReady({ library: 'gemini-webrtc-relay-page', library_version: '1', platform: navigator.platform }));
-    this.#listenToTheWorld();
+    listenToTheWorld(() => this.#hurry(), signal);
     void this.#look();
   }
 
   /** @param {string} text @returns {boolean} whether it could be sent */
   send(text) {
     return this.#peer?.send(text) ?? false;
+  }
+
+  /**
+   * Send typed words; what a dead path swallows is sent again on the next.
+   * @param {string} text @param {boolean} answered or only remembered @returns {boolean} whether they are on their way
+   */
+  write(text, answered) {
+    const letter = { id: newId(), text, answered };
+    if (!this.send(sendText(letter)) && !this.#recovering) return false;
+    this.#post = keep(this.#post, letter);
+    return true;
+  }
+
+  /** The relay has what was written in this message, or refuses it. @param {string} id */
+  taken(id) {
+    this.#post = taken(this.#post, id);
   }
 
   /** Put another microphone in the place of the old one, without a new call. @param {MediaStreamTrack|null} track */
@@ -173,6 +192,7 @@ export class Connection {
       if (track) void pictures.show(kind, track);
       this.send(trackStatus(RECEIVERS[kind], track !== undefined));
     }
+    for (const letter of this.#post) this.send(sendText(letter, true));
   }
 
   /**
@@ -216,17 +236,9 @@ export class Connection {
     this.#timer = window.setTimeout(() => void this.#look(), nextLook(this.#path) - now);
   }
 
-  /** What the system knows of its network, and a page that is looked at again, are reasons to look at once. */
-  #listenToTheWorld() {
-    const { signal } = this.#abort;
-    const hurry = () => {
-      this.probe.hurry();
-      if (document.visibilityState === 'visible') void this.#look();
-    };
-    for (const event of ['online', 'offline', 'pageshow']) window.addEventListener(event, hurry, { signal });
-    document.addEventListener('visibilitychange', hurry, { signal });
-    const network = /** @type {{connection?: EventTarget}} */ (navigator).connection;
-    network?.addEventListener('change', hurry, { signal });
+  #hurry() {
+    this.probe.hurry();
+    if (document.visibilityState === 'visible') void this.#look();
   }
 
   /** This connection is over for good. */

@@ -25,7 +25,7 @@ const ADDRESS_MAX = 2_000;
  *   | {kind: 'relay-event', event: string, seconds: number|null} | {kind: 'history', turns: Told[]}
  *   | {kind: 'corrected', who: 'user'|'model', was: string, text: string}
  *   | {kind: 'interrupted'} | {kind: 'peer-left'} | {kind: 'renegotiate'}
- *   | {kind: 'error', text: string, fatal: boolean, code: string} | {kind: 'notice', text: string}} Incoming
+ *   | {kind: 'taken', id: string} | {kind: 'error', text: string, fatal: boolean, code: string, id: string} | {kind: 'notice', text: string}} Incoming
  */
 
 /** @returns {string} eight hex digits, as the JavaScript SDK does */
@@ -44,10 +44,10 @@ export function clientReady(about) {
   return envelope('client-ready', { version: VERSION, about, returns: true });
 }
 
-/** @param {string} content @param {boolean} [answered] or only to be remembered, without an interruption */
-export function sendText(content, answered = true) {
+/** Unless it is to be answered it interrupts nothing. @param {import('./post.js').Letter} letter @param {boolean} [again] it may have come before */
+export function sendText({ id, text, answered }, again = false) {
   const options = { run_immediately: answered, audio_response: true };
-  return envelope('send-text', { content: content.slice(0, TEXT_MAX), options });
+  return envelope('send-text', { content: text.slice(0, TEXT_MAX), options, ...(again && { again }) }, id);
 }
 
 export function disconnectBot() {
@@ -80,7 +80,7 @@ export function parse(frame) {
   const message = record(value);
   if (message.type === 'signalling') return signalling(record(message.message));
   if (message.label !== LABEL || typeof message.type !== 'string') return null;
-  return conversation(message.type, record(message.data));
+  return conversation(message.type, record(message.data), string(message.id));
 }
 
 /** @param {Record<string, unknown>} message @returns {Incoming|null} */
@@ -90,8 +90,8 @@ function signalling(message) {
   return null;
 }
 
-/** @param {string} type @param {Record<string, unknown>} data @returns {Incoming|null} */
-function conversation(type, data) {
+/** @param {string} type @param {Record<string, unknown>} data @param {string} id of our message that this answers @returns {Incoming|null} */
+function conversation(type, data, id) {
   switch (type) {
     case 'bot-ready': return botReady(data);
     case 'user-started-speaking': return { kind: 'user-speaking', on: true };
@@ -101,6 +101,7 @@ function conversation(type, data) {
     case 'bot-llm-started': return { kind: 'bot-llm', on: true };
     case 'bot-llm-stopped': return { kind: 'bot-llm', on: false };
     case 'bot-interrupted': return { kind: 'interrupted' };
+    case 'user-input': return typeof data.msg_id === 'string' ? { kind: 'taken', id: data.msg_id } : null;
     case 'user-transcription': return { kind: 'user-text', text: string(data.text), final: data.final !== false };
     case 'bot-llm-text': return { kind: 'bot-text', text: string(data.text) };
     case 'bot-output': return botOutput(data);
@@ -108,15 +109,15 @@ function conversation(type, data) {
     case 'llm-function-call-stopped': return tool(data, data.cancelled === true ? 'cancelled' : 'done');
     case 'bot-llm-search-response': return sources(data);
     case 'error': return error(data, data.fatal === true);
-    case 'error-response': return error(data, false);
+    case 'error-response': return error(data, false, id);
     case 'server-message': return notice(data);
     default: return null;
   }
 }
 
-/** @param {Record<string, unknown>} data @param {boolean} fatal @returns {Incoming} */
-function error(data, fatal) {
-  return { kind: 'error', text: string(data.error) || string(data.message), fatal, code: string(data.code) };
+/** @param {Record<string, unknown>} data @param {boolean} fatal @param {string} [id] @returns {Incoming} */
+function error(data, fatal, id = '') {
+  return { kind: 'error', text: string(data.error) || string(data.message), fatal, code: string(data.code), id };
 }
 
 /** Without a word about it, the model may well see. @param {Record<string, unknown>} data @returns {Incoming} */

@@ -429,7 +429,8 @@ def test_a_clients_result_too_large_to_be_read_is_answered_for_at_once(play: Pla
         line.begin("double", "2", number=1)
         data = {"function_name": "show", "tool_call_id": "1", "arguments": {}, "result": "x" * said.MAX_MESSAGE}
         frame = json.dumps({"id": "m", "label": "rtvi-ai", "type": "llm-function-call-result", "data": data})
-        for read in (reading.read(frame), reading.read(frame.encode()), reading.read(frame.replace("result", "nothing"))):
+        for written in (frame, frame.encode(), frame.replace("result", "nothing")):
+            read = reading.read(written)
             assert isinstance(read, said.Malformed)
             line.calls.too_long(read.call_id)
         line.calls.too_long("2")

@@ -92,6 +92,32 @@ def test_text_is_asked_and_told_back_with_its_id() -> None:
     assert [(m["data"]["text"], m["data"]["msg_id"]) for m in model.said] == [("How many?", "a")]
 
 
+def test_text_that_is_sent_again_on_another_connection_is_asked_once_and_told_back_each_time() -> None:
+    written, model, _ = writing()
+    for again in (False, True):
+        written.text(said.SendText("a", "How many?", again=again))
+        written.text(said.SendText("b", "I am Ada.", run_immediately=False, again=again))
+    assert model.heard == [protocol.text_message("How many?"), ("How many?", False), note("I am Ada.")]
+    assert [m["data"]["msg_id"] for m in model.said] == ["a", "b", "a", "b"]
+
+
+def test_text_that_is_sent_again_and_had_not_come_is_asked() -> None:
+    written, model, _ = writing()
+    model.reachable = False
+    written.text(said.SendText("a", "How many?"))
+    model.reachable = True
+    written.text(said.SendText("a", "How many?", again=True))
+    written.text(said.SendText("b", "Whose?", again=True))
+    assert model.heard[-3::2] == [("How many?", False), ("Whose?", False)]
+
+
+def test_a_client_that_gives_all_its_messages_one_id_is_heard_each_time() -> None:
+    written, model, _ = writing()
+    for text in ("Yes", "Yes"):
+        written.text(said.SendText("1", text))
+    assert model.heard[1::2] == [("Yes", False)] * 2
+
+
 def test_text_without_sound_asks_for_a_silent_answer() -> None:
     written, model, _ = writing()
     written.text(said.SendText("a", "How many?", audio_response=False))

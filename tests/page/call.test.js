@@ -101,6 +101,8 @@ test('a stalled path reconnects, recovers, and is given up at its deadline', () 
 test('words that arrive while reconnecting do not move the deadline', () => {
   const call = after(...TO_LIVE, { type: 'stalled' }, { type: 'user-speaking', on: true }, { type: 'typed' });
   assert.equal(call.deadline, RECONNECT_MS);
+  const back = step(call, { type: 'recovered' }, 1_000);
+  assert.equal(step(back, { type: 'tick' }, 1_000 + THINK_MS).late, true, 'what was typed is owed an answer');
 });
 
 test('hanging up waits for the farewell, but not for ever', () => {

@@ -21,13 +21,26 @@ test('client-ready has version, about, and an id of eight hex digits', () => {
 });
 
 test('send-text interrupts and wants a voice', () => {
-  const { type, data } = JSON.parse(sendText('hello'));
-  assert.equal(type, 'send-text');
+  const { type, id, data } = JSON.parse(sendText({ id: '1', text: 'hello', answered: true }));
+  assert.deepEqual([type, id], ['send-text', '1']);
   assert.deepEqual(data, { content: 'hello', options: { run_immediately: true, audio_response: true } });
 });
 
+test('a send-text that is sent again says so under its old id', () => {
+  const { id, data } = JSON.parse(sendText({ id: '1', text: 'hello', answered: false }, true));
+  assert.equal(id, '1');
+  assert.deepEqual(data, { content: 'hello', options: { run_immediately: false, audio_response: true }, again: true });
+});
+
+test('the relay says by the id what it has, and what it refuses', () => {
+  assert.deepEqual(said('user-input', { text: 'hello', msg_id: '1' }), { kind: 'taken', id: '1' });
+  assert.equal(said('user-input', { text: 'spoken' }), null);
+  const refused = parse(JSON.stringify({ label: 'rtvi-ai', type: 'error-response', id: '1', data: { error: 'no' } }));
+  assert.deepEqual(refused, { kind: 'error', text: 'no', fatal: false, code: '', id: '1' });
+});
+
 test('the longest text fits into what the relay accepts', () => {
-  const frame = sendText('\u{20AC}'.repeat(10 * TEXT_MAX));
+  const frame = sendText({ id: newId(), text: '\u{20AC}'.repeat(10 * TEXT_MAX), answered: true }, true);
   assert.ok(new TextEncoder().encode(frame).length < 16_384);
 });
 
@@ -106,9 +119,9 @@ test('a transcription without a flag is final', () => {
 });
 
 test('errors keep their words and their weight', () => {
-  assert.deepEqual(said('error', { error: 'x', fatal: true }), { kind: 'error', text: 'x', fatal: true, code: '' });
-  assert.deepEqual(said('error', { message: 'old', code: 'idle' }), { kind: 'error', text: 'old', fatal: false, code: 'idle' });
-  assert.deepEqual(said('error-response', { error: 'y' }), { kind: 'error', text: 'y', fatal: false, code: '' });
+  assert.deepEqual(said('error', { error: 'x', fatal: true }), { kind: 'error', text: 'x', fatal: true, code: '', id: '' });
+  assert.deepEqual(said('error', { message: 'old', code: 'idle' }), { kind: 'error', text: 'old', fatal: false, code: 'idle', id: '' });
+  assert.deepEqual(said('error-response', { error: 'y' }), { kind: 'error', text: 'y', fatal: false, code: '', id: '' });
 });
 
 test('signalling from the relay needs no label', () => {
