@@ -270,9 +270,9 @@ async def test_a_path_that_goes_dead_is_shown_and_replaced_in_the_same_conversat
         await dial(page, relay)
         await state(page, "listening")
         cut |= alive
-        await state(page, "reconnecting", timeout=4)
         await page.get_by_placeholder("Type instead").fill("into the dark")
         await page.keyboard.press("Enter")
+        await state(page, "reconnecting", timeout=4)
         await state(page, "listening", "hearing", "thinking", "speaking", timeout=15)
         answer = page.locator("#captions .model", has_text="into the dark")
         await expect(answer).not_to_have_count(0, timeout=10_000)
