@@ -264,7 +264,7 @@ export class Connection {
       if (!this.#troubled || this.#closed) break;
       this.#answered = true;
       if (credentials) this.signalling.credentials = credentials;
-      if (!this.#lost) await pause(STIR_MS);
+      if (!this.#lost && !this.#peer?.failed) await pause(STIR_MS);
       if (!this.#troubled || this.#closed) break;
       const wait = restartWait(this.#restarts, performance.now());
       const refused = wait > 0 ? await pause(Math.min(wait, PAUSE_MS)) : await this.#restart();

@@ -11,7 +11,7 @@ export const KNOCK_MS = 100;
 export const STALLED_MS = 1_000;
 /** Time between two pings of a stalled path, ms: they pile up, and the relay takes a hundred at once. */
 export const STALLED_PING_MS = 1_000;
-/** How long the path may take to stir once the relay answers by the other way, ms: most gaps heal by themselves. */
+/** How long a path that has not failed may take to stir once the relay answers by the other way, ms: most gaps heal. */
 export const STIR_MS = 400;
 /** Two looks further apart than this have a sleep of the page between them, in which nothing was asked, ms. */
 export const SLEEP_MS = 1_500;

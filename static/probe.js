@@ -2,24 +2,24 @@
  * Does the relay answer again? Asked over HTTP, while the path for sound is dead.
  *
  * In the dark a browser's new connection repeats its first packet after 1, 3, 7, 15 and 31 seconds, and giving up the
- * request does not end that: later requests wait for the same connection. So a request is never given up, and another one
- * begins every 5 s, which makes one of them ask every 2 s. A browser has six connections to one address, and six more for
- * requests without cookies.
+ * request does not end that: later requests wait for the same connection. So a request is never given up, and others begin
+ * when the repetitions would leave a gap: some request asks every 2 s, and every second where the system repeats more often.
+ * A browser has six connections to one address, and six more for requests without cookies.
  */
 
-/** Time until another request is begun beside those that wait, ms. */
-export const ANOTHER_MS = 5_000;
-/** Time until one that failed at once is begun again, ms. */
-export const AGAIN_MS = 700;
+/** When requests are begun beside those that wait, s after the first: found by trial, for a minute with least gaps. */
+export const BEGIN_S = [0, 5, 10, 16, 19, 21, 28, 31, 37, 42, 49, 54];
+/** Time until one that failed at once is begun again, and how exactly the others begin, ms. */
+export const AGAIN_MS = 500;
 /** Most requests that wait at the same time. */
-export const MOST = 12;
+export const MOST = BEGIN_S.length;
 
 /**
  * How many requests may wait by now.
  * @param {number} since the first one, ms
  */
 export function allowed(since) {
-  return Math.min(MOST, 1 + Math.floor(since / ANOTHER_MS));
+  return BEGIN_S.filter((begin) => 1_000 * begin <= since).length;
 }
 
 export class Probe {
