@@ -95,6 +95,7 @@ export async function start(typing) {
   if (typing && wayBack.pass && canReturn(call)) return dial({ ...wayBack.pass, typing });
   discard();
   words.clear();
+  view.showCost(null);
   await dial(null, typing);
 }
 
@@ -188,6 +189,7 @@ function hear(data) {
       else board.announce(event.event, event.seconds);
       break;
     case 'notice': board.tell({ code: 'told', info: event.text }, ''); break;
+    case 'cost': view.showCost(event.cost); break;
     case 'taken': connection?.taken(event.id); break;
     case 'error':
       if (event.id) connection?.taken(event.id);

@@ -3,6 +3,8 @@
  * speaks it. Builders return the text to send; `parse` turns a frame into an `Incoming`, or null if it is not for us.
  */
 
+import { costOf } from './cost.js';
+
 export const VERSION = '2.1.0';
 /** The longest text a person may send, characters: the relay refuses messages over 16 KiB. */
 export const TEXT_MAX = 3_500;
@@ -23,6 +25,7 @@ const ADDRESS_MAX = 2_000;
  *   | {kind: 'bot-text', text: string} | BotOutput
  *   | {kind: 'tool', id: string, state: 'running'|'done'|'cancelled'} | {kind: 'sources', sources: Source[]}
  *   | {kind: 'relay-event', event: string, seconds: number|null} | {kind: 'history', turns: Told[]}
+ *   | {kind: 'cost', cost: import('./cost.js').Cost}
  *   | {kind: 'corrected', who: 'user'|'model', was: string, text: string}
  *   | {kind: 'interrupted'} | {kind: 'peer-left'} | {kind: 'renegotiate'}
  *   | {kind: 'taken', id: string} | {kind: 'error', text: string, fatal: boolean, code: string, id: string} | {kind: 'notice', text: string}} Incoming
@@ -175,6 +178,10 @@ function notice(data) {
   if (event === 'history') return { kind: 'history', turns: history(data.turns) };
   if (event === 'transcript-corrected') {
     return { kind: 'corrected', who: data.role === 'user' ? 'user' : 'model', was: string(data.was), text: string(data.text) };
+  }
+  if (event === 'cost') {
+    const cost = costOf(data);
+    return cost && { kind: 'cost', cost };
   }
   if (typeof event === 'string') return { kind: 'relay-event', event, seconds: typeof seconds === 'number' ? seconds : null };
   const text = string(data.info) || string(data.notice);

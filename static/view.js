@@ -1,6 +1,7 @@
 /** What the page shows for a call: every element's words and visibility follow from the state, in one place. */
 
 import { canMute, isActive, isLive, stateName, words } from './call.js';
+import { costInWords } from './cost.js';
 import { countdown } from './notices.js';
 import { explain } from './problems.js';
 import { isMirrored } from './sight.js';
@@ -21,7 +22,8 @@ export function element(id, type) {
 
 export class View {
   state = element('state', HTMLElement);
-  voice = element('voice', HTMLElement);
+  voice = element('voice-name', HTMLElement);
+  cost = element('cost', HTMLElement);
   captions = element('captions', HTMLElement);
   what = element('problem-what', HTMLElement);
   next = element('problem-next', HTMLElement);
@@ -113,6 +115,11 @@ export class View {
     put(this.noticeTime, ends === null ? '' : countdown(ends, now));
     this.noticeTime.hidden = ends === null;
     this.stillHere.hidden = !notice?.stillHere;
+  }
+
+  /** What the call has cost so far, where the relay says it. @param {import('./cost.js').Cost|null} cost */
+  showCost(cost) {
+    put(this.cost, cost ? costInWords(cost) : '');
   }
 
   /**

@@ -1,7 +1,9 @@
 """A person opens the page, presses the button and talks: Chromium, the real relay, and a model that writes down."""
 
 import asyncio
+import re
 import time
+from pathlib import Path
 from typing import Any
 
 import pylibsrtp
@@ -13,6 +15,16 @@ from relay.standin.script import parse
 from relay.webrtc.wire import Wire
 from tests.running import Running, running
 from tests.sound import Sound, compare, read_wav
+
+PRICES = """
+currency = "EUR"
+[models."gemini-3.8-live".input]
+text = 1000
+audio = 1000
+[models."gemini-3.8-live".output]
+text = 1000
+audio = 1000
+"""
 
 SPOKEN = read_wav("tests/sounds/weather.wav").part(1.0, 2.9)
 
@@ -159,13 +171,16 @@ async def test_a_tab_that_is_closed_and_not_loaded_again_frees_its_call_after_ke
         await freed(relay, within=6)
 
 
-async def test_typed_words_are_answered(page: Page) -> None:
-    async with running("--greeting", "") as relay:
+async def test_typed_words_are_answered_and_what_the_call_has_cost_stands_below(page: Page, tmp_path: Path) -> None:
+    prices = tmp_path / "prices.toml"
+    prices.write_text(PRICES)
+    async with running("--greeting", "", "--prices", str(prices)) as relay:
         await dial(page, relay)
         await state(page, "listening")
         await page.get_by_placeholder("Type instead").fill("hello from the keyboard")
         await page.keyboard.press("Enter")
         await expect(page.locator("#captions .model").last).to_contain_text("hello from the keyboard", timeout=10_000)
+        await expect(page.locator("#cost")).to_have_text(re.compile(r"^about €\d[\d.,]* so far$"), timeout=10_000)
 
 
 async def test_a_muted_microphone_sends_nothing_to_the_model(page: Page) -> None:

@@ -37,7 +37,7 @@ test('the way back into the call is kept in this tab alone, and in no address', 
   assert.equal(source.match(/setItem\(/g)?.length, 1);
 });
 
-for (const file of ['call.js', 'rtvi.js', 'transcript.js', 'problems.js', 'sight.js', 'path.js', 'post.js', 'notices.js']) {
+for (const file of ['call.js', 'rtvi.js', 'transcript.js', 'problems.js', 'sight.js', 'path.js', 'post.js', 'cost.js', 'notices.js']) {
   test(`${file} knows no DOM and no clock`, () => {
     assert.doesNotMatch(read(file), /\b(document|window|navigator|fetch|setTimeout|performance)\b\s*[.(]|Date\.now/);
   });
