@@ -26,6 +26,7 @@ UPLINK_P50, UPLINK_P99 = 0.5, 3.0  # ms, packet → WebSocket write, without bat
 UPLINK_LOSSY_P95: Final = 25.0  # ms, at 5 % loss
 BATCHING: Final = 20.0  # ms that batching may add
 ONSET_P50, ONSET_P99 = 0.4, 3.0  # ms, first model byte → first RTP
+VOICE_TO_VOICE_P50: Final = 25.0  # ms, end of speech → first answer, both at the browser's wire, without the model
 BEHIND: Final = 0.5  # packets a second fewer than 50: it does not keep up, and its processor figure is void
 
 BACK_AFTER: Final = round(0.1 * SECOND)  # packets; from here on a bump must be forgotten
@@ -146,6 +147,7 @@ async def crowd(match: Match, calls: int, rounds: int, seconds: float, wanted: s
 async def few(match: Match, rounds: int, seconds: float, wanted: set[str], quick: bool) -> None:
     """Ten calls on either side: how late is what they say, on good links and bad, and the model's first word?"""
     await match.dial(FEW, FEW)
+    ours: list[Window] = []
     if "talk" in wanted:
         ours, stock = await match.windows(Load(delays=True), rounds, seconds)
         load(match, f"N={FEW} both talking", ours, stock, CPU_FEW, UP | DOWN)
@@ -157,7 +159,9 @@ async def few(match: Match, rounds: int, seconds: float, wanted: set[str], quick
             bumps = Load(delays=True, bumps=True)
             bumpy(match, *await match.windows(bumps, fewer(rounds), max(seconds, BUMPS_SECONDS - WARM_UP)))
     if "onsets" in wanted:
-        await onsets(match, fewer(rounds), 1 if quick else 4)
+        first = await onsets(match, fewer(rounds), 1 if quick else 4)
+        if ours:
+            voice_to_voice(match, {"relay": ours, "stock": stock}, first)
     await match.hang_up()
 
 
@@ -221,7 +225,7 @@ def bumpy(match: Match, ours: list[Window], stock: list[Window]) -> None:
             match.say(title, values[0], "ms", target, stock=values[1])
 
 
-async def onsets(match: Match, rounds: int, turns: int) -> None:
+async def onsets(match: Match, rounds: int, turns: int) -> dict[str, list[list[float]]]:
     """The model talks in turns while the callers talk: how soon is a turn's first packet out?"""
     seen: dict[str, list[list[float]]] = {"relay": [], "stock": []}
     for _ in range(rounds):
@@ -234,6 +238,23 @@ async def onsets(match: Match, rounds: int, turns: int) -> None:
         count = f"{sum(map(len, seen['relay']))} turns"
         least = floor / 1e3 if floor is not None and share == 0.5 else None
         match.say(f"{name} {title}", ours, "ms", target, count, stock=stock, floor=least)
+    return seen
+
+
+def voice_to_voice(match: Match, talking: dict[str, list[Window]], first: dict[str, list[list[float]]]) -> None:
+    """What the relay adds between the end of what somebody says and the first sound of the answer, wire to wire.
+
+    That is the way of the last packet to the model's socket, with batching, and of the first frame from there; the
+    model's time is between. Neither knows of the other: each hundredth of the one goes with each of the other.
+    """
+    sums: dict[str, list[list[float]]] = {}
+    for kind, windows in talking.items():
+        pairs = zip((window.delays for window in windows if window.delays), first[kind], strict=False)
+        ways = ([[percentile(way, at / 100) for at in range(1, 100)] for way in pair] for pair in pairs)
+        sums[kind] = [[up + down for up in ups for down in downs] for ups, downs in ways]
+    for title, share, target in (("p50", 0.5, VOICE_TO_VOICE_P50), ("p99", 0.99, None)):
+        ours, stock = ([percentile(each, share) for each in sums[kind]] for kind in ("relay", "stock"))
+        match.say(f"N={FEW}: voice to voice, the relay's own share {title}", ours, "ms", target, stock=stock)
 
 
 async def first_packets(side: Side, turns: int) -> list[float]:
