@@ -13,6 +13,7 @@ from datetime import date
 
 from relay import __version__, rtvi, said
 from relay.alarm import Alarm
+from relay.asking import Asking
 from relay.audio.activity import Edge
 from relay.audio.opus import Encoder
 from relay.audio.packet import ENCODED_RATE
@@ -34,7 +35,7 @@ from relay.prior import told
 from relay.recap import recap
 from relay.ticker import Ticker
 from relay.tracks import Tracks
-from relay.transcript import Role, Transcript
+from relay.transcript import Transcript
 from relay.turns import Turns
 from relay.uplink import Uplink
 from relay.warden import Warden
@@ -86,7 +87,6 @@ class Dialogue:
         self._history = history or History(self._loop.time(), epoch=epoch)
         self._turns = Turns(epoch=epoch, model=call.target.model, history=self._history)
         self._inbox = Inbox(self.say, end)
-        self._written = Written(self, call.agent, files or Files(), name=name)
         self._functions = FunctionCalls(call.agent.toolbox, self._answered, self.say, lambda: self.tasks, self._history)
         self.warden = Warden(
             Keeper(self._hearing, call.target.model, self.say, end),
@@ -104,9 +104,10 @@ class Dialogue:
                 lambda usage, model: self.warden.pay(usage, self._loop.time(), model),
             )  # fmt: skip
         self._floor = Floor(self.downlink, self._turns, self._dictation, self.say)
+        self._asking = Asking(self._hearing, self._turns, self._floor, self._history, self.warden, self.say)
+        self._written = Written(self._asking, call.agent, files or Files(), name=name)
         self._alarm = Alarm(self._due)
         self._held: list[rtvi.Message] | None = None  # said while a frame is being sent
-        self._asked = False  # the client has asked for an answer
         self._overflowed = False
         self._over = False
 
@@ -135,7 +136,7 @@ class Dialogue:
         for message in early:
             self.tell(message)
         greeting = self._call.greeting if self._call.greeting is not None else self._call.agent.greeting
-        if greeting and not self._asked:  # what was asked is to be answered
+        if greeting and not self._asking.asked:  # what was asked is to be answered
             self.say(self._turns.greeting(self._loop.time()))
             self.tell(protocol.greeting_message(self._call.target.model, greeting))
             self.warden.asked(self._loop.time())
@@ -197,28 +198,6 @@ class Dialogue:
             case _:
                 pass  # pings, other labels
 
-    @property
-    def replying(self) -> bool:
-        """The model's turn has begun, and is not complete."""
-        return self._turns.replying
-
-    def ask(self, text: str, *, silent: bool) -> None:
-        """The model was asked in writing: what is still being said gives way."""
-        now, unfinished = self._loop.time(), self._floor.unfinished
-        self._asked = True
-        self.say(self._turns.takes_turn(now))
-        self._floor.take(now, unfinished=unfinished)
-        self.warden.asked(now)
-        self.say(self._turns.asked(text, now, silent=silent))
-
-    def echo(self, text: str, id: str) -> None:
-        """The client is told that its words are with the model."""
-        self.say(self._turns.chat(text, id, self._loop.time()))
-
-    def noted(self, role: str, text: str) -> None:
-        """The app has added words to the conversation, which nobody is to answer."""
-        self._history.wrote(Role.MODEL if role == "model" else Role.USER, text, self._loop.time())
-
     def on_picture(self, track: int, jpeg: bytes) -> None:
         """What the camera or the screen shows now."""
         if self._hearing.sees and not self._over and self._tracks.shows(track, self._loop.time()):
@@ -251,7 +230,7 @@ class Dialogue:
                 self.downlink.end()
                 if self._dictation is not None and not playout.playing:
                     self._dictation.model_heard(playout.position)
-                if not self.replying:
+                if not self._turns.replying:
                     self._written.settle()
             case events.ToolCall(calls=calls):
                 self._functions.begin(calls)
@@ -362,5 +341,5 @@ class Dialogue:
         self._written.poll(now)
         self.warden.poll(now)
         self.say(self._turns.poll(now))
-        if not self.replying:
+        if not self._turns.replying:
             self._written.settle()

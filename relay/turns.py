@@ -14,7 +14,7 @@ The rules, for all orders of events:
 from collections.abc import Callable
 from typing import Final
 
-from relay import rtvi
+from relay import besides, rtvi
 from relay.gemini import events
 from relay.history import History
 from relay.question import Question, portions
@@ -143,11 +143,11 @@ class Turns:
             case events.Interrupted():
                 out += self._interrupt(now)
             case events.Usage():
-                out.append(_tokens(event))
+                out.append(besides.tokens(event))
             case events.ToolCall():
                 out += self._final(now)
             case events.Grounding():
-                out.append(_found(event))
+                out.append(besides.found(event))
         return out
 
     def interrupted(self, position: int, now: float) -> list[Message]:
@@ -320,26 +320,3 @@ class Turns:
         self._replying = self._generated = self._answered = self._sound_due = False
         self._asked_at = None
         return out
-
-
-def _tokens(usage: events.Usage) -> Message:
-    return rtvi.metrics_tokens(
-        usage.prompt,
-        usage.response,
-        usage.total or usage.prompt + usage.response,
-        reasoning_tokens=usage.thoughts,
-        **{f"input_{kind.lower()}_tokens": count for kind, count in usage.prompt_by_modality.items()},
-        **{f"output_{kind.lower()}_tokens": count for kind, count in usage.response_by_modality.items()},
-    )
-
-
-def _found(grounding: events.Grounding) -> Message:
-    origins = [
-        {
-            "site_uri": source.address,
-            "site_title": source.title or source.address,
-            "results": [{"text": passage.text, "confidence": passage.confidence} for passage in source.passages],
-        }
-        for source in grounding.sources
-    ]
-    return rtvi.search_response(grounding.answer, grounding.rendered, origins)

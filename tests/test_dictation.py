@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -116,7 +117,8 @@ def test_words_that_are_typed_are_nobodys_to_write_down() -> None:
     writer = Writer()
 
     async def main(call: Call) -> None:
-        call.dialogue.ask("Hello?", silent=False)
+        typed = {"label": "rtvi-ai", "type": "send-text", "id": "1", "data": {"content": "Hello?"}}
+        call.dialogue.on_frame(json.dumps(typed))
         await call.rest(1.0)
         assert writer.asked == []
 
