@@ -1,8 +1,8 @@
 """Each fault a hundred times, in one relay that lives on: none may cost a call, and none may take longer than it may.
 
 `RELAY_SOAK_FAULTS` sets how many times (default 100), `RELAY_SOAK_AT_ONCE` how many at once (default 1, and 4 of those
-that wait in the dark most of the time): relay, model and callers share a core. A hundred of each take half an hour on an
-idle machine.
+that wait in the dark most of the time): relay, model and callers share a core. A hundred of each take half an hour
+on an idle machine.
 """
 
 import asyncio
