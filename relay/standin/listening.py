@@ -32,7 +32,7 @@ PREROLL: Final = 10  # windows kept from before an onset, so that no first conso
 PLAYING_GATE_DB: Final = -42.0  # nothing softer interrupts us
 PLAYING_ONSET: Final = 5  # windows of voice that interrupt us: a cough does not
 PLAYING_MOST_DB: Final = -28.0  # a voice of this level always does
-BARGE_IN_DB: Final = 6.0  # so far above our residual echo must a voice be
+BARGE_IN_DB: Final = 4.0  # so far above our residual echo must a voice be
 HEARD_DB: Final = -57.0  # what we play more softly than this leaves no echo
 ECHO_PRIOR_DB: Final = -24.0  # residual against what we play, before we have listened to it
 
