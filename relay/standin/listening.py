@@ -231,6 +231,8 @@ class Listening:
             events.append(Piece(self.at, bytes(self._said)))
             self._said.clear()
             self._told = self._turn
+        elif self._unvoiced:  # a draft may be next, and should not wait
+            return
         elif (self._turn - self._told) * WINDOW_MS >= max(PARTIAL_MS, 1000 * PARTIAL_SHARE * seconds):
             self._told = self._turn
             events.append(Partial(self.at, bytes(self._said)))
