@@ -17,6 +17,7 @@ from relay.standin.wits.line import Line
 MAX_TOOLS: Final = 128  # declarations looked at
 MAX_ARGUMENTS: Final = 12  # of one function
 MAX_WORDS: Final = 40  # of a line that can be a plain request
+MAX_REPLY: Final = 8  # words of an answer to the question for an argument
 MAX_VALUE: Final = 200  # letters of one argument
 
 Declaration = Mapping[str, Any]
@@ -33,7 +34,7 @@ _ARTICLES: Final = frozenset({"a", "an", "the", "some", "my", "me", "us", "one",
 _WHENS: Final = frozenset({"today", "tomorrow", "now", "tonight", "yesterday"})
 _QUESTION: Final = re.compile(r"(?:what|how|which|who|where|when|is|are|do|does|did|has|have|will)\b")
 _STATEMENT: Final = re.compile(
-    r"(?:i (?!want|would|need|will have|will take)|he|she|it|we|they|you|there|this|that)\b"
+    r"(?:i (?!want|would|need|will have|will take)|he|she|it(?! is)|we|they|you|there|this|that)\b"
     r"|(?:the|a|an|my|his|her|our|your|their)\b.* (?:is|was|are|were|has|had)\b"
     r"|.*\b(?:do not|never|not|without)\b"
 )
@@ -64,13 +65,13 @@ def literal(text: str, tools: Sequence[Declaration]) -> Wanted | None:
 
 def find(line: Line, tools: Sequence[Declaration]) -> Found | None:
     """The function that `line`, a request, asks for; of several one with all arguments, and of those the best named."""
-    if not 0 < len(line.words) <= MAX_WORDS or _STATEMENT.match(line.plain):
+    if not 0 < len(line.words) <= MAX_WORDS or _STATEMENT.match(line.plain) or "{" in line.text:
         return None
     best: tuple[tuple[bool, int], Found] | None = None
     for tool in tools[:MAX_TOOLS]:
         wanted = _named(tool)
         at = _mentioned(wanted, line)
-        if at is None or (found := _filled(line, tool, at)) is None:
+        if at is None or (found := _filled(line, tool, at)) is None or (found.missing and not _wants(line, wanted)):
             continue
         rank = (not found.missing, len(wanted))
         if best is None or rank > best[0]:
@@ -78,8 +79,16 @@ def find(line: Line, tools: Sequence[Declaration]) -> Found | None:
     return best and best[1]
 
 
+def _wants(line: Line, named: list[str]) -> bool:
+    """Whether a line wants something: it asks, or begins with what is to be done."""
+    first = line.words[0]
+    return line.asks or bool(_QUESTION.match(line.plain)) or first == "i" or _stem(first) in map(_stem, named)
+
+
 def complete(call: Wanted, missing: str, line: Line, tools: Sequence[Declaration]) -> Found | None:
     """`call` with the answer to the question for what was missing; None when the line holds no such thing."""
+    if len(line.words) > MAX_REPLY or line.asks or _QUESTION.match(line.plain) or _STATEMENT.match(line.plain):
+        return None
     for tool in tools[:MAX_TOOLS]:
         if _name(tool) == call.name:
             schema = dict(_properties(tool)).get(missing, {})

@@ -9,7 +9,7 @@ MAX: Final = 10**15  # nobody wants to hear a larger one
 PLACES: Final = 4  # after the point, of what is said
 MAX_PLACES: Final = 6  # of what is heard
 
-_ONES: Final = re.findall(
+_ONES: Final[list[str]] = re.findall(
     r"\w+",
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen"
     " eighteen nineteen",
@@ -22,12 +22,15 @@ Found = tuple[Fraction, int]
 """A number, and the word after it"""
 
 
-def take(words: Sequence[str], at: int) -> Found | None:
-    """The number that begins at word `at`, or None."""
+def take(words: Sequence[str], at: int, joined: bool = False) -> Found | None:
+    """The number that begins at word `at`, or None. `joined`: "200 and 5", as ears may write it, is one."""
     sign = -1 if words[at : at + 1] and words[at] in ("minus", "negative") else 1
     found = _whole(words, at + (sign < 0))
     if found is None:
         return None
+    if joined and found[0] % 100 == 0 and found[0] and words[found[1] : found[1] + 1] and words[found[1]] == "and":
+        rest = _tens(words, found[1] + 1)
+        found = (found[0] + rest[0], rest[1]) if rest and rest[0] < 100 else found
     value, end = _fraction(words, *found)
     return (sign * value, end) if value < MAX else None
 

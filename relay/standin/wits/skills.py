@@ -150,7 +150,9 @@ def _named(found: "re.Match[str]", here: Situation) -> Answer | None:
     return replace(here.say(f"Nice to meet you, {name}."), notes=replace(here.notes, name=name))
 
 
-_NO_NAMES: Final = frozenset({"not", "a", "an", "the", "what", "very", "so", "just", "is", "later", "back", "sure"})
+_NO_NAMES: Final = frozenset(
+    {"not", "a", "an", "the", "what", "very", "so", "just", "is", "and", "but", "later", "back", "sure"}
+)
 
 
 def _named_briefly(found: "re.Match[str]", here: Situation) -> Answer | None:
@@ -237,7 +239,8 @@ _TABLE: Final[tuple[tuple[str, Skill], ...]] = (
     (r".*\b(?:jokes?|make me laugh|something funny|another one)\b.*", _joke),
     (r".*\b(?:what can you do|what do you (?:know|do)|help|how can you help|what are you able to do"
      r"|what can i (?:ask|say)|what else can you do|your (?:skills|abilities))\b.*", _fixed(*HELP)),
-    (r".*\b(?:who|what) are you\b.*|who (?:made|built|wrote) you.*|.*\b(?:your name|about yourself|introduce yourself)\b.*"
+    (r".*\b(?:who|what) are you\b.*|who (?:made|built|wrote) you.*"
+     r"|.*\b(?:your name|about yourself|introduce yourself)\b.*"
      r"|are you (?:a |an )?(?:real|human|person|robot|machine|computer|ai|a i|gemini|artificial|there a person).*",
      _fixed(*MYSELF)),
     (r".*\b(?:can you hear me|do you hear me|are you there|is (?:anyone|anybody|somebody) there|am i audible"

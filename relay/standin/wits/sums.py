@@ -91,7 +91,7 @@ def _chain(words: Sequence[str]) -> Sum | None:
     for at in range(len(words)):
         terms: list[Term] = []
         here = at
-        while len(terms) < 2 * MAX_TERMS and (number := numbers.take(words, here)):
+        while len(terms) < 2 * MAX_TERMS and (number := numbers.take(words, here, joined=True)):
             terms.append(number[0])
             here = number[1]
             sign = _sign(words, here)

@@ -4,6 +4,7 @@ The caller owes: `answer` for what the user has said, `told` for what a function
 `guess` is `answer` without remembering: for what may not be the user's last word.
 """
 
+import math
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -22,12 +23,13 @@ DONE: Final = "Done."
 MAX_QUOTE: Final = 120  # letters of what was heard that are said back
 MAX_SENTENCES: Final = 8  # of one line that are looked at
 MAX_ANSWERED: Final = 3  # of them that are answered
+MAX_TOLD: Final = 400  # letters of a function's answer
 MAX_ITEMS: Final = 10  # of a function's answer that are read out
 FOREIGN: Final = frozenset(
     re.findall(
         r"\w+",
         "hola gracias como estas que por favor buenos dias bonjour merci comment allez vous est je suis le la les"
-        " der die das und ist nicht wie geht ich bin guten hallo danke ciao grazie sono che il wat een het obrigado och",
+        " der die das und ist nicht wie geht ich bin guten hallo danke ciao grazie sono che il wat een obrigado och",
     )
 )
 _KNOWN: Final = frozenset(
@@ -72,9 +74,11 @@ class Wits:
     def told(self, call: Wanted, response: Mapping[str, Any]) -> Answer:
         """The answer to what the function answered to a call of `Answer.call`."""
         if error := response.get("error"):
-            return self._keep(Answer(("That did not work.", _sentence(_phrase(error))), notes=self.notes))
+            return self._keep(
+                Answer(("That did not work.", _sentence(_cut(_phrase(error), MAX_TOLD))), notes=self.notes)
+            )
         result = response.get("output", response.get("result", response))
-        said = _phrase(result)
+        said = _cut(_phrase(result), MAX_TOLD)
         if isinstance(result, str) and said.count(" ") >= 2:
             return self._keep(Answer((_sentence(said),), notes=self.notes))
         return self._keep(Answer((f"The answer is {said}." if said else DONE,), notes=self.notes))
@@ -153,10 +157,11 @@ class Wits:
 
 def _quote(text: str) -> str:
     """What was heard as a sentence, no longer than one likes to hear it."""
-    text = " ".join(text[: line.MAX_LINE].split())
-    if len(text) > MAX_QUOTE:
-        text = text[:MAX_QUOTE].rsplit(" ", 1)[0] + ", and more"
-    return _sentence(text.rstrip(" ,;:"))
+    return _sentence(_cut(" ".join(text[: line.MAX_LINE].split()), MAX_QUOTE).rstrip(" ,;:"))
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else text[:most].rsplit(" ", 1)[0] + ", and more"
 
 
 def _bare(word: str) -> str:
@@ -174,10 +179,9 @@ def _phrase(value: Any, depth: int = 0) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int | float):
-        try:
-            return numbers.phrase(Fraction(value)) if abs(value) < numbers.MAX else "a very large number"
-        except (ValueError, OverflowError):  # infinite, or no number
+        if isinstance(value, float) and math.isnan(value):
             return "no number"
+        return numbers.phrase(Fraction(value)) if abs(value) < numbers.MAX else "a very large number"
     if isinstance(value, str):
         return " ".join(value[:MAX_KEPT].split())
     if depth > 2:
