@@ -71,7 +71,8 @@ $(VENV)/.run: pyproject.toml $(VENV)/.made
 # The weights of its ears come out of a package of the registry's, are rewritten once and kept in .venv.
 $(VENV)/.local: pyproject.toml $(VENV)/.run
 	@echo "Installing the local voice, once: some 150 MB, a minute or two ..." >&2
-	@$(PIP) --retries 1 --no-build-isolation --editable ".[local]"
+	@$(PIP) --retries 1 --require-hashes --requirement requirements-local.txt
+	@$(PIP) --no-build-isolation --editable ".[local]"
 	@$(BIN)/python -m relay.standin.weights
 	@touch $@
 
