@@ -51,7 +51,7 @@ class Speaker:
         self._size = 0
         self._waiting = threading.Semaphore(MAX_WAITING)
         self._thread = ThreadPoolExecutor(1, "voice")
-        self.say("Hello.")  # the first sentence loads the dictionaries
+        self._thread.submit(self.say, "Hello.").result()  # the first sentence loads the dictionaries, and the thread
 
     def sentences(self, text: str) -> Iterator[bytes]:
         """PCM16 at 24 kHz for each sentence, each made when it is asked for."""
