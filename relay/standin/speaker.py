@@ -23,6 +23,7 @@ RATE: Final = 24_000  # Hz
 FILE: Final = "hibari.onnx"
 SHA256: Final = "5f70741d4e900f4e85d0037498736cc1b3e1b9a63a13546a5da1e63abf4fccd8"  # of the package's own voice
 GAIN: Final = 2.2  # the voice's peaks lie near -10 dBFS; a microphone's and the real service's near -4
+KNEE: Final = 0.7  # of full scale: what is louder is bent rather than cut, so that nothing clips
 QUIET: Final = 0.004  # of full scale: below it a sample is silence before or after the words
 BEFORE_S: Final = 0.02  # of silence kept before the first word; the voice itself would wait for 0.3 s
 AFTER_S: Final = 0.2  # kept after the last, which parts sentences
@@ -36,7 +37,7 @@ class NoVoice(Exception):
 
 
 class Busy(Exception):
-    """More is waiting to be said than will ever be."""
+    """More waits to be said than will ever be, or nothing is said any more."""
 
 
 class Speaker:
@@ -49,6 +50,7 @@ class Speaker:
         self._lock = threading.Lock()  # one sentence at a time: the voice keeps notes while it reads
         self._kept: OrderedDict[str, bytes] = OrderedDict()
         self._size = 0
+        self._closed = False
         self._waiting = threading.Semaphore(MAX_WAITING)
         self._thread = ThreadPoolExecutor(1, "voice")
         self._thread.submit(self.say, "Hello.").result()  # the first sentence loads the dictionaries, and the thread
@@ -79,10 +81,13 @@ class Speaker:
             return pcm
 
     def order(self, sentence: str) -> "Future[bytes]":
-        """`say` in the voice's own thread, in the order of asking. `cancel()` it when it is not wanted any more."""
-        if not self._waiting.acquire(blocking=False):
+        """`say` in the voice's own thread, in the order of asking. `cancel()` it when it is not wanted any more.
+
+        Ends in `Busy` when too much waits already, or after `close`.
+        """
+        if self._closed or not self._waiting.acquire(blocking=False):
             refused: Future[bytes] = Future()
-            refused.set_exception(Busy("More than enough waits to be said."))
+            refused.set_exception(Busy("Nothing more can be said now."))
             return refused
         ordered = self._thread.submit(self.say, sentence)
         ordered.add_done_callback(lambda _: self._waiting.release())
@@ -90,6 +95,7 @@ class Speaker:
 
     def close(self) -> None:
         """Nothing more is said; what is being said is finished. May be called twice."""
+        self._closed = True
         self._thread.shutdown(wait=True, cancel_futures=True)
 
     def _keep(self, sentence: str, pcm: bytes) -> None:
@@ -117,7 +123,7 @@ def _load(weights: Path | None) -> Any:
 
 
 def _pcm(sound: Any) -> bytes:
-    """Floats as PCM16: louder, without the silence around the words, faded in and out."""
+    """Floats as PCM16: louder, without the silence around the words, faded in and out, never clipped."""
     import numpy as np
 
     loud = np.flatnonzero(np.abs(sound) > QUIET)
@@ -129,4 +135,7 @@ def _pcm(sound: Any) -> bytes:
     ramp = np.linspace(0.0, 1.0, fade, dtype=sound.dtype)
     sound[:fade] *= ramp
     sound[len(sound) - fade :] *= ramp[::-1]
-    return bytes((np.clip(sound, -1.0, 1.0) * 32767.0).astype("<i2").tobytes())
+    over = np.flatnonzero(np.abs(sound) > KNEE)
+    bent = KNEE + (1 - KNEE) * np.tanh((np.abs(sound[over]) - KNEE) / (1 - KNEE))
+    sound[over] = np.copysign(bent, sound[over])
+    return bytes((sound * 32766.0).astype("<i2").tobytes())
