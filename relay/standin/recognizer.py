@@ -43,7 +43,8 @@ class Recognizer:
         said = [BEGIN]
         while len(said) <= most:
             kept = {f"past_key_values.{name}": value for name, value in zip(names, [*past, *heard], strict=True)}
-            token, *past = self._words.run(None, {"input_ids": np.array([[said[-1]]], dtype=np.int64), **kept})
+            step = {"input_ids": np.array([[said[-1]]]), "position": np.array([len(said) - 1])}
+            token, *past = self._words.run(None, step | kept)
             said.append(int(token[0, 0]))
             if said[-1] == END:
                 break

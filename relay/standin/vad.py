@@ -21,6 +21,7 @@ def session(path: Path) -> onnxruntime.InferenceSession:
     """A model in one thread of whoever calls it."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.enable_cpu_mem_arena = False  # what the longest sound ever took is given back
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
