@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Final
 
 MAX_TEXT: Final = 1000  # letters said of one text, more than a minute; the rest is dropped
-MAX_SENTENCE: Final = 220  # letters of one sentence, some 15 s of sound and 0.2 s of work
+MAX_SENTENCE: Final = 160  # letters of one sentence, some 10 s of sound and 0.1 s of work
 MAX_WORD: Final = 40  # letters; a longer one is nobody's word and is read in pieces
 MAX_DIGITS: Final = 15  # of a number that is read as one; of a longer one the first ten are read, one by one
 

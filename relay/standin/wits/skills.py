@@ -24,13 +24,15 @@ JOKES: Final = (
     ("Why was the math book sad?", "It had too many problems."),
 )
 HELP: Final = (
-    "I can tell you the time and the date, do sums, count, and spell words.",
-    "I know the capitals of most countries and a few jokes, I can repeat what you say, and remember your name.",
+    "I tell the time and the date.",
+    "I do sums, count, and spell words.",
+    "I know capitals and a few jokes, repeat what you say, and remember your name.",
     "You can interrupt me whenever you like.",
 )
 MYSELF: Final = (
     "I am the local voice of this relay.",
-    "I have good ears and a few simple rules, but no large model, and I need no internet.",
+    "I have good ears and a few simple rules, but no large model.",
+    "I need no internet.",
 )
 NO_WORLD: Final = ("I cannot know that.", "I have no internet and see nothing of the world outside.")
 ENGLISH_ONLY: Final = ("I am sorry, I understand and speak only English.",)
