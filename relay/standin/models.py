@@ -1,6 +1,7 @@
 """The local voice's models, one set for all calls: voice activity, recogniser, speaker."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -29,7 +30,7 @@ class Models:
 
 
 def load(weights: Path | None = None) -> Models:
-    """Takes a second or two: call it in a thread. Raises `Missing`; never fetches anything.
+    """Takes a second or two, on two cores: call it in a thread. Raises `Missing`; never fetches anything.
 
     `weights`: a folder with files of these names instead of what was fetched: `relay/standin/weights.py` lists them.
     """
@@ -48,7 +49,14 @@ def load(weights: Path | None = None) -> Models:
     if lacking:
         raise Missing(f"--local-weights names a folder without {lacking}; it wants {', '.join(kept.FILES)}.")
     try:
-        return Models(vad.load(folder / "vad.onnx"), recognizer.Recognizer(folder), Speaker(weights))
+        with ThreadPoolExecutor(1) as meanwhile:
+            ears = meanwhile.submit(lambda: (vad.load(folder / "vad.onnx"), recognizer.Recognizer(folder)))
+            voice = Speaker(weights)
+            try:
+                return Models(*ears.result(), voice)
+            except BaseException:
+                voice.close()
+                raise
     except NoVoice as error:
         raise Missing(f"{error}.") from None
     except Exception as error:  # onnxruntime's own exceptions share no class

@@ -1,57 +1,31 @@
-"""Moonshine's graphs, read as its maker ships them (onnxruntime's own format) and written as ONNX in 8 bits.
+"""Moonshine's graphs: read as its maker ships them, in onnxruntime's own format, and written as ONNX in 8 bits.
 
-Reading takes onnxruntime's bundled reader; writing takes the few fields of the format that are needed (onnx.proto,
-IR version 10). Nothing is learnt or measured here: the same bytes always come out.
+Reading takes the reader that onnxruntime brings along. Nothing is learnt or measured here: the same bytes always come
+out.
 """
 
-import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 from onnxruntime.tools.ort_format_model.ort_flatbuffers_py.fbs.InferenceSession import InferenceSession
 
-Array = NDArray[Any]
+from relay.standin import graph
+from relay.standin.graph import Array, Graph, Node
+
 LAYERS: Final = 8
 HEADS: Final = 8
 WIDTH: Final = 52  # of a head
-POSITIONS: Final = 512  # tokens of one text; half a minute of speech is 200
-_NUMPY: Final = {1: "<f4", 2: "u1", 3: "i1", 6: "<i4", 7: "<i8", 9: "?"}  # TensorProto.DataType
-_ONNX: Final = {np.dtype(kind): number for number, kind in _NUMPY.items()}
+POSITIONS: Final = 512  # tokens of one text; a quarter of a minute of speech is 100
 _DOMAINS: Final = dict.fromkeys(("DynamicQuantizeMatMul", "MultiHeadAttention", "RotaryEmbedding"), "com.microsoft")
-_FLOAT, _INT, _STRING, _TENSOR, _INTS = 1, 2, 3, 4, 7  # AttributeProto.AttributeType
 
 
-@dataclass(slots=True)
-class Node:
-    """One operation."""
-
-    kind: str
-    inputs: list[str]
-    outputs: list[str]
-    attributes: dict[str, Any] = field(default_factory=dict)
-    domain: str = ""
-
-
-@dataclass(slots=True)
-class Graph:
-    """Operations in order, and the constants that they use."""
-
-    nodes: list[Node]
-    constants: dict[str, Array]
-
-
-# --- reading --------------------------------------------------------------------------------------------------------
-
-
-def _read(data: bytes) -> Any:
+def _opened(data: bytes) -> Any:
     return InferenceSession.GetRootAsInferenceSession(data, 0).Model().Graph()
 
 
 def _tensor(tensor: Any) -> Array:
-    kind = _NUMPY[tensor.DataType()]
+    kind = graph.NUMPY[tensor.DataType()]
     shape = [tensor.Dims(i) for i in range(tensor.DimsLength())]
     raw = tensor.RawDataAsNumpy().tobytes() if tensor.RawDataLength() else b""
     return np.frombuffer(raw, dtype=kind).reshape(shape)
@@ -61,15 +35,15 @@ def _attributes(node: Any) -> Iterator[tuple[str, Any]]:
     for attribute in (node.Attributes(i) for i in range(node.AttributesLength())):
         kind = attribute.Type()
         name = attribute.Name().decode()
-        if kind == _FLOAT:
+        if kind == graph.FLOAT:
             yield name, attribute.F()
-        elif kind == _INT:
+        elif kind == graph.INT:
             yield name, attribute.I()
-        elif kind == _STRING:
+        elif kind == graph.STRING:
             yield name, attribute.S()
-        elif kind == _TENSOR:
+        elif kind == graph.TENSOR:
             yield name, _tensor(attribute.T())
-        elif kind == _INTS:
+        elif kind == graph.INTS:
             yield name, [attribute.Ints(i) for i in range(attribute.IntsLength())]
         else:
             yield name, attribute.G()
@@ -99,9 +73,6 @@ def _sorted(nodes: list[Node]) -> list[Node]:
                 last = waiting.pop()
                 done.setdefault(id(last), last)
     return list(done.values())
-
-
-# --- rewriting ------------------------------------------------------------------------------------------------------
 
 
 def _weights(graph: Graph) -> dict[str, Array]:
@@ -155,7 +126,7 @@ def _eight_bits(weights: Array) -> tuple[Array, Array]:
 
 def _branches(data: bytes) -> tuple[Graph, Graph]:
     """The decoder's first step, and any later one, each with the constants that they share."""
-    whole = _graph(_read(data))
+    whole = _graph(_opened(data))
     choice = next(node for node in whole.nodes if node.kind == "If")
     whole.nodes.remove(choice)
     shared = _weights(whole)
@@ -171,7 +142,7 @@ def _keys(kind: str, side: str) -> list[str]:
 
 def encoder(encoder_data: bytes, decoder_data: bytes) -> bytes:
     """``input_values`` float [1, samples of 16 kHz] → ``present.N.encoder.key/value``, all that the decoder needs."""
-    heard = _graph(_read(encoder_data))
+    heard = _graph(_opened(encoder_data))
     first, _ = _branches(decoder_data)
     keys, values = (
         [f"/model/decoder/layers.{n}/encoder_attn/{part}_proj/MatMul_output_0" for n in range(LAYERS)] for part in "kv"
@@ -187,7 +158,7 @@ def encoder(encoder_data: bytes, decoder_data: bytes) -> bytes:
         cross.nodes.append(Node("Reshape", [made, "heads"], [f"{made}/heads"]))
         cross.nodes.append(Node("Transpose", [f"{made}/heads"], [name], {"perm": [0, 2, 1, 3]}))
     shape: list[int | str] = ["batch", HEADS, "heard", WIDTH]
-    return _model(
+    return graph.model(
         Graph(heard.nodes + cross.nodes, constants),
         [("input_values", 1, ["batch", "samples"])],
         [(name, 1, shape) for name in outputs],
@@ -216,7 +187,7 @@ def decoder(data: bytes) -> bytes:
     make.add("ArgMax", ["logits"], "token", axis=-1, keepdims=0)
     past: list[int | str] = ["batch", HEADS, "past", WIDTH]
     heard: list[int | str] = ["batch", HEADS, "heard", WIDTH]
-    return _model(
+    return graph.model(
         make.graph,
         [
             ("input_ids", 7, [1, 1]),
@@ -307,69 +278,3 @@ class _Maker:
 
     def _eight(self, name: str, weights: Array) -> None:
         self.graph.constants[f"{name}/8"], self.graph.constants[f"{name}/scale"] = _eight_bits(weights)
-
-
-# --- writing --------------------------------------------------------------------------------------------------------
-
-
-def _varint(number: int) -> bytes:
-    number &= (1 << 64) - 1
-    out = bytearray()
-    while number > 127:
-        out.append(number & 127 | 128)
-        number >>= 7
-    out.append(number)
-    return bytes(out)
-
-
-def _whole(tag: int, number: int) -> bytes:
-    return _varint(tag << 3) + _varint(number)
-
-
-def _bytes(tag: int, data: bytes | str) -> bytes:
-    data = data.encode() if isinstance(data, str) else data
-    return _varint(tag << 3 | 2) + _varint(len(data)) + data
-
-
-def _constant(name: str, value: Array) -> bytes:
-    dims = b"".join(_whole(1, size) for size in value.shape)
-    return dims + _whole(2, _ONNX[value.dtype]) + _bytes(8, name) + _bytes(9, np.ascontiguousarray(value).tobytes())
-
-
-def _attribute(name: str, value: Any) -> bytes:
-    out = _bytes(1, name)
-    if isinstance(value, float):
-        return out + _varint(2 << 3 | 5) + struct.pack("<f", value) + _whole(20, _FLOAT)
-    if isinstance(value, int):
-        return out + _whole(3, value) + _whole(20, _INT)
-    if isinstance(value, bytes):
-        return out + _bytes(4, value) + _whole(20, _STRING)
-    if isinstance(value, list):
-        return out + b"".join(_whole(8, number) for number in value) + _whole(20, _INTS)
-    return out + _bytes(5, _constant("", value)) + _whole(20, _TENSOR)
-
-
-def _node(node: Node) -> bytes:
-    names = b"".join(_bytes(1, name) for name in node.inputs) + b"".join(_bytes(2, name) for name in node.outputs)
-    attributes = b"".join(_bytes(5, _attribute(*item)) for item in node.attributes.items())
-    return names + _bytes(4, node.kind) + attributes + _bytes(7, node.domain)
-
-
-def _value(name: str, kind: int, shape: list[int | str]) -> bytes:
-    dims = b"".join(_bytes(1, _whole(1, size) if isinstance(size, int) else _bytes(2, size)) for size in shape)
-    return _bytes(1, name) + _bytes(2, _bytes(1, _whole(1, kind) + _bytes(2, dims)))
-
-
-Value = tuple[str, int, list[int | str]]
-
-
-def _model(graph: Graph, inputs: list[Value], outputs: list[Value]) -> bytes:
-    body = b"".join(_bytes(1, _node(node)) for node in graph.nodes)
-    body += _bytes(2, "moonshine")
-    body += b"".join(_bytes(5, _constant(*item)) for item in graph.constants.items())
-    body += b"".join(_bytes(11, _value(*value)) for value in inputs)
-    body += b"".join(_bytes(12, _value(*value)) for value in outputs)
-    domains = b"".join(
-        _bytes(8, _bytes(1, name) + _whole(2, version)) for name, version in (("", 14), ("com.microsoft", 1))
-    )
-    return _whole(1, 10) + _bytes(2, "relay.standin") + _bytes(7, body) + domains

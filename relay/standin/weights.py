@@ -54,7 +54,7 @@ def fetch(folder: Path) -> None:
                     _take(name, archive, made)
         if not complete(made):
             raise Unfetched("The packages of the speech recogniser are not what they were.")
-        if not complete(folder):
+        if not complete(folder):  # nobody else was quicker
             shutil.rmtree(folder, ignore_errors=True)
             made.rename(folder)
 
@@ -112,6 +112,9 @@ def main(argv: list[str]) -> int:
     except (Unfetched, OSError) as error:
         print(error, file=sys.stderr)
         return 2
+    for old in directory().parent.glob("ears-*") if folder == directory() else ():
+        if old != folder:
+            shutil.rmtree(old, ignore_errors=True)
     return 0
 
 
