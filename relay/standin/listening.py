@@ -27,7 +27,7 @@ HYSTERESIS_DB: Final = 6.0
 FLOOR_BLOCKS: Final = 6  # blocks of about a second whose softest window is the noise floor
 BLOCK: Final = 1000 // WINDOW_MS
 ONSET: Final = 2  # windows of voice that make an onset
-PREROLL: Final = 10  # windows kept from before an onset, so that no first consonant is lost
+PREROLL: Final = 16  # windows kept from before an onset, which a playing voice delays: no first word is to be lost
 
 PLAYING_GATE_DB: Final = -42.0  # nothing softer interrupts us
 PLAYING_ONSET: Final = 5  # windows of voice that interrupt us: a cough does not
