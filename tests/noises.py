@@ -1,6 +1,7 @@
 """What a microphone hears that is no voice: seeded, 16 kHz, little-endian 16-bit."""
 
-from collections.abc import Callable, Iterator
+import functools
+from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
@@ -82,16 +83,17 @@ def music(seconds: float, seed: int) -> Sound:
     return out
 
 
-def twenty(seconds: float = 5.0) -> Iterator[tuple[str, bytes]]:
-    """Twenty sounds in which nobody speaks."""
+@functools.cache
+def twenty(seconds: float = 3.0) -> dict[str, bytes]:
+    """Twenty sounds in which nobody speaks, by what they are."""
     makers: dict[str, Callable[..., Any]] = {"keyboard": keyboard, "music": music, "white": white}
-    yield "silence", silence(seconds)
-    yield "dither", pcm(white(seconds, 1), -85)
+    sounds = {"silence": silence(seconds), "dither": pcm(white(seconds, 1), -85)}
     for name, maker in makers.items():
         for seed, loud in enumerate((-20, -28, -36, -44), start=2):
-            yield f"{name} {loud} dBFS", pcm(maker(seconds, seed), loud)
+            sounds[f"{name} {loud} dBFS"] = pcm(maker(seconds, seed), loud)
     for loud in (-22, -34):
-        yield f"pink {loud} dBFS", pcm(coloured(seconds, 7, 1.0), loud)
-        yield f"brown {loud} dBFS", pcm(coloured(seconds, 8, 2.0), loud)
-    yield "hum 50 Hz", pcm(hum(seconds, 50.0), -30)
-    yield "hum 60 Hz", pcm(hum(seconds, 60.0), -24)
+        sounds[f"pink {loud} dBFS"] = pcm(coloured(seconds, 7, 1.0), loud)
+        sounds[f"brown {loud} dBFS"] = pcm(coloured(seconds, 8, 2.0), loud)
+    sounds["hum 50 Hz"] = pcm(hum(seconds, 50.0), -30)
+    sounds["hum 60 Hz"] = pcm(hum(seconds, 60.0), -24)
+    return sounds

@@ -25,7 +25,7 @@ class Recognizer:
 
     def text(self, pcm: bytes) -> str:
         """The words of 16 kHz 16-bit little-endian sound, as one would write them; "" where there are none."""
-        pcm = pcm[: int(MOST_S * RATE) * 2]
+        pcm = pcm[: min(len(pcm) & ~1, int(MOST_S * RATE) * 2)]
         sound = np.frombuffer(pcm, dtype="<i2").astype(np.float32) / 32768
         if len(sound) < LEAST_S * RATE:
             return ""
