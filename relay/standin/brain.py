@@ -38,6 +38,14 @@ class Brain(Mind):
             return self._aloud(line)
         return None if self._mute() or not text else self._reply(lambda: self._wits.answer(text, self.tools))
 
+    def foresee(self, text: str) -> str:
+        """The first sentence of what would be answered to `text`; empty where that is not known."""
+        if self._line() is not None or self._mute():
+            return ""
+        self._wits.notes = self.memory.notes or Notes()
+        said = self._wits.guess(text, self.tools).sentences
+        return next(aloud.sentences(said[0]), "") if said else ""
+
     def read(self, text: str) -> Reply | None:
         """The same for what was typed; being told to say hello is asking for the greeting, as in `Mind`."""
         if self.asks_for_greeting(text):

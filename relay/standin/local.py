@@ -169,9 +169,18 @@ class LocalConversation(Conversation):
 
         def told(text: str, now: float) -> None:
             said.words[part] = text
+            if said.take_back is not None:
+                self._foresee(said)
             self._advance(said, now)
 
         return self._senses.final(pcm, told)
+
+    def _foresee(self, said: Utterance) -> None:
+        """Has what would be answered to a draft spoken while the user may still go on: the voice keeps it."""
+        if self.closed or (said.saying and is_own(said.text, said.saying)):
+            return
+        if sentence := self._brain.foresee(f"{self._carried} {said.text}".strip()):
+            self._senses.speak(sentence, lambda _pcm, _at: None)
 
     def _take_back(self, said: Utterance) -> None:
         """The last part was a draft, and void."""
