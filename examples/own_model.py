@@ -32,7 +32,7 @@ async def call(socket: ServerConnection, own: models.Models) -> None:
             content = {"modelTurn": {"parts": [{"inlineData": blob}]}, "outputTranscription": {"text": sentence + " "}}
             await say(serverContent=content)
             await asyncio.sleep(len(sound) / 48_000)  # while it is heard, it can be interrupted
-        await say(serverContent={"turnComplete": True})
+        await say(serverContent={"generationComplete": True, "turnComplete": True})
 
     async for frame in socket:
         message = json.loads(frame)

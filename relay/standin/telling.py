@@ -49,7 +49,7 @@ class Teller(Speech):
         turn = self._last
         if turn is None or turn.reply is None:
             return None
-        whole = sum(ends <= now for _, ends, _ in turn.heard)
+        whole = sum(ends < now for _, ends, _ in turn.heard)  # an interruption ends one at `now`
         left = turn.reply.sentences[whole:]
         return Reply(b"", " ".join(left), sentences=left) if left else None
 
