@@ -39,7 +39,7 @@ test: lint
 soak: $(VENV)/.test $(VENV)/.soak $(NODE_TOOLS)/.stamp
 	$(BIN)/python -m pytest -s -o python_files='soak_*.py' tests/soak $(ARGS)
 
-bench: $(VENV)/.bench
+bench: $(VENV)/.bench $(VENV)/.local
 	$(BIN)/python -m bench $(ARGS)
 
 lint: $(VENV)/.test $(NODE_TOOLS)/.stamp
