@@ -35,7 +35,7 @@ class Unfetched(Exception):
 
 def directory() -> Path:
     """Where they are kept: beside the packages of this Python environment, and gone with it."""
-    return Path(sys.prefix, "share", "gemini-webrtc-relay", "ears-2")
+    return Path(sys.prefix, "share", "gemini-webrtc-relay", "ears-3")
 
 
 def complete(folder: Path) -> bool:
