@@ -1,6 +1,7 @@
 """The documents are true: every promise names a test that exists, every flag stands in the README."""
 
 import ast
+import functools
 import re
 from pathlib import Path
 from typing import Final
@@ -13,6 +14,7 @@ PROMISES: Final = (ROOT / "docs" / "behaviour.md").read_text(encoding="utf-8")
 CLIENTS: Final = (ROOT / "docs" / "clients.md").read_text(encoding="utf-8")
 
 
+@functools.cache
 def _functions(path: Path) -> set[str]:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     return {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
