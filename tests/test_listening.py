@@ -9,6 +9,7 @@ from relay.standin.ears import QUIET_DB
 from relay.standin.listening import (
     BREATH,
     DRAFT_MS,
+    LEAD,
     MAX_PIECE_S,
     MAX_TURN_S,
     ONSET,
@@ -85,7 +86,18 @@ def test_two_windows_of_voice_are_an_onset_and_what_came_before_is_not_lost() ->
     assert room.listening.speaking
     (end,) = room.listening.finish()
     assert isinstance(end, End)
-    assert end.pcm == NOTHING * (PREROLL - ONSET) + VOICE * ONSET
+    assert end.pcm == NOTHING * LEAD + VOICE * ONSET
+
+
+def test_a_voice_that_had_to_outlast_ours_is_kept_from_its_first_word() -> None:
+    room = Room()
+    room.hear(NOTHING, 20, -20.0)
+    room.hear(sound(-45.0), 5, -20.0)  # too soft to interrupt us
+    (onset,) = room.hear(VOICE, PLAYING_ONSET, -20.0)
+    assert isinstance(onset, Onset)
+    (end,) = room.listening.finish()
+    assert isinstance(end, End)
+    assert end.pcm == (NOTHING * LEAD + sound(-45.0) * 5 + VOICE * PLAYING_ONSET)[-PREROLL * WINDOW_BYTES :]
 
 
 def test_one_window_is_no_onset() -> None:

@@ -28,6 +28,7 @@ FLOOR_BLOCKS: Final = 6  # blocks of about a second whose softest window is the 
 BLOCK: Final = 1000 // WINDOW_MS
 ONSET: Final = 2  # windows of voice that make an onset
 PREROLL: Final = 16  # windows kept from before an onset, which a playing voice delays: no first word is to be lost
+LEAD: Final = 6  # of them before the first that may be voice: after 0.4 s of noise ears take a short question for noise
 
 PLAYING_GATE_DB: Final = -42.0  # nothing softer interrupts us
 PLAYING_ONSET: Final = 5  # windows of voice that interrupt us: a cough does not
@@ -40,8 +41,8 @@ PARTIAL_MS: Final = 500  # between two partials of an utterance
 PARTIAL_SHARE: Final = 0.12  # a long one is written down less often: so much of its length apart
 DRAFT_MS: Final = 200  # of silence after which the final is written in advance
 SILENCE_MS: Final = 500  # after which it counts
-PIECE_S: Final = 8.0  # a part this long ends at the next little pause
-MAX_PIECE_S: Final = 14.0  # and this long wherever it is: what is written down at once is bounded
+PIECE_S: Final = 6.0  # a part this long ends at the next little pause
+MAX_PIECE_S: Final = 10.0  # and this long wherever it is: what is written down at once is bounded
 BREATH: Final = 3  # windows without a voice that are a little pause
 MAX_TURN_S: Final = 600.0  # then it is our turn, whoever goes on
 
@@ -143,7 +144,7 @@ class Listening:
         self._gate = Gate(least_db)
         self._rest = b""
         self._windows = 0
-        self._preroll: deque[bytes] = deque(maxlen=PREROLL)
+        self._preroll: deque[tuple[bytes, bool]] = deque(maxlen=PREROLL)  # and whether it may be voice
         self._voiced = 0
         self._doubtful = False  # this turn began while we played, and no voice has outlived our sound yet
         self._begin()
@@ -184,19 +185,28 @@ class Listening:
             voice = probable >= VOICE and loud >= gate
             if playing and not voice:
                 self._gate.learn(loud, echo_db)
-            self._wait(window, voice, playing, events)
+            self._preroll.append((window, probable >= STILL_VOICE))
+            self._wait(voice, playing, events)
         self._gate.hear(loud)
 
-    def _wait(self, window: bytes, voice: bool, playing: bool, events: list[Event]) -> None:
-        self._preroll.append(window)
+    def _wait(self, voice: bool, playing: bool, events: list[Event]) -> None:
         self._voiced = self._voiced + 1 if voice else max(0, self._voiced - 1)
         if self._voiced >= (PLAYING_ONSET if playing else ONSET):
             events.append(Onset(max(0.0, self.at - self._voiced * WINDOW_MS / 1000)))
             self.speaking = True
             self._begin()
             self._doubtful = playing
-            self._said += b"".join(self._preroll)
+            self._said += self._before()
             self._preroll.clear()
+
+    def _before(self) -> bytes:
+        """The beginning of what is said: back to the first window of voice, and a little more."""
+        start = quiet = 0
+        for back, (_, voice) in enumerate(reversed(self._preroll), 1):
+            start, quiet = (back, 0) if voice else (start, quiet + 1)
+            if quiet > LEAD:
+                break
+        return b"".join(window for window, _ in list(self._preroll)[-(start + LEAD) :])
 
     def _begin(self) -> None:
         self._said = bytearray()  # since the onset, or the last piece
