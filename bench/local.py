@@ -54,6 +54,7 @@ class Told:
     answers: list[float] = field(default_factory=list)  # from the end of speech to the first sound
     captions: list[float] = field(default_factory=list)  # from its beginning to the first words
     stops: list[float] = field(default_factory=list)  # from its beginning to `interrupted`
+    spent: list[float] = field(default_factory=list)  # of processor time, from a question to its answer's end
     missed: int = 0
 
 
@@ -146,8 +147,8 @@ class Caller:
         await asyncio.sleep(0.7)  # what we heard of the voice is gone
 
 
-async def call(url: str, questions: list[bytes], *, cut: bool) -> Told:
-    """A conversation of all questions."""
+async def call(url: str, questions: list[bytes], *, cut: bool, pid: int = 0) -> Told:
+    """A conversation of all questions; with `pid` the voice's process is watched, whose only call it must be."""
     async with connect(url + PATH, max_size=None, compression=None) as socket:
         caller = Caller(socket)
         listening = asyncio.create_task(caller.listen())
@@ -157,7 +158,9 @@ async def call(url: str, questions: list[bytes], *, cut: bool) -> Told:
         speaking = asyncio.create_task(caller.stream(sounds))
         await asyncio.sleep(0.5)
         for pcm in questions:
+            before = _seconds(pid) if pid else 0.0
             await caller.ask(sounds, pcm, cut=cut)
+            caller.told.spent += [_seconds(pid) - before] if pid else []
         speaking.cancel()
         listening.cancel()
         await asyncio.gather(speaking, listening, return_exceptions=True)
@@ -211,12 +214,10 @@ async def measure(options: argparse.Namespace) -> list[Row]:
 
     async with voice() as (url, pid, took):
         say("local voice: process start → ready", took, "s", 4.0)
-        before = _seconds(pid)
-        told = await call(url, questions, cut=False)
-        spent = (_seconds(pid) - before) / max(1, len(told.answers))
+        told = await call(url, questions, cut=False, pid=pid)
         say("local voice: end of speech → first sound, p50", 1000 * _rank(told.answers, 0.5), "ms", 650)
         say("local voice: the same, p90", 1000 * _rank(told.answers, 0.9), "ms", 900)
-        say("local voice: CPU a turn, listening and silence included", spent, "s", 0.6)
+        say("local voice: CPU a turn, answer and silence included, p50", _rank(told.spent, 0.5), "s", 0.6)
         say("local voice: first caption after onset, p90", 1000 * _rank(told.captions, 0.9), "ms", 1000)
         cuts = await call(url, questions[:4], cut=True)
         say("local voice: interrupted after onset, p50", 1000 * _rank(cuts.stops, 0.5), "ms", 250)
