@@ -217,7 +217,7 @@ _TABLE: Final[tuple[tuple[str, Skill], ...]] = (
     (r"(?:good ?bye|bye|bye bye|see you|see you (?:later|soon|tomorrow)|good night|farewell|hang up|end the call"
      r"|that is all|talk to you later|i have to go)(?: (?:now|then|bye|goodbye))*", _goodbye),
     (r".*\bcount\b(?P<down>.*\b(?:down|backwards?)\b)?(?P<rest>.*)", _count),
-    (r".*\b(?:spell|spelled|spelling of|spelt)(?: the (?:word|name))?(?: (?:is|for|of))?(?P<word> \S+)", _spell),
+    (r".*\b(?:s?pell|spelled|spelling of|spelt)(?: the (?:word|name))?(?: (?:is|for|of))?(?P<word> \S+)", _spell),
     (r".*\bhow is(?P<word> \S+) (?:spelled|spelt)", _spell),
     (r".*\bhow many letters\b.*?(?P<word> \S+)(?: have| has)?", _letters),
     (r"(?:repeat|repeat (?:that|it|yourself)|say (?:that|it) again|say again|again|once more|pardon(?: me)?|sorry"
