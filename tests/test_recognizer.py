@@ -139,7 +139,7 @@ def test_ears_and_voice_take_less_than_half_a_gigabyte() -> None:
         "from relay.standin import models\n"
         "from tests import hearing\n"
         "them = models.load()\n"
-        "pcm = b''.join(pcm for _, pcm in hearing.librivox())[: 14 * 32_000]\n"
+        "pcm = b''.join(pcm for _, pcm in hearing.librivox())[: 10 * 32_000]\n"
         "threads = [threading.Thread(target=them.recognizer.text, args=(pcm,)) for _ in range(2)]\n"
         "for thread in threads: thread.start()\n"
         "list(them.voice.sentences('Here is what I said. It is a little longer than it must be, is it not?'))\n"

@@ -11,7 +11,7 @@ from relay.standin.vad import RATE, session
 BEGIN: Final = 1
 END: Final = 2
 LEAST_S: Final = 0.2  # of sound; the model cannot hear less
-MOST_S: Final = 16.0  # of sound at once, for its memory grows with the square; the rest is for whoever cuts
+MOST_S: Final = 12.0  # of sound at once, for its memory grows with the square; the rest is for whoever cuts
 WORDS_PIECES_PER_S: Final = 6.5  # pieces of words; more than that nobody says, and the model has lost itself
 
 

@@ -9,8 +9,8 @@ from relay.standin import ears, voice, wire
 
 RATE: Final = ears.RATE  # Hz, of the sound that we give
 MAX_S: Final = 600.0  # of one recording; the rest is not listened to
-PIECE_S: Final = 14.0  # what the recogniser hears at once: twice as much takes four times the memory
-LEAST_PIECE_S: Final = 7.0
+PIECE_S: Final = 10.0  # what the recogniser hears at once: twice as much takes four times the memory
+LEAST_PIECE_S: Final = 5.0
 _RAW: Final = re.compile(r"audio/(?:pcm|l16)(?:\s*;\s*rate=(\d{4,6}))?(?:\s*;.*)?")
 
 
