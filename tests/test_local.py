@@ -73,7 +73,7 @@ class Line:
         self.conversation = LocalConversation(
             script or Script(seed=1), self.shelf, 1, lambda n: 5, self.senses, lambda: sunday
         )
-        transcripts = {"inputAudioTranscription": {}, "outputAudioTranscription": {}}
+        transcripts: dict[str, Any] = {"inputAudioTranscription": {}, "outputAudioTranscription": {}}
         self.send(setup={"model": "models/gemini-3.8-live", **transcripts, **setup})
         self.wait(0.1)
 

@@ -15,10 +15,12 @@ from relay.lateness import LATE_SECONDS, MIN_CALLS, OVERLOAD_SECONDS
 from relay.request import CallRequest
 from relay.ticker import PERIOD
 from signaling import standin as home
+from signaling import wanted
 from signaling.model import Studio, load_agent
 from signaling.standin import StandIn, StandInFailed, child_environment, command
 from tests import leaks
 
+KEY = "AIzaSyCANARYcanaryCANARYcanary"
 SPEAKS = "print('hello'); print('listening on ws://127.0.0.1:4711', flush=True); input()"
 
 
@@ -224,3 +226,32 @@ def test_a_right_agent_file_is_loaded(tmp_path: Path) -> None:
     file.write_text("from relay.agent import Agent\nagent = Agent(instructions='Be kind.', voice='Kore')\n")
     assert isinstance(agent := load_agent(file).agent, Agent)
     assert agent.voice == "Kore"
+
+
+@pytest.mark.parametrize(
+    ("flags", "key", "code"),
+    [
+        ([], "", 0),
+        ([], KEY, 1),
+        (["--model", "local"], KEY, 0),
+        (["--gemini-url", "ws://127.0.0.1:9"], "", 1),
+        (["--local-voice", "off"], "", 1),
+        (["--no-such-flag"], "", 1),
+        (["--help"], "", 1),
+    ],
+)
+def test_the_local_voice_is_installed_only_where_it_would_speak(
+    flags: list[str],
+    key: str,
+    code: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith(("RELAY_", "GEMINI_", "GOOGLE_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("GEMINI_API_KEY", key)
+    monkeypatch.setattr(sys, "argv", ["wanted", *flags])
+    assert wanted.main() == code
+    assert capsys.readouterr().out == ""
