@@ -33,7 +33,7 @@ def test_ten_spoken_questions_get_the_right_answers(recognizer: Recognizer, voic
 
 @pytest.mark.parametrize("level", [10, 30, 100])
 def test_a_short_question_out_of_a_noisy_silence_is_understood(recognizer: Recognizer, level: int) -> None:
-    """The ears take a short question after half a second of noise for noise, too: they must not be given that."""
+    """The ears write down nothing when much more than half a second of noise comes first: they are not given that."""
     judge = vad.load(weights.directory() / "vad.onnx")
     chance = np.random.default_rng(7)
     heard = []

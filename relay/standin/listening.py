@@ -28,7 +28,7 @@ FLOOR_BLOCKS: Final = 6  # blocks of about a second whose softest window is the 
 BLOCK: Final = 1000 // WINDOW_MS
 ONSET: Final = 2  # windows of voice that make an onset
 PREROLL: Final = 16  # windows kept from before an onset, which a playing voice delays: no first word is to be lost
-LEAD: Final = 6  # of them before the first that may be voice: after 0.4 s of noise ears take a short question for noise
+LEAD: Final = 6  # of them before the first that may be voice: longer noise before a short word costs the ears the word
 
 PLAYING_GATE_DB: Final = -42.0  # nothing softer interrupts us
 PLAYING_ONSET: Final = 5  # windows of voice that interrupt us: a cough does not
