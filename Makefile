@@ -4,8 +4,8 @@
 #   make run ARGS="--port 8000"        flags for the relay
 #   make test ARGS="-k interrupted"    flags for pytest
 #
-# Stamps: .venv/.made says that the environment is whole, .venv/.run and .venv/.test that it matches pyproject.toml,
-# tests/node_modules/.stamp that the test tools and the official clients match their lock file.
+# Stamps: .venv/.made says that the environment is whole, .venv/.run, .venv/.local and .venv/.test that it matches
+# pyproject.toml, tests/node_modules/.stamp that the test tools and the official clients match their lock file.
 
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
@@ -24,7 +24,11 @@ help:
 
 install: $(VENV)/.run
 
+# Without a key, or with --model local, the voice that ships with the relay speaks: it is installed when it is first
+# wanted. Where that fails the relay starts all the same, and says your own words back to you.
 run: $(VENV)/.run
+	@! $(BIN)/python -m signaling.wanted $(ARGS) || $(MAKE) --no-print-directory $(VENV)/.local || \
+	echo "The local voice could not be installed; the relay starts without it." >&2
 	@exec $(BIN)/python -m signaling $(ARGS)
 
 # pytest comes last: its closing line is the last line of the output.
@@ -35,7 +39,7 @@ test: lint
 soak: $(VENV)/.test $(VENV)/.soak $(NODE_TOOLS)/.stamp
 	$(BIN)/python -m pytest -s -o python_files='soak_*.py' tests/soak $(ARGS)
 
-bench: $(VENV)/.bench
+bench: $(VENV)/.bench $(VENV)/.local
 	$(BIN)/python -m bench $(ARGS)
 
 lint: $(VENV)/.test $(NODE_TOOLS)/.stamp
@@ -64,8 +68,17 @@ $(VENV)/.run: pyproject.toml $(VENV)/.made
 	$(PIP) --no-build-isolation --editable .
 	@touch $@
 
+# The weights of its ears come out of a package of the registry's, are rewritten once and kept in .venv.
+$(VENV)/.local: pyproject.toml $(VENV)/.run
+	@echo "Installing the local voice, once: some 150 MB, a minute or two ..." >&2
+	@$(PIP) --retries 1 --require-hashes --requirement requirements-local.txt
+	@$(PIP) --no-build-isolation --editable ".[local]"
+	@$(BIN)/python -m relay.standin.weights
+	@touch $@
+
 $(VENV)/.test: pyproject.toml $(VENV)/.run
 	$(PIP) --no-build-isolation --editable ".[test]"
+	$(BIN)/python -m relay.standin.weights
 	@touch $@
 
 # pesq comes as source alone and is built with what it asks for: a C compiler, Cython and numpy.

@@ -26,6 +26,7 @@ MOST_CALLS: Final = 10_000  # each holds sockets: beyond this the machine's own 
 GEMINI_URL: Final = "wss://generativelanguage.googleapis.com"
 ModelKind = Literal["gemini", "local"]
 Transcription = Literal["live", "flash"]  # by the Live model alone, or each turn again by another
+LocalVoice = Literal["auto", "off"]  # words where there are the packages and the weights for them
 BargeIn = Literal["model", "local"]  # whose ear it is that stops the voice
 
 
@@ -40,6 +41,8 @@ class Config:
     host: str = "127.0.0.1"  # name or address to bind
     port: int = 7860  # TCP port; 0 takes a free one
     model: ModelKind = "local"
+    local_voice: LocalVoice = "auto"
+    local_weights: Path | None = None  # None: where they were fetched to
     gemini_url: str = GEMINI_URL  # ws or wss base, no trailing slash
     gemini_model: str = "gemini-3.8-live"
     gemini_api_version: str = "v1beta"
@@ -118,8 +121,12 @@ FLAGS: Final = (
     Flag("host", "host", "ADDRESS", "name or IP address to listen on", values.host, "127.0.0.1"),
     Flag("port", "port", "PORT", "TCP port to listen on; 0 takes a free one", values.port, "7860"),
     Flag("model", "model", "KIND", "who speaks: auto, gemini or local (auto: gemini if there is a key or a "
-         "--gemini-url, else the stand-in that ships with the relay)",
+         "--gemini-url, else the voice that ships with the relay)",
          values.choice("auto", "gemini", "local"), "auto"),
+    Flag("local-voice", "local_voice", "KIND", "auto: that voice understands and answers, if its packages are there; "
+         "off: it says your own words back to you", values.choice("auto", "off"), "auto"),
+    Flag("local-weights", "local_weights", "DIR", "where the models of that voice are, instead of those that make run "
+         "fetches", values.folder, "in the environment's share/gemini-webrtc-relay"),
     Flag("gemini-url", "gemini_url", "URL", "ws, wss, http or https base that speaks the Live protocol",
          values.gemini_url, GEMINI_URL),
     Flag("gemini-model", "gemini_model", "NAME", "the Live model's name", values.pattern(values.NAME, "a model's name"),

@@ -14,6 +14,8 @@ from relay.rtvi import Message
 
 # The model's transcript of the last word comes up to this long after the one before.
 FINAL_SECONDS: Final = 0.8
+# While what was shown last is interim, its final words are still to come, and would be told a second time.
+INTERIM_SECONDS: Final = 3.0
 # Characters in one message: as JSON at most 12 KiB, which every data channel carries.
 MAX_TEXT: Final = 2000
 # A silent answer that has not begun after this long is not coming; the next one may be to something else.
@@ -53,7 +55,9 @@ class Question:
     @property
     def deadline(self) -> float | None:
         """When the words so far become final by themselves."""
-        return self._heard_at + FINAL_SECONDS if self._utterance and not self.speaking else None
+        if self.speaking or not self._utterance:
+            return None
+        return self._heard_at + (INTERIM_SECONDS if self._interim else FINAL_SECONDS)
 
     def started(self, now: float) -> list[Message]:
         """The user's voice begins: nobody is waiting for an answer any more."""

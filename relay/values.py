@@ -282,3 +282,10 @@ def directory(text: str) -> Path:
     if path.exists() and not path.is_dir():
         raise ValueError("must be a directory")
     return path
+
+
+def folder(text: str) -> Path:
+    path = Path(text).expanduser()
+    if not path.is_dir():
+        raise ValueError("must be a directory that exists")
+    return path

@@ -17,7 +17,8 @@ from urllib.parse import urlsplit
 from relay.config import WILDCARDS, Config, ConfigError, is_loopback, load
 from signaling import logs
 from signaling.garbage import Garbage
-from signaling.model import StandIn, StandInFailed, Studio, load_agent
+from signaling.model import Studio, load_agent
+from signaling.standin import StandIn, StandInFailed, command
 
 log = logging.getLogger("signaling")
 
@@ -77,7 +78,7 @@ async def run(config: Config) -> None:
     async with contextlib.AsyncExitStack() as stack:
         standin: StandIn | None = None
         if config.model == "local":
-            standin = StandIn()  # first of all, so that it starts while we import
+            standin = StandIn(command(config))  # first of all, so that it starts while we import
             stack.push_async_callback(standin.close)
             await standin.start()
         sockets = listen(config)
@@ -97,7 +98,7 @@ async def run(config: Config) -> None:
         registry = Registry(config.max_calls, studio.overloaded, studio.unaffordable)
         house = House(
             config=config, maker=studio.maker, registry=registry, model_well=lambda: studio.well,
-            media=lambda: studio.tier, refused=studio.metrics.refuse,
+            media=lambda: studio.tier, voice=lambda: studio.voice, refused=studio.metrics.refuse,
         )  # fmt: skip
         await stack.enter_async_context(serving(house, sockets))
         if metrics_sockets:

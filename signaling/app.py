@@ -45,6 +45,7 @@ class House:
     registry: Registry
     model_well: Callable[[], bool] = lambda: True
     media: Callable[[], str] = lambda: ""
+    voice: Callable[[], str] = lambda: ""
     refused: Refused = lambda code: None
     page: Path | None = None  # None: the page that ships with the relay
 
@@ -55,7 +56,7 @@ def build(house: House, admission: Admission) -> web.Application:
     app = guarded(admission, house.refused)
     name = config.gemini_model if config.model == "gemini" else "stand-in"
     offers = Offers(house.registry, admission, house.maker, config)
-    health = Health(config.speaker, name, house.registry, house.model_well, house.media)
+    health = Health(config.speaker, name, house.registry, house.model_well, house.media, house.voice)
     app.add_routes(
         [
             web.get("/healthz", health.healthz),

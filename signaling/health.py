@@ -19,6 +19,7 @@ class Health:
     registry: Registry
     model_well: Callable[[], bool]
     media: Callable[[], str]
+    voice: Callable[[], str] = lambda: ""  # how the local voice is; empty where another model speaks
 
     async def healthz(self, request: web.Request) -> web.Response:
         """200 and "ok", or 503 and "degraded" when the stand-in is gone: a watchdog should then restart us.
@@ -36,6 +37,7 @@ class Health:
             "calls": self.registry.count(State.LIVE),
             "accepting": accepting,
             "media": self.media(),
+            **({"localVoice": voice} if (voice := self.voice()) else {}),
         }
         return web.json_response(told, status=200 if well else 503)
 

@@ -1,28 +1,24 @@
-"""Who speaks, and what a call is made of: the stand-in's process while the model is local, and new sessions.
+"""Who speaks, and what a call is made of: new sessions, with what they share.
 
-Nothing heavy is imported at the top: the child starts before aiohttp is there, aiortc comes while we already listen.
+Nothing heavy is imported at the top: aiortc comes while we already listen.
 """
 
 import asyncio
-import contextlib
 import functools
 import importlib
 import logging
-import os
-import re
-import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import relay
-from relay.config import KEY_VARIABLES, Config, ConfigError, Secret
+from relay.config import Config, ConfigError, Secret
 from relay.cost import Ledger, seconds_to_midnight
 from relay.metrics import Live, Metrics
 from relay.request import CallRequest
 from signaling.registry import Call, MakeCall
+from signaling.standin import StandIn
 
 if TYPE_CHECKING:
     from relay.agent import AgentSource
@@ -30,126 +26,13 @@ if TYPE_CHECKING:
     from relay.ticker import Ticker
     from relay.transcribe import Transcriber
 
-START_SECONDS: Final = 10.0  # for the stand-in to say where it listens
-STOP_SECONDS: Final = 1.0  # for it to go when asked; then it is killed
-STEADY_SECONDS: Final = 5.0  # one that died sooner than this is not started again
 # About 2 s together, in a thread while we already listen; one by one, so that a stop waits for the one at hand only.
 SLOW_IMPORTS: Final = ("google.genai.types", "aiortc", "relay.session")
 MAX_AGENT_WORDS: Final = 300  # characters of an agent file's own complaint
-COMMAND: Final = (sys.executable, "-m", "relay.standin", "--port", "0", "--with-parent")
-
-_LISTENING: Final = re.compile(rb"listening on (ws://127\.0\.0\.1:\d{1,5})\s*$")
-
 Cast = Callable[[CallRequest], Awaitable[MakeCall]]
 """what the app asks -> what makes that call, with the agent that takes it"""
 
 log = logging.getLogger(__name__)
-
-
-class StandInFailed(Exception):
-    """The stand-in did not start; the text is a sentence."""
-
-
-class StandIn:
-    """The stand-in as a child process of its own. `start`, then `ready`; owes one `close`."""
-
-    def __init__(self, command: tuple[str, ...] = COMMAND) -> None:
-        self._command = command
-        self._process: asyncio.subprocess.Process | None = None
-        self._life: asyncio.Task[None] | None = None
-        self._listening = asyncio.Event()
-        self.url = ""  # empty while it does not listen
-
-    @property
-    def well(self) -> bool:
-        """It listens."""
-        return bool(self.url)
-
-    async def start(self) -> None:
-        """Start the process and come back without waiting for it to listen."""
-        self._process = await self._spawn()
-        self._life = asyncio.create_task(self._live(self._process), name="stand-in")
-
-    async def ready(self) -> None:
-        """Wait until it listens; raises `StandInFailed`."""
-        assert self._life is not None, "start() comes first"
-        listening = asyncio.create_task(self._listening.wait())
-        try:
-            await asyncio.wait((self._life, listening), timeout=START_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            listening.cancel()
-        if not self.well:
-            raise StandInFailed("The stand-in did not start; its own words are above.")
-
-    async def close(self) -> None:
-        """Stop the process; idempotent."""
-        if self._life is not None:
-            self._life.cancel()
-            await asyncio.gather(self._life, return_exceptions=True)
-        if self._process is not None:  # a task that is cancelled before its first step does not stop it
-            await _stop(self._process)
-
-    async def _spawn(self) -> asyncio.subprocess.Process:
-        # Its own session: Ctrl-C in the terminal is for us, and we stop it when the calls have ended.
-        # Its standard input is a pipe from us, which ends when we do.
-        return await asyncio.create_subprocess_exec(
-            *self._command,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            env=child_environment(os.environ),
-            start_new_session=True,
-        )
-
-    async def _live(self, process: asyncio.subprocess.Process) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            began = loop.time()
-            try:
-                await self._attend(process)
-            finally:
-                self.url = ""
-                await _stop(process)
-            log.error("the stand-in has ended with code %s", process.returncode)
-            if loop.time() - began < STEADY_SECONDS:
-                log.error("it is not started again, having lived under %g s; new calls will fail", STEADY_SECONDS)
-                return
-            process = self._process = await self._spawn()
-
-    async def _attend(self, process: asyncio.subprocess.Process) -> None:
-        """Read its first word, then everything it says, until it says no more."""
-        assert process.stdout is not None
-        try:
-            async with asyncio.timeout(START_SECONDS):
-                while line := await process.stdout.readline():
-                    if match := _LISTENING.search(line):
-                        self.url = match.group(1).decode()
-                        self._listening.set()
-                        break
-        except (TimeoutError, ValueError):  # ValueError: a line without end
-            return
-        while await process.stdout.read(4096):
-            pass
-
-
-async def _stop(process: asyncio.subprocess.Process) -> None:
-    if process.stdin is not None:
-        process.stdin.close()
-    with contextlib.suppress(ProcessLookupError):
-        process.terminate()
-    try:
-        await asyncio.wait_for(process.wait(), STOP_SECONDS)
-    except TimeoutError:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
-
-
-def child_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """Ours without what the stand-in has no use for, secrets above all, and with the way to our own packages."""
-    kept = {name: text for name, text in environ.items() if name not in KEY_VARIABLES and not name.startswith("RELAY_")}
-    ours = str(Path(relay.__file__).resolve().parent.parent)
-    kept["PYTHONPATH"] = os.pathsep.join(filter(None, (ours, kept.get("PYTHONPATH"))))
-    return kept
 
 
 class Studio:
@@ -172,6 +55,11 @@ class Studio:
     def well(self) -> bool:
         """Somebody is there to speak, as far as we can know without calling."""
         return self._standin is None or self._standin.well
+
+    @property
+    def voice(self) -> str:
+        """How the local voice is: `starting`, `ready`, `off`, or a sentence about what is missing; empty elsewhere."""
+        return "" if self._standin is None else self._standin.voice
 
     @property
     def lateness(self) -> "Lateness | None":

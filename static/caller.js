@@ -284,11 +284,16 @@ export function arrive() {
 /** Time goes by. */
 export const tick = () => happen({ type: 'tick' });
 
-/** Before the call: which voice would answer? Without an answer the page stays silent about it. */
-export async function askWho() {
+/**
+ * Before the call: which voice would answer? Without an answer the page stays silent about it.
+ * @param {number} [left] how often to ask again while that voice is being loaded
+ */
+export async function askWho(left = 10) {
   try {
     const health = await signalling().health();
-    view.showVoice(String(health.modelName ?? ''), String(health.model ?? ''));
+    const local = String(health.localVoice ?? '');
+    view.showVoice(String(health.modelName ?? ''), String(health.model ?? ''), local);
+    if (local === 'starting' && left > 0) setTimeout(() => void askWho(left - 1), 1000);
   } catch {} // The relay may be restarting; pressing the button will tell.
 }
 

@@ -58,6 +58,7 @@ export class View {
   screen = element('screen', HTMLButtonElement);
   selfViews = { camera: element('camera-view', HTMLVideoElement), screen: element('screen-view', HTMLVideoElement) };
   #voice = '';
+  #local = '';
 
   /** @param {Call} call @param {boolean} hasCaptions @param {boolean} returns may it be taken up again? */
   show(call, hasCaptions, returns) {
@@ -126,14 +127,23 @@ export class View {
    * Which voice answers, in words.
    * @param {string} name of the model, or ''
    * @param {string} [model] which kind of voice; the last one known if the relay does not say
+   * @param {string} [local] how the local voice is: starting, ready, off, or a sentence about what is missing
    */
-  showVoice(name, model = this.#voice) {
+  showVoice(name, model = this.#voice, local = this.#local) {
+    this.#local = local;
     this.#voice = model;
     const named = name ? ` · ${name.replace(/^models\//, '')}` : '';
     if (model === 'gemini') put(this.voice, `Gemini Live${named}`);
-    else if (model === 'local') put(this.voice, 'The stand-in answers: it says your own words back');
+    else if (model === 'local') put(this.voice, localVoice(local));
     else if (model === 'url') put(this.voice, `A model of the owner’s choice${named}`);
   }
+}
+
+/** @param {string} how */
+function localVoice(how) {
+  if (how === 'starting' || how === 'ready') return 'The local voice answers: no key, no internet, English only';
+  const missing = how && how !== 'off' ? ` ${how}` : '';
+  return `The stand-in answers: it says your own words back.${missing}`;
 }
 
 /** Writes only what differs, so that live regions stay quiet. @param {HTMLElement} target @param {string} text */

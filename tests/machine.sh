@@ -2,7 +2,8 @@
 # What only the machine itself can give, checked or fetched; one sentence and exit 2 when it is missing.
 #
 #   machine.sh python     prints a Python of at least 3.11 that can make virtual environments
-#   machine.sh browser    sees to Chromium, Firefox, Node.js and npm: by apt when root, else prints the line to run
+#   machine.sh browser    sees to Chromium, Firefox, Node.js and npm, and to the voices that the tests listen to: by apt
+#                         when root, else prints the line to run
 
 set -eu
 
@@ -35,6 +36,8 @@ prepare_browser() {
     command -v firefox-esr >/dev/null || command -v firefox >/dev/null || missing="$missing firefox-esr"
     command -v node >/dev/null || missing="$missing nodejs"
     command -v npm >/dev/null || missing="$missing npm"
+    command -v flite >/dev/null || missing="$missing flite"
+    [ -d /usr/share/pocketsphinx/test/data/librivox ] || missing="$missing pocketsphinx-testdata"
     # Playwright brings a Node.js of its own, which wants this library.
     ldconfig -p 2>/dev/null | grep -q 'libatomic\.so\.1 ' || /sbin/ldconfig -p 2>/dev/null | grep -q 'libatomic\.so\.1 ' \
         || missing="$missing libatomic1"

@@ -119,6 +119,7 @@ async def test_health_says_who_speaks_and_how_many_calls_there_are() -> None:
             "accepting": True,
             "media": "raw",
         }
+        assert "localVoice" not in answered.json, "another model speaks"
         well[0] = False
         answered = await visit.ask("GET", "/healthz")
         assert (answered.status, answered.json["status"]) == (503, "degraded")

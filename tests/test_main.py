@@ -38,7 +38,7 @@ async def process(folder: Path, *flags: str, **environ: str) -> AsyncIterator[as
     child = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "signaling", *flags,
         stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-        cwd=folder, env={**kept, "PYTHONPATH": str(ROOT), **environ},
+        cwd=folder, env={**kept, "PYTHONPATH": str(ROOT), "RELAY_LOCAL_VOICE": "off", **environ},
     )  # fmt: skip
     try:
         yield child

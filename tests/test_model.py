@@ -14,10 +14,13 @@ from relay.config import ConfigError, load
 from relay.lateness import LATE_SECONDS, MIN_CALLS, OVERLOAD_SECONDS
 from relay.request import CallRequest
 from relay.ticker import PERIOD
-from signaling import model
-from signaling.model import StandIn, StandInFailed, Studio, child_environment, load_agent
+from signaling import standin as home
+from signaling import wanted
+from signaling.model import Studio, load_agent
+from signaling.standin import StandIn, StandInFailed, child_environment, command
 from tests import leaks
 
+KEY = "AIzaSyCANARYcanaryCANARYcanary"
 SPEAKS = "print('hello'); print('listening on ws://127.0.0.1:4711', flush=True); input()"
 
 
@@ -62,7 +65,7 @@ async def test_one_that_dies_at_once_is_a_failed_start(script: str) -> None:
 
 
 async def test_one_that_never_says_is_a_failed_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(model, "START_SECONDS", 0.1)
+    monkeypatch.setattr(home, "START_SECONDS", 0.1)
     one = standin("input()")
     await one.start()
     with pytest.raises(StandInFailed):
@@ -71,7 +74,7 @@ async def test_one_that_never_says_is_a_failed_start(monkeypatch: pytest.MonkeyP
 
 
 async def test_one_that_will_not_go_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(model, "STOP_SECONDS", 0.2)
+    monkeypatch.setattr(home, "STOP_SECONDS", 0.2)
     one = standin(
         "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
         + SPEAKS.replace("input()", "time.sleep(60)")
@@ -91,7 +94,7 @@ async def test_one_that_died_young_is_not_started_again() -> None:
 
 
 async def test_one_that_has_lived_is_started_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(model, "STEADY_SECONDS", 0.0)
+    monkeypatch.setattr(home, "STEADY_SECONDS", 0.0)
     marks = tmp_path / "pids"
     one = standin(f"import os; open({str(marks)!r}, 'a').write(f'{{os.getpid()}}\\n'); {SPEAKS}")
     await one.start()
@@ -162,6 +165,29 @@ async def test_a_call_is_watched_and_counted_from_its_beginning_to_its_end() -> 
     await studio.close()
 
 
+async def test_it_hears_how_the_voice_is(caplog: pytest.LogCaptureFixture) -> None:
+    said = "The local voice lacks a package: do this."
+    script = SPEAKS.replace("input()", f"print('local voice: {said}', flush=True); input()")
+    one = StandIn((sys.executable, "-c", script, "--local"))
+    assert one.voice == "starting"
+    await one.start()
+    await one.ready()
+    async with asyncio.timeout(5):
+        while one.voice == "starting":
+            await asyncio.sleep(0.01)
+    await one.close()
+    assert one.voice == said
+    assert said in caplog.text
+
+
+def test_the_owner_decides_whether_it_has_a_voice(tmp_path: Path) -> None:
+    assert StandIn(command(load(["--local-voice", "off"], {}))).voice == "off"
+    assert command(load([], {}))[-1] == "--local"
+    assert command(load(["--local-weights", str(tmp_path)], {}))[-2:] == ("--local-weights", str(tmp_path))
+    with pytest.raises(ConfigError, match="must be a directory that exists"):
+        load(["--local-weights", str(tmp_path / "nowhere")], {})
+
+
 async def test_a_studio_whose_stand_in_is_gone_is_not_well() -> None:
     assert not Studio(load([], {}), StandIn(), None).well
 
@@ -200,3 +226,32 @@ def test_a_right_agent_file_is_loaded(tmp_path: Path) -> None:
     file.write_text("from relay.agent import Agent\nagent = Agent(instructions='Be kind.', voice='Kore')\n")
     assert isinstance(agent := load_agent(file).agent, Agent)
     assert agent.voice == "Kore"
+
+
+@pytest.mark.parametrize(
+    ("flags", "key", "code"),
+    [
+        ([], "", 0),
+        ([], KEY, 1),
+        (["--model", "local"], KEY, 0),
+        (["--gemini-url", "ws://127.0.0.1:9"], "", 1),
+        (["--local-voice", "off"], "", 1),
+        (["--no-such-flag"], "", 1),
+        (["--help"], "", 1),
+    ],
+)
+def test_the_local_voice_is_installed_only_where_it_would_speak(
+    flags: list[str],
+    key: str,
+    code: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith(("RELAY_", "GEMINI_", "GOOGLE_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("GEMINI_API_KEY", key)
+    monkeypatch.setattr(sys, "argv", ["wanted", *flags])
+    assert wanted.main() == code
+    assert capsys.readouterr().out == ""

@@ -28,7 +28,7 @@ from relay.gemini.events import (
     Usage,
 )
 from relay.history import History
-from relay.question import CROSSING_SECONDS, FINAL_SECONDS, MAX_TEXT, SILENT_SECONDS
+from relay.question import CROSSING_SECONDS, FINAL_SECONDS, INTERIM_SECONDS, MAX_TEXT, SILENT_SECONDS
 from relay.transcript import Role
 from relay.turns import PAUSE_SECONDS, SOUNDLESS_SECONDS, STALE_SECONDS, Turns
 
@@ -235,6 +235,17 @@ def test_words_become_final_when_no_piece_follows_the_end_of_the_voice() -> None
     assert new["data"] == {"text": "Hello, you", "input_type": "transcription", "timestamp": stamp, "final": True}
     assert datetime.fromisoformat(stamp).timestamp() == pytest.approx(EPOCH + call.now, abs=0.03)
     assert re.fullmatch(r"2026-01-01T00:00:05\.\d{3}\+00:00", stamp)
+
+
+def test_interim_words_wait_for_their_final_ones_which_are_told_once() -> None:
+    call = Call()
+    call.user(True)
+    call.model(InputTranscript("What is the", interim=True))
+    call.user(False)
+    assert call.wait(INTERIM_SECONDS - 0.1) == []
+    call.model(heard("What is the time?"))
+    _, final = call.wait(2 * FINAL_SECONDS)
+    assert (final["data"]["text"], final["data"]["final"]) == ("What is the time?", True)
 
 
 def test_a_piece_that_is_flagged_finished_is_final_at_once() -> None:

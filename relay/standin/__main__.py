@@ -2,6 +2,9 @@
 
 Prints one line, `listening on ws://127.0.0.1:PORT`, when it is ready. Ends with 0 on SIGTERM or SIGINT, and
 with --with-parent when its standard input closes; with 2 when it was told something it cannot do.
+
+With --local it has ears, wits and a voice, and prints one line more when it knows: `local voice: ready`, or
+`local voice: ` and a sentence about what is missing; then, as without the flag, it says your own words back to you.
 """
 
 import argparse
@@ -18,6 +21,7 @@ from typing import NoReturn
 
 from relay.standin.script import Script, ScriptError, load
 from relay.standin.server import serve, tls_context
+from relay.standin.workshop import Workshop
 
 
 class _Parser(argparse.ArgumentParser):
@@ -36,6 +40,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--script", type=Path, help="what to say and what to do wrong, JSON; see relay/standin/script.py"
     )
+    parser.add_argument("--local", action="store_true", help="understand and speak, by the models of this machine")
+    parser.add_argument("--local-weights", type=Path, metavar="DIR", help="the same with the models in this folder")
     parser.add_argument("--with-parent", action="store_true", help="end when standard input closes")
     parser.add_argument("--verbose", action="store_true", help="log connections to standard error")
     args = parser.parse_args(argv)
@@ -49,7 +55,8 @@ def main(argv: list[str] | None = None) -> int:
         if bool(args.tls_cert) != bool(args.tls_key):
             raise ScriptError("--tls-cert and --tls-key go together.")
         tls = _tls(args.tls_cert, args.tls_key) if args.tls_cert else None
-        asyncio.run(run(script, args.host, args.port, tls, args.with_parent))
+        shop = Workshop(args.local_weights) if args.local or args.local_weights else None
+        asyncio.run(run(script, args.host, args.port, tls, args.with_parent, shop))
     except (ScriptError, OverflowError) as error:
         print(f"relay.standin: {error}", file=sys.stderr)
         return 2
@@ -67,7 +74,9 @@ def _tls(certificate: Path, key: Path) -> ssl.SSLContext:
         raise ScriptError("--tls-cert and --tls-key must be a certificate and its key, both PEM.") from None
 
 
-async def run(script: Script, host: str, port: int, tls: ssl.SSLContext | None, with_parent: bool) -> None:
+async def run(
+    script: Script, host: str, port: int, tls: ssl.SSLContext | None, with_parent: bool, shop: Workshop | None = None
+) -> None:
     """Serves until a signal, or the parent's end."""
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
@@ -75,9 +84,17 @@ async def run(script: Script, host: str, port: int, tls: ssl.SSLContext | None, 
         loop.add_signal_handler(number, ended.set)
     if with_parent:
         threading.Thread(target=_watch, args=(loop, ended), daemon=True).start()
-    async with serve(script, host=host, port=port, tls=tls, record=False) as standin:
-        print(f"listening on {standin.url}", flush=True)
-        await ended.wait()
+    try:
+        async with serve(script, host=host, port=port, tls=tls, record=False, shop=shop) as standin:
+            print(f"listening on {standin.url}", flush=True)
+            if shop is not None:
+                shop.start()
+                ready = await shop.ready()
+                print(f"local voice: {'ready' if ready else shop.missing}", flush=True)
+            await ended.wait()
+    finally:
+        if shop is not None:
+            await shop.close()
 
 
 def _watch(loop: asyncio.AbstractEventLoop, ended: asyncio.Event) -> None:

@@ -160,8 +160,8 @@ class Conversation:
         if body.get("audioStreamEnd") is True:
             if setup.manual:
                 self.notes.append("audioStreamEnd while activity detection is off")
-            elif end := self._ears.finish():
-                self._heard(end, now)
+            else:
+                self._pause(now)
         if "activityEnd" in body and self._manual is not None:
             said, self._manual = bytes(self._manual), None
             self._heard(ears.End(self._audio_in, said), now)
@@ -174,13 +174,7 @@ class Conversation:
                 room = ears.MAX_UTTERANCE_S * ears.RATE * 2 - len(self._manual)
                 self._manual += pcm[:room]
             return
-        for event in self._ears.hear(pcm, self._speech.mouth.level(now)):
-            if isinstance(event, ears.Onset):
-                if self._style != "2.5":
-                    self._say({"voiceActivity": {"type": "ACTIVITY_START", "audioOffset": wire.duration(event.at)}})
-                self._onset(now)
-            else:
-                self._heard(event, now)
+        self._listen(pcm, now)
 
     def _content(self, body: wire.Json, now: float) -> None:
         turns = wire.entries(body, "turns", "clientContent.turns")
@@ -204,7 +198,7 @@ class Conversation:
                 if str(wire.entry(part, "inlineData", "inlineData").get("mimeType", "")).startswith("audio/")
             )[: ears.MAX_UTTERANCE_S * ears.RATE * 2]
             if audio and not text.strip():
-                self._speech.begin(self._mind.hear(audio)[2], now)
+                self._recording(audio, now)
             elif text.strip():
                 self._speech.begin(self._mind.read(text), now)
             else:
@@ -225,6 +219,26 @@ class Conversation:
 
     # --- hearing -----------------------------------------------------------------------------------------------
 
+    def _listen(self, pcm: bytes, now: float) -> None:
+        for event in self._ears.hear(pcm, self._speech.mouth.level(now)):
+            if isinstance(event, ears.Onset):
+                self._tell_activity("START", event.at)
+                self._onset(now)
+            else:
+                self._heard(event, now)
+
+    def _pause(self, now: float) -> None:
+        """The client's sound stops for a while."""
+        if end := self._ears.finish():
+            self._heard(end, now)
+
+    def _recording(self, pcm: bytes, now: float) -> None:
+        self._speech.begin(self._mind.hear(pcm)[2], now)
+
+    def _tell_activity(self, what: str, at: float) -> None:
+        if self._style != "2.5" and not self._known.manual:
+            self._say({"voiceActivity": {"type": f"ACTIVITY_{what}", "audioOffset": wire.duration(at)}})
+
     def _onset(self, now: float) -> None:
         self._spoken_to += 1
         if self._known.interrupts:
@@ -244,13 +258,15 @@ class Conversation:
         text, length, reply = self._mind.hear(end.pcm)
         self.utterances.append(length)
         del self.utterances[:-MAX_UTTERANCES]
+        self._tell_words(text)
+        self._tell_activity("END", end.at)
+        self._speech.answer(lambda at: self._speech.begin(reply, at), now)
+
+    def _tell_words(self, text: str) -> None:
         if self._known.input_transcript and text:
             pieces = [f" {word}" for word in text.split()] if self._style == "2.5" else [text]
             for piece in pieces:
                 self._say(wire.content(inputTranscription={"text": piece}))
-        if self._style != "2.5" and not self._known.manual:
-            self._say({"voiceActivity": {"type": "ACTIVITY_END", "audioOffset": wire.duration(end.at)}})
-        self._speech.answer(lambda at: self._speech.begin(reply, at), now)
 
     # --- the line ----------------------------------------------------------------------------------------------
 

@@ -68,14 +68,15 @@ class End:
 class Mouth:
     """How loud our own sound was lately, wherever it may be on its way back to our ears."""
 
-    def __init__(self) -> None:
-        self._played: deque[tuple[float, float, list[float]]] = deque(maxlen=4)
+    def __init__(self, most: int = 4) -> None:
+        """`most` pieces of sound are remembered."""
+        self._played: deque[tuple[float, float, list[float]]] = deque(maxlen=most)
 
     def play(self, start: float, pcm_levels: list[float]) -> None:
         self._played.append((start, start + len(pcm_levels) * FRAME_MS / 1000, pcm_levels))
 
     def stop(self, now: float) -> None:
-        self._played = deque(((a, min(b, now), lv) for a, b, lv in self._played), maxlen=4)
+        self._played = deque(((a, min(b, now), lv) for a, b, lv in self._played), maxlen=self._played.maxlen)
 
     def level(self, now: float) -> float:
         """The loudest of what we played within the echo's tail, `QUIET_DB` if nothing."""

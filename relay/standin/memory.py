@@ -4,6 +4,8 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Final
 
+from relay.standin.wits.answer import Notes
+
 MAX_HANDLES: Final = 10_000  # resumption handles kept; the oldest go first
 HANDLE_LIFE_S: Final = 7200.0
 TOKENS_PER_S: Final = 25  # of sound, either way
@@ -12,13 +14,14 @@ LETTERS_PER_TOKEN: Final = 4
 
 @dataclass(slots=True)
 class Memory:
-    """What outlives a connection: where the script stands and how long the context is, not what was said."""
+    """What outlives a connection: where the script stands, how long the context is, and the local voice's notes."""
 
     next_line: int = 0
     greeted: bool = False
     connected: bool = False
     text_tokens: int = 0
     audio_tokens: int = 0
+    notes: Notes | None = None  # what the local voice remembers of the user
 
     def add(self, text: str, audio_s: float = 0.0) -> None:
         """Counts a turn of either side into the context: its sound, or else its text."""

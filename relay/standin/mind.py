@@ -33,6 +33,7 @@ class Reply:
     calls: tuple[Call, ...] = ()
     blocking: bool = True
     then: Line | None = None
+    sentences: tuple[str, ...] = ()  # to be spoken by the local voice, one by one; then there are no samples yet
 
 
 class Mind:
@@ -78,13 +79,17 @@ class Mind:
 
         That much of an instruction it can follow honestly; it is how a client opens a call with the real service.
         """
-        if not self.memory.greeted and self.memory.next_line == 0 and _ASKS_TO_GREET.search(text):
+        if self.asks_for_greeting(text):
             return self.greet()
         fallback = f"You typed: {_quote(text)}"
         line = self._take()
         if line is not None:
             return self._render(line, b"", fallback)
         return None if self._mute() else self._called(text) or _hummed(fallback)
+
+    def asks_for_greeting(self, text: str) -> bool:
+        """Nothing was said before, and this is to make us speak first."""
+        return not self.memory.greeted and self.memory.next_line == 0 and _ASKS_TO_GREET.search(text) is not None
 
     def _called(self, text: str) -> Reply | None:
         """``call roll_dice {"count": 2}``: the other thing it can follow, where there is such a function."""

@@ -1,39 +1,43 @@
-"""generateContent, the service's other API, on the stand-in's own port: a recording in, scripted words out.
+"""generateContent, the service's other API, on the stand-in's own port: a recording in, words out.
 
-A connection that begins with POST is plain HTTP and is answered once; any other is the WebSocket server's.
+The words are the script's, else what the local voice's ears hear, else how long it was. A connection that begins with
+POST is plain HTTP and is answered once; any other is the WebSocket server's.
 """
 
+import asyncio
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from http import HTTPStatus
 from typing import Any, Final
 
 from websockets.asyncio.server import ServerConnection
 
-from relay.standin import wire
+from relay.standin import recording, wire
 from relay.standin.script import Script
+from relay.standin.workshop import Workshop
 
 MAX_HEAD_BYTES: Final = 16 << 10
 MAX_BODY_BYTES: Final = 20 << 20  # the service's own limit for what is sent along
 TOKENS_PER_SECOND: Final = 32  # of sound
-PATH: Final = re.compile(r"/{1,2}(v1|v1beta|v1alpha)/models/([\w.-]+):generateContent")
+PATH: Final = re.compile(r"/{1,2}(v1|v1beta|v1alpha)/models/([\w.-]+):(generateContent|streamGenerateContent)")
 
-Answer = tuple[int, wire.Json, float]
-"""status, body, seconds to wait before it"""
+Answer = tuple[int, wire.Json]
+"""status, body"""
 
 
 class Rest:
     """What is answered, request by request. `recordings` are (mime type, bytes), when they are kept."""
 
-    def __init__(self, script: Script, record: bool) -> None:
+    def __init__(self, script: Script, record: bool, shop: Workshop | None = None) -> None:
         self._script = script
+        self._shop = shop
         self._record = record
         self.count = 0
         self.recordings: list[tuple[str, bytes]] = []
         self.requests: list[wire.Json] = []
 
-    def answer(self, path: str, body: bytes) -> Answer:
+    async def answer(self, path: str, body: bytes) -> Answer:
         """One request."""
         if not (match := PATH.fullmatch(path.partition("?")[0])):
             return _error(404, "NOT_FOUND", "There is nothing at this address.")
@@ -45,19 +49,32 @@ class Rest:
             parts = [part for content in read["contents"] for part in content["parts"]]
             blobs = [part["inlineData"] for part in parts if "inlineData" in part]
             sounds = [(blob["mimeType"], wire.base64_bytes(blob["data"], "data")) for blob in blobs]
-            lengths = [_seconds(mime, sound) for mime, sound in sounds]
         except (ValueError, TypeError, KeyError, RecursionError, wire.Refusal):
             return _error(400, "INVALID_ARGUMENT", "Request contains an invalid argument.")
         if self._record:
             self.recordings += sounds
             self.requests.append(read)
-        scripted = self._script.transcripts
-        text = scripted[self.count - 1] if self.count <= len(scripted) else f"({sum(lengths):.1f} s of sound)"
-        return 200, _told(text, match.group(2), round(sum(lengths) * TOKENS_PER_SECOND)), self._wait
+        scripted = self._script.transcripts[self.count - 1 : self.count]
+        try:
+            if not scripted and sounds and self._shop is not None and await self._shop.ready():
+                text, length = await self._listen(sounds, self._shop)
+            else:
+                length = sum(_seconds(mime, sound) for mime, sound in sounds)
+                text = scripted[0] if scripted else f"({length:.1f} s of sound)"
+        except recording.Unreadable:
+            return _error(400, "INVALID_ARGUMENT", "Unable to process input audio.")
+        await asyncio.sleep(self._script.timings.transcript_ms / 1000)
+        return 200, _told(text, match.group(2), round(length * TOKENS_PER_SECOND))
 
-    @property
-    def _wait(self) -> float:
-        return self._script.timings.transcript_ms / 1000
+    async def _listen(self, sounds: list[tuple[str, bytes]], shop: Workshop) -> tuple[str, float]:
+        """What is said in recordings, and how long they are."""
+        words: list[str] = []
+        length = 0.0
+        for mime, data in sounds:
+            pcm = await asyncio.to_thread(recording.sound, mime, data)
+            length += len(pcm) / 2 / recording.RATE
+            words += [await shop.text(piece) for piece in recording.pieces(pcm)]
+        return " ".join(filter(None, words)), length
 
 
 def _seconds(mime: str, sound: bytes) -> float:
@@ -82,15 +99,16 @@ def _told(text: str, model: str, heard: int) -> wire.Json:
 
 
 def _error(status: int, name: str, message: str) -> Answer:
-    return status, {"error": {"code": status, "message": message or name, "status": name}}, 0.0
+    return status, {"error": {"code": status, "message": message or name, "status": name}}
 
 
 class Door(ServerConnection):
     """A connection that is not known yet for a WebSocket's or for plain HTTP."""
 
-    def __init__(self, answer: Callable[[str, bytes], Answer], *args: Any, **more: Any) -> None:
+    def __init__(self, answer: Callable[[str, bytes], Coroutine[Any, Any, Answer]], *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
         self._answer = answer
+        self._answering: asyncio.Task[None] | None = None
         self._plain: bytearray | None = None
         self._known = False
 
@@ -114,13 +132,25 @@ class Door(ServerConnection):
         elif len(body) >= int(length.group(1)):
             path = bytes(head).split(b" ", 2)[1].decode("latin-1")
             self._plain = bytearray()
-            status, told, wait = self._answer(path, bytes(body))
-            self.loop.call_later(wait, self._write, status, told, 0.0)
+            if self._answering is None:
+                self._answering = self.loop.create_task(self._reply(path, bytes(body)))
 
-    def _write(self, status: int, told: wire.Json, _wait: float) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._answering is not None:
+            self._answering.cancel()
+        super().connection_lost(exc)
+
+    async def _reply(self, path: str, body: bytes) -> None:
+        status, told = await self._answer(path, body)
+        self._write(status, told, streamed=":streamGenerateContent" in path)
+
+    def _write(self, status: int, told: wire.Json, *, streamed: bool = False) -> None:
+        """Answers, and closes: with one event, or a list of one, where events or a list were asked for."""
         if self.transport.is_closing():
             return
-        body = json.dumps(told).encode()
-        head = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nContent-Type: application/json\r\n"
+        kind, body = "application/json", json.dumps(told).encode()
+        if streamed and status == 200:
+            kind, body = "text/event-stream", b"data: " + body + b"\r\n\r\n"
+        head = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nContent-Type: {kind}\r\n"
         self.transport.write(f"{head}Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode() + body)
         self.transport.close()

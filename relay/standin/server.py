@@ -1,5 +1,7 @@
 """The stand-in's sockets: a WebSocket server on loopback, one `Conversation` for each connection.
 
+With a workshop, and once that has its models, it is a conversation of the local voice; else it says back what it hears.
+
 `websockets` rather than aiohttp: it starts in a quarter of the time, and it comes with google-genai.
 """
 
@@ -13,6 +15,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final, cast
@@ -24,10 +27,12 @@ from websockets.http11 import Request, Response
 
 from relay.standin import voice, wire
 from relay.standin.conversation import Conversation
+from relay.standin.local import LocalConversation
 from relay.standin.memory import Shelf
 from relay.standin.rest import Door, Rest
 from relay.standin.script import Script
 from relay.standin.timeline import Close, Raw, Say
+from relay.standin.workshop import Seat, Workshop
 
 log = logging.getLogger(__name__)
 
@@ -77,15 +82,17 @@ class Heard:
 class Standin:
     """A running server. `url` is what a client connects to, less the path."""
 
-    def __init__(self, script: Script, record: bool) -> None:
+    def __init__(self, script: Script, record: bool, shop: Workshop | None = None) -> None:
         self.script = script
+        self.shop = shop
         self.url = ""
         self.port = 0
         self.connections: list[Heard] = []  # all of them when recording, else the open ones
-        self.rest = Rest(script, record)
+        self.rest = Rest(script, record, shop)
         self._record = record
         self._count = 0
         self._open: set[Heard] = set()
+        self._arriving = 0  # they wait for the models
         self._shelf = Shelf()
         self._changed = asyncio.Event()
 
@@ -122,7 +129,7 @@ class Standin:
         """Answers an upgrade that is not to be: a wrong path, too many lines, or a fault."""
         if not PATH.fullmatch(request.path.partition("?")[0]):
             return socket.respond(HTTPStatus.NOT_FOUND, "There is no model at this address.\n")
-        if len(self._open) >= MAX_CONNECTIONS:
+        if len(self._open) + self._arriving >= MAX_CONNECTIONS:
             return socket.respond(HTTPStatus.SERVICE_UNAVAILABLE, "All lines are busy.\n")
         fault = self.script.fault("refuse-upgrade", self._count + 1)
         if fault is not None:
@@ -133,18 +140,19 @@ class Standin:
     async def talk(self, socket: ServerConnection) -> None:
         """One connection from the upgrade to its end."""
         self._count += 1
+        number = self._count
         request = socket.request
         assert request is not None
         seed = self.script.seed
-        dice = random.SystemRandom() if seed is None else random.Random(f"{seed} {self._count}")
-        conversation = Conversation(self.script, self._shelf, self._count, dice.getrandbits)
+        dice = random.SystemRandom() if seed is None else random.Random(f"{seed} {number}")
+        wake = asyncio.Event()
+        conversation, seat = await self._conversation(number, dice, wake)
         headers = {name.lower(): value for name, value in request.headers.raw_items()}
-        heard = Heard(self._count, request.path, headers, conversation, time.monotonic(), socket)
+        heard = Heard(number, request.path, headers, conversation, time.monotonic(), socket)
         self._open.add(heard)
         self.connections.append(heard)
         self._changed.set()
         log.info("connection %d opened", heard.number)
-        wake = asyncio.Event()
         reader = asyncio.create_task(self._listen(heard, wake))
         try:
             await self._speak(heard, wake)
@@ -154,6 +162,8 @@ class Standin:
             log.exception("connection %d failed while speaking", heard.number)
         finally:
             conversation.hang_up()
+            if seat is not None:
+                seat.close()
             reader.cancel()
             await asyncio.wait([reader])
             await socket.close(1011, "Internal error encountered.")  # nothing to do unless one of us failed
@@ -168,6 +178,22 @@ class Standin:
                 heard.closed[0],
                 len(conversation.utterances),
             )
+
+    async def _conversation(
+        self, number: int, dice: random.Random, wake: asyncio.Event
+    ) -> tuple[Conversation, Seat | None]:
+        """Who takes the connection, known when the models are loaded; what the client says meanwhile waits."""
+        if self.shop is None:
+            return Conversation(self.script, self._shelf, number, dice.getrandbits), None
+        self._arriving += 1
+        try:
+            heard = await self.shop.ready()
+        finally:
+            self._arriving -= 1
+        if not heard:
+            return Conversation(self.script, self._shelf, number, dice.getrandbits), None
+        seat = Seat(self.shop, wake.set)
+        return LocalConversation(self.script, self._shelf, number, dice.getrandbits, seat, _clock), seat
 
     async def _listen(self, heard: Heard, wake: asyncio.Event) -> None:
         conversation = heard.conversation
@@ -211,6 +237,10 @@ class Standin:
             wake.clear()
 
 
+def _clock() -> datetime:
+    return datetime.now().astimezone()
+
+
 def _remember(heard: Heard, frame: str | bytes, now: float) -> None:
     kind, body = wire.read(frame)
     audio = body.get("audio") if kind == "realtimeInput" else None
@@ -232,9 +262,13 @@ async def serve(
     port: int = 0,
     tls: ssl.SSLContext | None = None,
     record: bool = True,
+    shop: Workshop | None = None,
 ) -> AsyncIterator[Standin]:
-    """A stand-in inside this process, until the block ends. With `record` it keeps what each connection sent."""
-    standin = Standin(script or Script(), record)
+    """A stand-in inside this process, until the block ends. With `record` it keeps what each connection sent.
+
+    With a workshop, which the caller starts and closes, it has ears, wits and a voice.
+    """
+    standin = Standin(script or Script(), record, shop)
     options: dict[str, Any] = {"max_size": MAX_MESSAGE_BYTES, "max_queue": MAX_QUEUE, "compression": None}
     server: Server = await websocket_server(
         standin.talk,

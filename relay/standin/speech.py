@@ -72,10 +72,13 @@ class Speech:
             if self._waiting and self.turn is None:
                 self._waiting.popleft()(now)
             return
-        self.turn = Turn()
+        self.turn = self._new_turn()
         if self.resumption:
             self._timeline.say({"sessionResumptionUpdate": {}})  # not resumable while speaking
         self._speak(self.turn, reply, now)
+
+    def _new_turn(self) -> Turn:
+        return Turn()
 
     def take_answers(self, responses: list[wire.Json], now: float) -> None:
         """What the tools answered; an unknown or repeated id is ignored, as clients after a resume rely on."""
@@ -119,8 +122,8 @@ class Speech:
         size = max(1, round(voice.RATE * self._times.chunk_ms / 1000 / unit)) * unit
         step = size / voice.RATE / self._times.speed
         chunks = range(0, len(reply.pcm) // 2 * voice.RATE // reply.rate, size)
-        words = _spread(reply.text, max(1, len(chunks)), self.style)
-        for part in _silent_parts(reply):
+        words = spread(reply.text, max(1, len(chunks)), self.style)
+        for part in silent_parts(reply):
 
             def show(at: float, part: wire.Json = part) -> None:
                 self._timeline.say(wire.content(modelTurn={"parts": [part]}))
@@ -208,7 +211,7 @@ class Speech:
         return f"fc_{10**18 + self._dice(62)}"
 
 
-def _silent_parts(reply: Reply) -> list[wire.Json]:
+def silent_parts(reply: Reply) -> list[wire.Json]:
     """What comes before the sound and is not heard."""
     parts: list[wire.Json] = [{"text": reply.thought, "thought": True}] if reply.thought else []
     if reply.code:
@@ -221,7 +224,7 @@ def _call(name: str, call: Call) -> wire.Json:
     return {"name": call.name, "args": call.args, "id": name}
 
 
-def _spread(text: str, pieces: int, style: str) -> list[str]:
+def spread(text: str, pieces: int, style: str) -> list[str]:
     """The words of `text` over so many chunks; the newer style's pieces end in a space, the older's begin with one."""
     words = text.split()
     out = []

@@ -7,6 +7,7 @@ from typing import Final
 from tests.fuzz.parsers import decoded, offered, redundant, rtcp, rtp
 from tests.fuzz.pictures import developed, gathered
 from tests.fuzz.sequences import called, gated
+from tests.fuzz.words import answered
 
 TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
     "rtp": rtp,
@@ -18,6 +19,7 @@ TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
     "developed": developed,
     "gate": gated,
     "call": called,
+    "words": answered,
 }
 
 CORPUS: Final = Path(__file__).parent / "corpus"
