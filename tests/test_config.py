@@ -20,6 +20,7 @@ from relay.values import (
     MIN_BITRATE,
     MIN_TOKEN_CHARS,
     origin,
+    yes,
 )
 
 KEY = "AIzaSyCANARYcanaryCANARYcanary"
@@ -332,3 +333,13 @@ def test_calls_are_bounded_in_time_unless_the_owner_says_otherwise() -> None:
 def test_no_sound_goes_elsewhere_and_the_models_ear_counts_unless_the_owner_says_otherwise() -> None:
     config = load([], {})
     assert (config.transcription, config.barge_in) == ("live", "model")
+
+
+@pytest.mark.parametrize(("text", "meant"), [("yes", True), ("True", True), ("1", True), ("off", False), ("no", False)])
+def test_a_switch_says_yes_or_no(text: str, meant: bool) -> None:
+    assert yes(text) is meant
+
+
+def test_a_switch_that_says_neither_is_refused() -> None:
+    with pytest.raises(ValueError, match="must be yes or no"):
+        yes("perhaps")
