@@ -38,6 +38,10 @@ class Config:
 
     host: str = "127.0.0.1"  # name or address to bind
     port: int = 7860  # TCP port; 0 takes a free one
+    lan: bool = False  # HTTPS by a certificate of our own, beyond loopback
+    https_port: int = 8443  # TCP port; 0 takes a free one
+    tls_cert: Path | None = None
+    tls_key: Path | None = None  # None: it is in `tls_cert`
     model: ModelKind = "local"
     gemini_url: str = GEMINI_URL  # ws or wss base, no trailing slash
     gemini_model: str = "gemini-3.8-live"
@@ -81,6 +85,11 @@ class Config:
     def speaker(self) -> str:
         """Who speaks, in a word for `/healthz` and the page: gemini, local, or url for somebody else's server."""
         return "url" if self.model == "gemini" and self.gemini_url != GEMINI_URL else self.model
+
+    @property
+    def https(self) -> bool:
+        """Is the page served over HTTPS by the relay itself?"""
+        return self.lan or self.tls_cert is not None
 
     @property
     def on_loopback(self) -> bool:
@@ -140,14 +149,26 @@ def load(arguments: Sequence[str], environ: Mapping[str, str]) -> Config:
     chosen["api_key"] = _key(environ)
     chosen.setdefault("state_dir", _state_dir(environ))
     chosen["model"] = _decide(chosen)
+    if chosen.get("lan"):
+        chosen.setdefault("host", "0.0.0.0")
     config = Config(**chosen)
-    if not config.loopback and config.access_token is None:
+    _check_https(config)
+    if not config.loopback and config.access_token is None and not config.lan:  # --lan makes a token
         raise ConfigError(
             f"Listening on {config.host} lets others spend your key: set --access-token too, "
             "or leave --host at 127.0.0.1."
         )
     _check_money(config)
     return config
+
+
+def _check_https(config: Config) -> None:
+    if config.lan and config.loopback:
+        raise ConfigError(f"--lan is for others, whom --host {config.host} keeps out: leave --host out.")
+    if config.tls_key is not None and config.tls_cert is None:
+        raise ConfigError("--tls-key needs --tls-cert.")
+    if config.https and config.port == config.https_port != 0:
+        raise ConfigError(f"Port {config.port} cannot be HTTP and HTTPS at once: choose another with --https-port.")
 
 
 def _check_money(config: Config) -> None:

@@ -40,6 +40,14 @@ class Flag:
 FLAGS: Final = (
     Flag("host", "host", "ADDRESS", "name or IP address to listen on", values.host, "127.0.0.1"),
     Flag("port", "port", "PORT", "TCP port to listen on; 0 takes a free one", values.port, "7860"),
+    Flag("lan", "lan", "", "serve phones in the same room: over HTTPS on every address, with a certificate of the relay's "
+         "own and an access token, both kept in --state-dir, and a QR code", values.yes, "no"),
+    Flag("https-port", "https_port", "PORT", "TCP port for HTTPS, to which --port then leads; 0 takes a free one",
+         values.port, "8443, with --lan or --tls-cert"),
+    Flag("tls-cert", "tls_cert", "FILE", "certificate for HTTPS in PEM, with its chain", values.path,
+         "with --lan the relay's own, else no HTTPS"),
+    Flag("tls-key", "tls_key", "FILE", "its private key in PEM, without a passphrase", values.path,
+         "in the same file"),
     Flag("model", "model", "KIND", "who speaks: auto, gemini or local (auto: gemini if there is a key or a "
          "--gemini-url, else the stand-in that ships with the relay)",
          values.choice("auto", "gemini", "local"), "auto"),
@@ -71,7 +79,8 @@ FLAGS: Final = (
          "https://app.example.org", values.origin, "none", repeatable=True),
     Flag("access-token", "access_token", "TOKEN",
          f"what callers must show, {values.MIN_TOKEN_CHARS} to {values.MAX_TOKEN_CHARS} characters; "
-         "needed beyond loopback; better set as RELAY_ACCESS_TOKEN", values.token, "none"),
+         "needed beyond loopback; better set as RELAY_ACCESS_TOKEN", values.token,
+         "none; with --lan one is made"),
     Flag("public-url", "public_url", "URL", "address of the relay behind a proxy, such as "
          "https://talk.example.org", values.origin, "none"),
     Flag("trusted-proxy", "trusted_proxies", "CIDR", "network of proxies whose X-Forwarded-For or Forwarded is "
@@ -104,7 +113,7 @@ FLAGS: Final = (
          f"{values.MAX_BITRATE}", values.whole(values.MIN_BITRATE, values.MAX_BITRATE), "64000"),
     Flag("opus-complexity", "opus_complexity", "N", "libopus's effort at that voice, 0 to 10; more bits are "
          "cheaper than more effort", values.whole(0, 10), "0"),
-    Flag("state-dir", "state_dir", "DIR", "where the relay may keep files; none so far", values.directory,
+    Flag("state-dir", "state_dir", "DIR", "where the relay keeps what --lan needs: certificate and access token", values.directory,
          "$XDG_STATE_HOME/gemini-relay or ~/.local/state/gemini-relay"),
     Flag("log-level", "log_level", "LEVEL", "debug, info, warning or error",
          values.choice("debug", "info", "warning", "error"), "info"),

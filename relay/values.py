@@ -189,6 +189,10 @@ ALLOWABLE: Final[Mapping[str, Callable[[str], str]]] = {
 """What the owner may leave to the app (`--allow-body`), each with its check."""
 
 
+def path(text: str) -> Path:
+    return Path(text).expanduser()
+
+
 def agent_file(text: str) -> Path:
     path = Path(text).expanduser()
     if path.suffix != ".py" or not path.is_file() or not os.access(path, os.R_OK):

@@ -116,6 +116,27 @@ def test_on_loopback_no_token_is_needed(host: str) -> None:
     assert load(["--host", host], {}).loopback
 
 
+def test_lan_listens_everywhere_over_https_and_needs_no_token_of_the_owners() -> None:
+    config = load(["--lan"], {})
+    assert (config.host, config.https, config.https_port, config.access_token) == ("0.0.0.0", True, 8443, None)
+    assert load(["--lan", "--host", "192.0.2.1"], {}).host == "192.0.2.1"
+    assert load([], {"RELAY_LAN": "yes"}).lan
+    assert not load([], {"RELAY_LAN": "no"}).https
+
+
+def test_a_certificate_is_https_too(tmp_path: Path) -> None:
+    config = load(["--tls-cert", str(tmp_path / "c.pem"), "--tls-key", str(tmp_path / "k.pem")], {})
+    assert (config.https, config.lan, config.host) == (True, False, "127.0.0.1")
+
+
+def test_https_settings_that_contradict_each_other_do_not_start() -> None:
+    assert "--host" in sentence(["--lan", "--host", "127.0.0.1"])
+    assert "--tls-cert" in sentence(["--tls-key", "k.pem"])
+    assert "--https-port" in sentence(["--lan", "--port", "8443"])
+    assert load(["--lan", "--port", "0", "--https-port", "0"], {}).lan
+    assert load(["--port", "8443"], {}).port == 8443
+
+
 def test_a_wildcard_is_on_loopback_among_others() -> None:
     wildcard = load(["--host", "0.0.0.0", "--access-token", TOKEN], {})
     assert wildcard.on_loopback
@@ -167,7 +188,7 @@ def test_a_wrong_secret_is_not_repeated() -> None:
 
 
 def test_no_flag_takes_the_key_and_one_that_tries_is_not_repeated() -> None:
-    assert not [flag.name for flag in FLAGS if "key" in flag.name]
+    assert [flag.name for flag in FLAGS if "key" in flag.name] == ["tls-key"]  # a file's name
     for arguments in (["--api-key", KEY], [f"--gemini-api-key={KEY}"], [KEY], ["-k", KEY]):
         assert KEY not in sentence(arguments)
 
