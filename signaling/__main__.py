@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import errno
 import io
 import logging
 import os
@@ -11,13 +10,13 @@ import socket
 import sys
 from collections.abc import Callable, MutableMapping
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 from relay.config import WILDCARDS, Config, ConfigError, is_loopback, load
 from signaling import logs
 from signaling.garbage import Garbage
 from signaling.model import StandIn, StandInFailed, Studio, load_agent
+from signaling.sockets import check_ice_addresses, listen, listen_for_metrics
 
 log = logging.getLogger("signaling")
 
@@ -27,7 +26,7 @@ def main() -> int:
     try:
         read_env_file(Path(".env"), os.environ)
         config = load(sys.argv[1:], os.environ)
-        logs.start(config.log_level, filter(None, (config.api_key, config.access_token)))
+        logs.start(config.log_level, filter(None, (config.api_key, config.access_token, config.turn_secret)))
         with asyncio.Runner(loop_factory=quickest_loop()) as runner:
             runner.run(run(config))
     except ConfigError as exc:
@@ -138,76 +137,6 @@ def stop_on_signals() -> asyncio.Event:
         except NotImplementedError:  # Windows
             signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
     return stop
-
-
-def listen(config: Config) -> list[socket.socket]:
-    """Listening sockets on every address of the host; `ConfigError` says why there are none."""
-    return _listening(config.host, config.port, "")
-
-
-def listen_for_metrics(config: Config) -> list[socket.socket]:
-    """The same for the metrics; empty if there are to be none."""
-    return [] if config.metrics_port is None else _listening(config.metrics_host, config.metrics_port, "metrics-")
-
-
-def _listening(host: str, wanted: int, flag: str) -> list[socket.socket]:
-    sockets: list[socket.socket] = []
-    missing: OSError | None = None
-    try:
-        found = socket.getaddrinfo(host, wanted, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        for family, _, _, _, address in dict.fromkeys(found):
-            # with port 0 every further address takes the port that the first one got
-            port = wanted or (sockets[0].getsockname()[1] if sockets else 0)
-            try:
-                sockets.append(_bound(family, (address[0], port, *address[2:])))
-            except OSError as exc:
-                if exc.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
-                    raise
-                missing = exc  # localhost is ::1 too, also where there is no IPv6
-        if missing is not None and not sockets:
-            raise missing
-    except OSError as exc:
-        for sock in sockets:
-            sock.close()
-        raise ConfigError(_why_not(host, wanted, flag, exc)) from None
-    return sockets
-
-
-def _bound(family: socket.AddressFamily, address: tuple[Any, ...]) -> socket.socket:
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        sock.setblocking(False)
-        if os.name == "posix":
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        sock.bind(address)
-        sock.listen()
-    except OSError:
-        sock.close()
-        raise
-    return sock
-
-
-def _why_not(host: str, port: int, flag: str, exc: OSError) -> str:
-    if exc.errno == errno.EADDRINUSE:
-        return f"Port {port} on {host} is in use: choose another with --{flag}port."
-    if exc.errno == errno.EACCES:
-        return f"Port {port} on {host} needs more rights: choose one above 1023 with --{flag}port."
-    if isinstance(exc, socket.gaierror) or exc.errno == errno.EADDRNOTAVAIL:
-        return f"--{flag}host {host} is not an address of this machine."
-    return f"The relay cannot listen on {host}, port {port}: {exc.strerror}."
-
-
-def check_ice_addresses(config: Config) -> None:
-    """Each `--ice-address` must be one of ours, or no call would ever connect."""
-    for text in config.ice_addresses:
-        family = socket.AF_INET6 if ":" in text else socket.AF_INET
-        try:
-            with socket.socket(family, socket.SOCK_DGRAM) as probe:
-                probe.bind((text, 0))
-        except OSError:
-            raise ConfigError(f"--ice-address {text} is not an address of this machine.") from None
 
 
 def where(config: Config, sock: socket.socket) -> str:

@@ -14,9 +14,9 @@ from relay.errors import BrowserFault, RelayError
 from relay.files import Files
 from relay.request import CallRequest
 from relay.transcript import Role, Transcript, Turn
-from signaling.__main__ import listen
 from signaling.app import House, serving
 from signaling.registry import Call, MakeCall, Overloaded, Registry
+from signaling.sockets import listen
 
 OFFER = "v=0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=rtpmap:111 opus/48000/2\r\n"
 

@@ -9,11 +9,11 @@ from relay.agent import Agent, AgentFunction, AgentSource
 from relay.config import load
 from relay.standin.script import Script
 from relay.standin.server import Standin, serve
-from signaling.__main__ import listen, listen_for_metrics
 from signaling.app import House, serving
 from signaling.model import Studio
 from signaling.registry import Registry, State
 from signaling.scrape import Figures, scraping
+from signaling.sockets import listen, listen_for_metrics
 
 KEY = "AIzaTESTKEYthatMustNeverBeShown"
 

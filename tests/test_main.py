@@ -15,7 +15,8 @@ import aiohttp
 import pytest
 
 from relay.config import ConfigError, load
-from signaling.__main__ import link, listen, listen_for_metrics, read_env_file, warn, where
+from signaling.__main__ import link, read_env_file, warn, where
+from signaling.sockets import listen, listen_for_metrics
 
 ROOT = Path(__file__).parent.parent
 KEY = "AIzaSyCANARYcanaryCANARYcanary"
