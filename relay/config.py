@@ -62,6 +62,7 @@ class Config:
     keep: int = 60  # seconds that a call waits for a browser which is lost
     idle: int = 300  # seconds a call may be quiet; 0: for ever
     max_call: int = 3600  # seconds a call may last; 0: for ever
+    drain: int = 30  # seconds that calls may go on once the relay is told to stop
     prices: Prices | None = None
     budget_call: Budget | None = None
     budget_day: Budget | None = None

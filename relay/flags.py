@@ -95,6 +95,8 @@ FLAGS: Final = (
          "0 for ever", values.whole(0, 86_400), "300"),
     Flag("max-call", "max_call", "SECONDS", "how long a call may last, warned two minutes before; 0 for ever",
          values.whole(0, 604_800), "3600"),
+    Flag("drain", "drain", "SECONDS", "how long calls may go on once the relay is told to stop; a second signal ends "
+         "them at once", values.whole(0, 3600), "30"),
     Flag("prices", "prices", "FILE", "what the model takes for a million tokens of each kind, TOML or JSON; see the "
          "README", values.prices, "none: no money is reckoned"),
     Flag("budget-call", "budget_call", "AMOUNT", "what one call may cost, in the money of --prices, or such as "

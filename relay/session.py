@@ -95,6 +95,11 @@ class Session:
         """Another client of the same user may come: the pc_id that it is to offer with."""
         return self._browser.expect_newcomer()
 
+    def warn(self, seconds: float) -> None:
+        """The relay leaves in so many seconds, and the call with it."""
+        if not self._ending.is_set():
+            self._browser.say([rtvi.relay_event("closing", seconds=round(seconds))])
+
     def end(self, fault: RelayError | None = None) -> None:
         """Begin to end the call; the first reason counts. Returns at once."""
         if not self._ending.is_set():

@@ -5,7 +5,6 @@ import contextlib
 import io
 import logging
 import os
-import signal
 import socket
 import sys
 from collections.abc import Callable, MutableMapping
@@ -14,6 +13,7 @@ from urllib.parse import urlsplit
 
 from relay.config import WILDCARDS, Config, ConfigError, is_loopback, load
 from signaling import logs
+from signaling.drain import Leave, drain
 from signaling.garbage import Garbage
 from signaling.model import StandIn, StandInFailed, Studio, load_agent
 from signaling.sockets import check_ice_addresses, listen, listen_for_metrics
@@ -71,8 +71,8 @@ def read_env_file(path: Path, environ: MutableMapping[str, str]) -> None:
 
 
 async def run(config: Config) -> None:
-    """From settings to a served address, until SIGINT or SIGTERM; then everything is closed."""
-    stop = stop_on_signals()
+    """From settings to a served address, until SIGINT or SIGTERM; then the calls end, and everything is closed."""
+    leave = Leave().on_signals()
     async with contextlib.AsyncExitStack() as stack:
         standin: StandIn | None = None
         if config.model == "local":
@@ -108,35 +108,26 @@ async def run(config: Config) -> None:
         if standin is not None:
             await standin.ready()
         warn(config)
-        log.info("listening on %s, the model is %s", where(config, sockets[0]), config.speaker)
-        print(f"Ready. Open {link(config, sockets[0])}", flush=True)
-        await until_stopped(stop, studio, garbage)
+        log.info("listening on %s, the model is %s", where(config, sockets[0], https), config.speaker)
+        announce(config, sockets[0], https)
+        if https is not None:
+            await stack.enter_async_context(front.watching(https, lambda: announce(config, sockets[0], https)))
+        await until_asked(leave.asked, studio, garbage)
+        await drain(registry, config.drain, leave)
         log.info("stopping")
 
 
-async def until_stopped(stop: asyncio.Event, studio: Studio, garbage: Garbage) -> None:
+async def until_asked(to_leave: asyncio.Event, studio: Studio, garbage: Garbage) -> None:
     """Wait for the signal; a warm-up that fails is one too, because no call could ever be made."""
-    stopped = asyncio.create_task(stop.wait())
+    asked = asyncio.create_task(to_leave.wait())
     try:
-        await asyncio.wait((stopped, studio.warm_up()), return_when=asyncio.FIRST_COMPLETED)
-        if not stop.is_set():
+        await asyncio.wait((asked, studio.warm_up()), return_when=asyncio.FIRST_COMPLETED)
+        if not to_leave.is_set():
             await studio.warm_up()
             garbage.start()  # what is there now stays
-            await stopped
+            await asked
     finally:
-        stopped.cancel()
-
-
-def stop_on_signals() -> asyncio.Event:
-    """An event that SIGINT and SIGTERM set."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        try:
-            loop.add_signal_handler(number, stop.set)
-        except NotImplementedError:  # Windows
-            signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
-    return stop
+        asked.cancel()
 
 
 def where(config: Config, sock: socket.socket) -> str:

@@ -59,6 +59,7 @@ def build(house: House, admission: Admission) -> web.Application:
     app.add_routes(
         [
             web.get("/healthz", health.healthz),
+            web.get("/readyz", health.readyz),
             web.get("/status", health.status),
             *offers.routes(),
             *Reentry(house.registry, offers.admitted).routes(),

@@ -42,6 +42,7 @@ class FakeCall:
     connections: int = 0
     newcomers: int = 0
     said: list[str] = field(default_factory=list)
+    warned: list[float] = field(default_factory=list)
     closed: bool = False
     why: str = ""
 
@@ -59,6 +60,9 @@ class FakeCall:
     def transcript(self, *, over: bool = False) -> Transcript:
         turns = tuple(Turn(Role.USER, text, began=1.0, ended=2.0) for text in self.said)
         return Transcript(0.0, 3.0, over, 0, turns)
+
+    def warn(self, seconds: float) -> None:
+        self.warned.append(seconds)
 
     async def close(self, fault: RelayError | None = None) -> None:
         self.closed = True
@@ -118,6 +122,7 @@ async def visiting(
     model_well: Callable[[], bool] = lambda: True,
     overloaded: Overloaded = lambda now, calls: False,
     refused: Callable[[str], None] = lambda code: None,
+    media: Callable[[], str] = lambda: "raw",
 ) -> AsyncIterator[Visit]:
     """Serve with these flags; `shape` bends each new call before it is used."""
     calls: list[FakeCall] = []
@@ -135,7 +140,7 @@ async def visiting(
     registry = Registry(config.max_calls, overloaded)
     sockets = listen(config)
     house = House(
-        config=config, maker=maker, registry=registry, page=page, model_well=model_well, media=lambda: "raw",
+        config=config, maker=maker, registry=registry, page=page, model_well=model_well, media=media,
         refused=refused,
     )  # fmt: skip
     base = f"http://127.0.0.1:{sockets[0].getsockname()[1]}"
