@@ -9,6 +9,7 @@ import socket
 import sys
 from collections.abc import Callable, MutableMapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from relay.config import WILDCARDS, Config, ConfigError, is_loopback, load
@@ -16,7 +17,10 @@ from signaling import logs
 from signaling.drain import Leave, drain
 from signaling.garbage import Garbage
 from signaling.model import StandIn, StandInFailed, Studio, load_agent
-from signaling.sockets import check_ice_addresses, listen, listen_for_metrics
+from signaling.sockets import check_ice_addresses, listen, listen_for_https, listen_for_metrics, open_udp_port
+
+if TYPE_CHECKING:
+    from signaling.https import Https
 
 log = logging.getLogger("signaling")
 
@@ -26,6 +30,10 @@ def main() -> int:
     try:
         read_env_file(Path(".env"), os.environ)
         config = load(sys.argv[1:], os.environ)
+        if config.lan:
+            from signaling.lan import settled  # what makes certificates takes its time to import
+
+            config = settled(config)
         logs.start(config.log_level, filter(None, (config.api_key, config.access_token, config.turn_secret)))
         with asyncio.Runner(loop_factory=quickest_loop()) as runner:
             runner.run(run(config))
@@ -82,11 +90,18 @@ async def run(config: Config) -> None:
         sockets = listen(config)
         for sock in sockets:
             stack.callback(sock.close)
-        metrics_sockets = listen_for_metrics(config)
-        for sock in metrics_sockets:
+        secure, metrics_sockets = listen_for_https(config), listen_for_metrics(config)
+        for sock in (*secure, *metrics_sockets):
             stack.callback(sock.close)
         check_ice_addresses(config)
-        studio = Studio(config, standin, load_agent(config.agent) if config.agent else None)
+        https: Https | None = None
+        if secure:
+            from signaling import https as front
+
+            https = front.Https(config, secure[0].getsockname()[1])
+        if (port := await open_udp_port(config, sockets[0].getsockname()[1])) is not None:
+            stack.callback(port.close)
+        studio = Studio(config, standin, load_agent(config.agent) if config.agent else None, port)
         stack.push_async_callback(studio.close)
         garbage = Garbage(studio.metrics, lambda: studio.speaking)
         stack.callback(garbage.close)
@@ -96,9 +111,9 @@ async def run(config: Config) -> None:
         registry = Registry(config.max_calls, studio.overloaded, studio.unaffordable)
         house = House(
             config=config, maker=studio.maker, registry=registry, model_well=lambda: studio.well,
-            media=lambda: studio.tier, refused=studio.metrics.refuse,
+            media=lambda: studio.tier, refused=studio.metrics.refuse, https=https,
         )  # fmt: skip
-        await stack.enter_async_context(serving(house, sockets))
+        await stack.enter_async_context(serving(house, sockets, secure))
         if metrics_sockets:
             from signaling.scrape import Figures, scraping  # Prometheus' client comes with it
 
@@ -130,11 +145,21 @@ async def until_asked(to_leave: asyncio.Event, studio: Studio, garbage: Garbage)
         asked.cancel()
 
 
-def where(config: Config, sock: socket.socket) -> str:
+def announce(config: Config, sock: socket.socket, https: "Https | None") -> None:
+    """Print the address to open; for phones as a QR code, too."""
+    address = link(config, sock, https)
+    print(f"Ready. Open {address}", flush=True)
+    if https is not None and not is_loopback(https.name):
+        from signaling.invitation import in_words
+
+        print(in_words(https, address, colours=sys.stdout.isatty()), flush=True)
+
+
+def where(config: Config, sock: socket.socket, https: "Https | None" = None) -> str:
     """The address as a link without any secret."""
     if config.public_url:
         return config.public_url
-    return address_of(config.host, sock)
+    return https.base if https is not None else address_of(config.host, sock)
 
 
 def address_of(host: str, sock: socket.socket) -> str:
@@ -143,10 +168,10 @@ def address_of(host: str, sock: socket.socket) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{sock.getsockname()[1]}"
 
 
-def link(config: Config, sock: socket.socket) -> str:
+def link(config: Config, sock: socket.socket, https: "Https | None" = None) -> str:
     """What the owner opens; the token stands in the fragment, which browsers send to nobody."""
     token = f"/#token={config.access_token.reveal()}" if config.access_token is not None else ""
-    return where(config, sock) + token
+    return where(config, sock, https) + token
 
 
 def warn(config: Config) -> None:

@@ -12,13 +12,17 @@ from signaling.registry import Registry, State
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What may be known. `model_well` and `media` are asked anew each time; `media` is empty while it starts."""
+    """What may be known. The functions are asked anew each time; `media` is empty while it starts.
+
+    `secure` is the address over HTTPS, for a page that came over HTTP; empty where there is none.
+    """
 
     model: str  # gemini, local or url
     model_name: str
     registry: Registry
     model_well: Callable[[], bool]
     media: Callable[[], str]
+    secure: Callable[[], str] = lambda: ""
 
     async def healthz(self, request: web.Request) -> web.Response:
         """200 and "ok", or 503 and "degraded" when the stand-in is gone: a watchdog should then restart us.
@@ -37,6 +41,7 @@ class Health:
             "calls": self.registry.count(State.LIVE),
             "accepting": accepting,
             "media": self.media(),
+            "secureUrl": self.secure() or None,
         }
         return web.json_response(told, status=200 if well else 503)
 

@@ -24,7 +24,7 @@ from relay.config import WILDCARDS, Config, ConfigError, Secret
 from signaling import certificate
 from signaling.certificate import Identity
 
-TOKEN_BYTES: Final = 16  # as URL-safe base64 22 characters, which keep the QR code small
+TOKEN_BYTES: Final = 16  # as hex, whose ends no terminal or phone takes for punctuation
 RENEW: Final = timedelta(days=30)  # before its end
 MAX_NAMES: Final = 32  # in one certificate: those of the networks where this machine was before are kept in it
 ALWAYS: Final = ("localhost", "127.0.0.1", "::1")
@@ -101,7 +101,7 @@ def access_token(folder: Path) -> Secret:
     path = folder / TOKEN
     text = _kept(path)
     if text is None:
-        text = secrets.token_urlsafe(TOKEN_BYTES).encode()
+        text = secrets.token_hex(TOKEN_BYTES).encode()
         _keep(path, text + b"\n")
     try:
         return values.token(text.decode("ascii").strip())

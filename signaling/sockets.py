@@ -13,6 +13,11 @@ def listen(config: Config) -> list[socket.socket]:
     return _listening(config.host, config.port, "")
 
 
+def listen_for_https(config: Config) -> list[socket.socket]:
+    """The same for HTTPS; empty if there is to be none."""
+    return _listening(config.host, config.https_port, "https-") if config.https else []
+
+
 def listen_for_metrics(config: Config) -> list[socket.socket]:
     """The same for the metrics; empty if there are to be none."""
     return [] if config.metrics_port is None else _listening(config.metrics_host, config.metrics_port, "metrics-")
@@ -65,6 +70,32 @@ def _why_not(host: str, port: int, flag: str, exc: OSError) -> str:
     if isinstance(exc, socket.gaierror) or exc.errno == errno.EADDRNOTAVAIL:
         return f"--{flag}host {host} is not an address of this machine."
     return f"The relay cannot listen on {host}, port {port}: {exc.strerror}."
+
+
+async def open_udp_port(config: Config, tcp_port: int) -> Port | None:
+    """The UDP port of all calls, None if each is to have its own; `ConfigError` says why there is none.
+
+    Unless it is chosen it has the number of `tcp_port`; if that was any free one, any free one will do.
+    """
+    if not config.one_udp_port:
+        return None
+    addresses = config.ice_addresses or functools.partial(local_addresses, loopback=config.on_loopback)
+    try:
+        try:
+            return await Port.open(addresses, config.udp_port or tcp_port, config.public_addresses)
+        except OSError as exc:
+            if exc.errno != errno.EADDRINUSE or config.udp_port or config.port:
+                raise
+            return await Port.open(addresses, 0, config.public_addresses)
+    except OSError as exc:
+        port, host = config.udp_port or tcp_port, exc.filename
+        if exc.errno == errno.EADDRINUSE:
+            raise ConfigError(f"UDP port {port} on {host} is in use: choose another with --udp-port.") from None
+        if exc.errno == errno.EACCES:
+            raise ConfigError(
+                f"UDP port {port} on {host} needs more rights: choose one above 1023 with --udp-port."
+            ) from None
+        raise ConfigError(f"The relay cannot listen on {host}, UDP port {port}: {exc.strerror}.") from None
 
 
 def check_ice_addresses(config: Config) -> None:

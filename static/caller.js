@@ -11,7 +11,9 @@ import { isDecided } from './problems.js';
 import { save } from './record.js';
 import { parse, sendText } from './rtvi.js';
 import { isGone, problemOf, Signalling } from './signalling.js';
+import { renewed } from './sound.js';
 import { View } from './view.js';
+import { WakeLock } from './wakelock.js';
 import { WayBack } from './wayback.js';
 import { Words } from './words.js';
 
@@ -24,6 +26,7 @@ export const view = new View();
 const board = new Board(view);
 const words = new Words(view.captions);
 const wayBack = new WayBack();
+const wakeLock = new WakeLock();
 const meter = new Meter(view.canvas, view.level);
 const eyes = { camera: makeEye('camera'), screen: makeEye('screen') };
 const pickers = new Pickers(view, (id) => void swapMicrophone(id), (id) => void eyes.camera.choose(id));
@@ -44,7 +47,7 @@ let call = newCall();
 let connection = null;
 
 /** The access token of the address. It stays in memory and in the fragment, which no server ever sees. */
-function signalling() {
+export function signalling() {
   return new Signalling(BASE, new URLSearchParams(location.hash.slice(1)).get('token') ?? '');
 }
 
@@ -57,6 +60,7 @@ function happen(event) {
   if (isActive(before) && !isActive(call)) release(event);
   if (call.late && !before.late) board.announce('late');
   show();
+  wakeLock.keep(isActive(call));
   meter.show(stateName(call), call.muted || call.typing);
   moveFocus(before);
 }
@@ -90,6 +94,7 @@ function moveFocus(before) {
 /** A new call; or by typing back into the old one, for want of a microphone. @param {boolean} typing */
 export async function start(typing) {
   if (isActive(call)) return;
+  view.sound = renewed(view.sound);
   if (typing && wayBack.pass && canReturn(call)) return dial({ ...wayBack.pass, typing });
   discard();
   words.clear();
@@ -98,6 +103,7 @@ export async function start(typing) {
 
 /** Back into the call. */
 export async function takeUp() {
+  view.sound = renewed(view.sound); // now that a button is pressed
   const before = call;
   const pass = await wayBack.ask();
   if (pass && call === before) await dial(pass);
@@ -287,14 +293,6 @@ export function arrive() {
 
 /** Time goes by. */
 export const tick = () => happen({ type: 'tick' });
-
-/** Before the call: which voice would answer? Without an answer the page stays silent about it. */
-export async function askWho() {
-  try {
-    const health = await signalling().health();
-    view.showVoice(String(health.modelName ?? ''), String(health.model ?? ''));
-  } catch {} // The relay may be restarting; pressing the button will tell.
-}
 
 /** @param {import('./sight.js').Kind} kind */
 export const showOrHide = (kind) => eyes[kind].toggle();

@@ -9,7 +9,7 @@
 const EXPLAINED = {
   insecure: {
     what: 'Browsers give the microphone only to pages that come over HTTPS or from this very computer.',
-    next: 'Open this page over HTTPS, or on the computer where the relay runs.',
+    next: 'Open this page on the computer where the relay runs, or let its owner start it with --lan.',
     hopeless: true,
   },
   'no-webrtc': {

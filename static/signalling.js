@@ -48,6 +48,16 @@ export class Signalling {
     return (await fetch(new URL('healthz', this.base), { headers: this.headers })).json();
   }
 
+  /** This relay’s address for a phone, and its QR code. Throws ConnectionError. */
+  async invitation() {
+    const response = await this.#fetch('invitation', { headers: this.headers, cache: 'no-store' });
+    const answer = await response.json().catch(() => null);
+    if (!response.ok) throw new ConnectionError(httpProblem(response.status, answer), response.status);
+    const { url, local, fingerprint = '', code } = answer ?? {};
+    if (typeof url !== 'string' || typeof code?.path !== 'string') throw new ConnectionError({ code: 'bad-answer' });
+    return { url, local: local === true, fingerprint: String(fingerprint), size: Number(code.size), path: String(code.path) };
+  }
+
   /** Throws ConnectionError. @param {AbortSignal} signal */
   start(signal) {
     return this.#post('start', {}, signal);
