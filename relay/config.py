@@ -25,6 +25,7 @@ KEY_VARIABLES: Final = ("GEMINI_API_KEY", "GOOGLE_API_KEY")  # the first that is
 WILDCARDS: Final = frozenset({"0.0.0.0", "::"})
 ModelKind = Literal["gemini", "local"]
 Transcription = Literal["live", "flash"]  # by the Live model alone, or each turn again by another
+IceRole = Literal["passive", "active"]  # do we wait for the browser's packets, or send first?
 BargeIn = Literal["model", "local"]  # whose ear it is that stops the voice
 
 
@@ -52,7 +53,12 @@ class Config:
     greeting: str | None = None  # None: the agent's own; empty: the caller speaks first
     agent: Path | None = None
     ice_addresses: tuple[str, ...] = ()  # empty: every local address, see `--ice-address`
-    ice_servers: tuple[ice.IceServer, ...] = ()  # told to clients, not used by us
+    udp_port: int | None = None  # of all calls; 0: each has its own; None: the number of `port`
+    public_addresses: tuple[str, ...] = ()  # told in answers instead of ours
+    ice_servers: tuple[ice.IceServer, ...] = ()  # told to clients; used by us only if `ice_role` is active
+    turn: tuple[str, ...] = ()  # URLs
+    turn_secret: Secret | None = field(default=None)
+    ice_role: IceRole = "passive"
     allow_body: tuple[str, ...] = ()  # settings that an app may choose, of `values.ALLOWABLE`
     allow_origins: tuple[str, ...] = ()
     access_token: Secret | None = field(default=None)
@@ -83,14 +89,19 @@ class Config:
         return is_loopback(self.host)
 
     @property
+    def https(self) -> bool:
+        """Is the page served over HTTPS by the relay itself?"""
+        return self.lan or self.tls_cert is not None
+
+    @property
     def speaker(self) -> str:
         """Who speaks, in a word for `/healthz` and the page: gemini, local, or url for somebody else's server."""
         return "url" if self.model == "gemini" and self.gemini_url != GEMINI_URL else self.model
 
     @property
-    def https(self) -> bool:
-        """Is the page served over HTTPS by the relay itself?"""
-        return self.lan or self.tls_cert is not None
+    def one_udp_port(self) -> bool:
+        """Are all calls on one UDP port? A call that sends first needs a socket of its own for each server."""
+        return self.udp_port != 0 and self.ice_role == "passive"
 
     @property
     def on_loopback(self) -> bool:
@@ -159,6 +170,10 @@ def load(arguments: Sequence[str], environ: Mapping[str, str]) -> Config:
             f"Listening on {config.host} lets others spend your key: set --access-token too, "
             "or leave --host at 127.0.0.1."
         )
+    if config.public_addresses and not config.one_udp_port:
+        raise ConfigError("--public-address is for calls on one UDP port: not with --udp-port 0 or --ice active.")
+    if bool(config.turn) != (config.turn_secret is not None):
+        raise ConfigError("--turn and --turn-secret go together: the server must know the secret, too.")
     _check_money(config)
     return config
 

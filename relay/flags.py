@@ -72,9 +72,20 @@ FLAGS: Final = (
          values.choices(*values.ALLOWABLE), "none"),
     Flag("ice-address", "ice_addresses", "ADDRESS", "local IP address to bind for media and to put into answers",
          ice.address, "all but loopback; loopback too when --host is", repeatable=True),
+    Flag("udp-port", "udp_port", "PORT", "UDP port for the sound of all calls; 0: a free one for each call, as with "
+         "--ice active", values.port, "the number of --port"),
+    Flag("public-address", "public_addresses", "ADDRESS", "address under which a 1:1 NAT shows this machine, as in most "
+         "clouds: answers name it instead of our own", ice.public_address, "none", repeatable=True),
     Flag("ice-servers", "ice_servers", "SERVERS", "STUN and TURN servers that /start tells the app to use: URLs "
          "separated by commas, or JSON with username and credential; better set as RELAY_ICE_SERVERS",
          ice.servers, "none, and none of anybody else's"),
+    Flag("turn", "turn", "URL", "TURN server for browsers that reach us by no other way, such as turn:turn.example.org "
+         "(by UDP and by TCP) or turns:turn.example.org:443; needs --turn-secret", ice.turn, "none", repeatable=True),
+    Flag("turn-secret", "turn_secret", "SECRET", "what that server knows as static-auth-secret: credentials made from "
+         "it are good for ten minutes; better set as RELAY_TURN_SECRET", ice.turn_secret, "none"),
+    Flag("ice", "ice_role", "ROLE", "passive: browsers find us, and we send to none that has not; active: for a relay "
+         "behind a NAT that must send first, also over the servers of --turn and --ice-servers",
+         values.choice("passive", "active"), "passive"),
     Flag("allow-origin", "allow_origins", "ORIGIN", "another site whose pages may call, such as "
          "https://app.example.org", values.origin, "none", repeatable=True),
     Flag("access-token", "access_token", "TOKEN",

@@ -10,6 +10,7 @@ from relay import values
 
 MAX_ICE_SERVERS: Final = 8  # browsers warn from five on: each one delays the gathering
 MAX_CREDENTIAL_CHARS: Final = 508  # bytes that RFC 8489 §14.3 allows a username; time-limited ones have about 60
+_SECRET: Final = re.compile(r"[!-~]{8,256}")
 _URL: Final = re.compile(r"(stuns?|turns?):([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]+))?(?:\?transport=(udp|tcp))?")
 
 
@@ -23,9 +24,19 @@ def address(text: str) -> str:
     return str(found)
 
 
+def public_address(text: str) -> str:
+    try:
+        found = ipaddress.ip_address(text.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        raise ValueError("must be an IP address") from None
+    if found.is_unspecified or found.is_multicast or found.is_loopback:
+        raise ValueError("must be an address that others can send to")
+    return str(found)
+
+
 @dataclass(frozen=True, slots=True)
 class IceServer:
-    """A STUN or TURN server for the browser's use; `username` and `credential` are TURN's."""
+    """A STUN or TURN server; `username` and `credential` are TURN's."""
 
     urls: tuple[str, ...]
     username: str = ""
@@ -55,6 +66,26 @@ def servers(text: str) -> tuple[IceServer, ...]:
         if any(url.startswith("turn") for url in server.urls) and server.credential is None:
             raise ValueError("must give each TURN server a username and a credential, in JSON")
     return tuple(listed)
+
+
+def turn(text: str) -> str:
+    """The URL of one TURN server, whose credentials we make; without a transport it stands for both."""
+    if not text.startswith(("turn:", "turns:")):
+        raise ValueError("must be a TURN server's URL such as turn:turn.example.org or turns:turn.example.org:443")
+    return _url(text)
+
+
+def turn_secret(text: str) -> values.Secret:
+    if not _SECRET.fullmatch(text):
+        raise ValueError("must be 8 to 256 printable characters without spaces")
+    return values.Secret(text)
+
+
+def by_each_transport(url: str) -> tuple[str, ...]:
+    """The same server by each transport that its URL leaves open: a firewall may pass the one and not the other."""
+    if url.startswith("turns:") or "?" in url:
+        return (url,)
+    return tuple(f"{url}?transport={transport}" for transport in ("udp", "tcp"))
 
 
 def _server(read: Any) -> IceServer:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from relay.lateness import Lateness
     from relay.ticker import Ticker
     from relay.transcribe import Transcriber
+    from relay.webrtc.port.sockets import Port
 
 START_SECONDS: Final = 10.0  # for the stand-in to say where it listens
 STOP_SECONDS: Final = 1.0  # for it to go when asked; then it is killed
@@ -155,8 +156,12 @@ def child_environment(environ: Mapping[str, str]) -> dict[str, str]:
 class Studio:
     """Makes the calls: warms up once, in the background, then hands out `MakeCall`. Owes one `close`."""
 
-    def __init__(self, config: Config, standin: StandIn | None, source: "AgentSource | None") -> None:
+    def __init__(
+        self, config: Config, standin: StandIn | None, source: "AgentSource | None", port: "Port | None" = None
+    ) -> None:
+        """`port` is the UDP port of all calls; the owner closes it."""
         self._config = config
+        self._port = port
         self._standin = standin
         self._source = source  # None: the friendly one
         self._ticker: Ticker | None = None
@@ -224,9 +229,10 @@ class Studio:
         from relay.ticker import Ticker
         from relay.transcribe import Transcriber
         from relay.webrtc.peer import prepare
+        from relay.webrtc.reach import reach_of
 
         config, source = self._config, self._source or AgentSource(Agent())
-        media = prepare(config.ice_addresses, loopback=config.on_loopback)
+        media = prepare(config.ice_addresses, loopback=config.on_loopback, reach=reach_of(config), port=self._port)
         ticker = self._ticker = Ticker()
         if config.transcription == "flash":
             await asyncio.to_thread(importlib.import_module, "google.genai")

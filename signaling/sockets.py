@@ -1,11 +1,13 @@
 """The sockets that the relay listens on, bound before anything else starts; `ConfigError` says why one cannot be."""
 
 import errno
+import functools
 import os
 import socket
 from typing import Any
 
 from relay.config import Config, ConfigError
+from relay.webrtc.port.sockets import Port, local_addresses
 
 
 def listen(config: Config) -> list[socket.socket]:

@@ -45,7 +45,9 @@ async def running(
         arguments = ("--port", "0", "--gemini-url", model.url, "--ice-address", "127.0.0.1", *flags)
         config = load(arguments, {"GEMINI_API_KEY": KEY})
         sockets = listen(config)
-        studio = Studio(config, None, AgentSource(agent) if agent is not None else None)
+        if (udp := await open_udp_port(config, sockets[0].getsockname()[1])) is not None:
+            stack.callback(udp.close)
+        studio = Studio(config, None, AgentSource(agent) if agent is not None else None, udp)
         stack.push_async_callback(studio.close)
         await studio.warm_up()
         registry = Registry(config.max_calls, studio.overloaded, studio.unaffordable)

@@ -24,6 +24,7 @@ from aiortc import RTCRtpReceiver, RTCRtpSender, RTCRtpTransceiver, clock
 
 from relay.webrtc import srtp, tame
 from relay.webrtc.gate import Pace
+from relay.webrtc.port.connection import Connection
 from relay.webrtc.rtcp import Reports, Sent
 from relay.webrtc.srtp import DATAGRAM_BYTES, HEADER_BYTES, Srtp
 from relay.webrtc.tap import RTP_HEADER, MiddleLine, OnReport, OnRtp, absent, changed
@@ -125,7 +126,9 @@ class RawLine(MiddleLine):
         # bundling may have swapped the transport; it does so before there is an answer
         self._dtls = self._receiver.transport
         self._ice = self._dtls.transport._connection
-        for protocol in self._ice._protocols:
+        if isinstance(self._ice, Connection):
+            self._ice.line = self
+        for protocol in getattr(self._ice, "_protocols", ()):
             # a TURN relay's transport is aioice's own and takes no other protocol: its RTP comes by `_from_aiortc`
             transport: Any = getattr(protocol, "transport", None)
             if hasattr(transport, "set_protocol") and not isinstance(transport.get_protocol(), Wire):
