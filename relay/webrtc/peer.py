@@ -70,7 +70,7 @@ class PeerEvents(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Media:
-    """How sound reaches us on this machine: the tier, and what the fast one lacks if it is not in use, and the way to us.
+    """How sound reaches us on this machine: the tier, and what the quickest lacks that is not in use, and the way.
 
     `port` is the one of all calls; None: each has sockets of its own.
     """
@@ -195,7 +195,7 @@ class Peer:
     @property
     def _ice(self) -> Any:
         """The ICE connection below; bundling may swap it, and does so before there is an answer."""
-        return getattr(self._audio.receiver.transport.transport, "_connection", None)
+        return tame.ice_connection(self._audio)
 
     @property
     def path(self) -> Path | None:

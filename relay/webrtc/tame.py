@@ -28,7 +28,7 @@ from typing import Any, Final
 
 import aioice.ice
 import aiortc.rtcsctptransport
-from aiortc import RTCPeerConnection
+from aiortc import RTCPeerConnection, RTCRtpTransceiver
 from aiortc.rtcsctptransport import SCTP_DATA_LAST_FRAG, WEBRTC_DCEP
 
 from relay.webrtc.gate import Pace
@@ -162,6 +162,11 @@ def bear_reports(dtls: Any, on_junk: Callable[[], object]) -> None:
 def _streams(dtls: Any) -> dict[int, Any]:
     table: dict[int, Any] = getattr(getattr(dtls, "_rtp_router", None), "ssrc_table", {})
     return table
+
+
+def ice_connection(transceiver: RTCRtpTransceiver) -> Any:
+    """aioice's connection below a section, or what stands in its place; None if it is somewhere else now."""
+    return getattr(transceiver.receiver.transport.transport, "_connection", None)
 
 
 def datagrams(connection: Any) -> int | None:
