@@ -130,7 +130,8 @@ def parser() -> argparse.ArgumentParser:
         prog="gemini-relay",
         allow_abbrev=False,
         description="Puts a browser on the phone with Gemini Live over WebRTC.",
-        epilog="The key comes from GEMINI_API_KEY or GOOGLE_API_KEY, never from a flag. A .env file in the working "
+        epilog="`gemini-relay doctor`, with the same flags, says whether calls would work, and what to do if not. "
+        "The key comes from GEMINI_API_KEY or GOOGLE_API_KEY, never from a flag. A .env file in the working "
         "directory is read. Lists in variables are separated by commas.",
     )
     for flag in FLAGS:

@@ -26,16 +26,26 @@ log = logging.getLogger("signaling")
 
 
 def main() -> int:
-    """The whole process; the exit code is 0 after a wanted stop, 2 for wrong settings, 1 for a failure of ours."""
+    """The whole process; the exit code is 0 after a wanted stop, 2 for wrong settings, 1 for a failure of ours.
+
+    As `gemini-relay doctor` it looks whether calls would work: 0 if so, else 1.
+    """
     try:
         read_env_file(Path(".env"), os.environ)
-        config = load(sys.argv[1:], os.environ)
-        if config.lan:
+        arguments = sys.argv[1:]
+        asks = arguments[:1] == ["doctor"]
+        config = load(arguments[asks:], os.environ)
+        if config.lan and not asks:
             from signaling.lan import settled  # what makes certificates takes its time to import
 
             config = settled(config)
-        logs.start(config.log_level, filter(None, (config.api_key, config.access_token, config.turn_secret)))
+        level = "error" if asks and config.log_level != "debug" else config.log_level
+        logs.start(level, filter(None, (config.api_key, config.access_token, config.turn_secret)))
         with asyncio.Runner(loop_factory=quickest_loop()) as runner:
+            if asks:
+                from signaling.doctor import doctor
+
+                return runner.run(doctor(config))
             runner.run(run(config))
     except ConfigError as exc:
         print(exc, file=sys.stderr)
@@ -106,12 +116,15 @@ async def run(config: Config) -> None:
         garbage = Garbage(studio.metrics, lambda: studio.speaking)
         stack.callback(garbage.close)
         from signaling.app import House, serving  # aiohttp takes half of the start
+        from signaling.doctor import Checkup
         from signaling.registry import Registry
 
         registry = Registry(config.max_calls, studio.overloaded, studio.unaffordable)
+        checkup = Checkup(config, lambda: studio.tier)
         house = House(
             config=config, maker=studio.maker, registry=registry, model_well=lambda: studio.well,
             media=lambda: studio.tier, refused=studio.metrics.refuse, https=https,
+            checks=lambda: checkup.summary,
         )  # fmt: skip
         await stack.enter_async_context(serving(house, sockets, secure))
         if metrics_sockets:
@@ -127,6 +140,7 @@ async def run(config: Config) -> None:
         announce(config, sockets[0], https)
         if https is not None:
             await stack.enter_async_context(front.watching(https, lambda: announce(config, sockets[0], https)))
+        await stack.enter_async_context(checkup.looking())
         await until_asked(leave.asked, studio, garbage)
         await drain(registry, config.drain, leave)
         log.info("stopping")

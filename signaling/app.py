@@ -5,7 +5,7 @@ import contextlib
 import logging
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -52,6 +52,7 @@ class House:
     media: Callable[[], str] = lambda: ""
     refused: Refused = lambda code: None
     https: Https | None = None  # None: HTTP alone
+    checks: Callable[[], Mapping[str, str]] = dict
     page: Path | None = None  # None: the page that ships with the relay
 
 
@@ -62,7 +63,7 @@ def build(house: House, admission: Admission) -> web.Application:
     name = config.gemini_model if config.model == "gemini" else "stand-in"
     offers = Offers(house.registry, admission, house.maker, config)
     secure = partial(secure_url, config, house.https)
-    health = Health(config.speaker, name, house.registry, house.model_well, house.media, secure)
+    health = Health(config.speaker, name, house.registry, house.model_well, house.media, secure, house.checks)
     app.add_routes(
         [
             web.get("/healthz", health.healthz),

@@ -1,7 +1,7 @@
 """`/healthz` and `/status`: is the relay well, and who speaks. Nothing about any caller, and no key."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -23,6 +23,7 @@ class Health:
     model_well: Callable[[], bool]
     media: Callable[[], str]
     secure: Callable[[], str] = lambda: ""
+    checks: Callable[[], Mapping[str, str]] = dict  # of each thing that was looked at: ok, or what to do
 
     async def healthz(self, request: web.Request) -> web.Response:
         """200 and "ok", or 503 and "degraded" when the stand-in is gone: a watchdog should then restart us.
@@ -42,6 +43,7 @@ class Health:
             "accepting": accepting,
             "media": self.media(),
             "secureUrl": self.secure() or None,
+            "checks": dict(self.checks()),
         }
         return web.json_response(told, status=200 if well else 503)
 

@@ -118,6 +118,8 @@ async def test_health_says_who_speaks_and_how_many_calls_there_are() -> None:
             "calls": 1,
             "accepting": True,
             "media": "raw",
+            "secureUrl": None,
+            "checks": {},
         }
         well[0] = False
         answered = await visit.ask("GET", "/healthz")
