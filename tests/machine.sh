@@ -2,7 +2,7 @@
 # What only the machine itself can give, checked or fetched; one sentence and exit 2 when it is missing.
 #
 #   machine.sh python     prints a Python of at least 3.11 that can make virtual environments
-#   machine.sh browser    sees to Chromium, Firefox, Node.js and npm: by apt when root, else prints the line to run
+#   machine.sh browser    sees to Chromium, Firefox, Node.js, npm and coturn: by apt when root, else prints the line to run
 
 set -eu
 
@@ -35,6 +35,7 @@ prepare_browser() {
     command -v firefox-esr >/dev/null || command -v firefox >/dev/null || missing="$missing firefox-esr"
     command -v node >/dev/null || missing="$missing nodejs"
     command -v npm >/dev/null || missing="$missing npm"
+    command -v turnserver >/dev/null || missing="$missing coturn"
     # Playwright brings a Node.js of its own, which wants this library.
     ldconfig -p 2>/dev/null | grep -q 'libatomic\.so\.1 ' || /sbin/ldconfig -p 2>/dev/null | grep -q 'libatomic\.so\.1 ' \
         || missing="$missing libatomic1"
@@ -43,6 +44,8 @@ prepare_browser() {
     if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
         echo "The tests need$missing: $line" >&2
         DEBIAN_FRONTEND=noninteractive sh -c "$line" >&2 || fail "apt could not install$missing."
+        # Debian starts it as a service, which nobody asked for: the tests start their own.
+        case "$missing" in *coturn*) systemctl disable --now coturn >/dev/null 2>&1 || true ;; esac
     else
         fail "The tests need$missing: sudo sh -c '$line'"
     fi

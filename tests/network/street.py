@@ -107,8 +107,8 @@ class Street:
 
 
 @contextlib.asynccontextmanager
-async def street(seed: int = 1) -> AsyncIterator[Street]:
-    """Everything but the relay; raises `OSError` where no namespaces can be made."""
+async def street(seed: int = 1, *flags: str) -> AsyncIterator[Street]:
+    """Everything but the relay, `flags` for Chromium; raises `OSError` where no namespaces can be made."""
     with tempfile.TemporaryDirectory(prefix="street-") as name:
         folder = Path(name)
         microphone = folder / "microphone.wav"
@@ -118,7 +118,7 @@ async def street(seed: int = 1) -> AsyncIterator[Street]:
             browser = await playwright.chromium.launch(
                 executable_path=_program(folder, line),
                 # a microphone is for secure places only, and this address is none
-                args=[*chromium.flags(microphone), f"--unsafely-treat-insecure-origin-as-secure={BASE}"],
+                args=[*chromium.flags(microphone), *flags, f"--unsafely-treat-insecure-origin-as-secure={BASE}"],
                 ignore_default_args=list(chromium.UNWANTED),
             )
             try:

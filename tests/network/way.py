@@ -10,6 +10,10 @@ CLEAN: Final = Trouble()
 DARK: Final = Trouble(loss=1.0)
 
 
+def _nothing(packet: bytes) -> bool:
+    return False
+
+
 class Way:
     """Hands each packet on when its `Link` says so, clean at first. Owes one `close`.
 
@@ -21,6 +25,7 @@ class Way:
         self.link = Link[None](CLEAN, seed)
         self._loop = asyncio.get_running_loop()
         self._open = True
+        self.bars: Callable[[bytes], bool] = _nothing  # a firewall: these IP packets do not come through
 
     @property
     def trouble(self) -> Trouble:

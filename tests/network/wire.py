@@ -48,7 +48,7 @@ def _carry(source: int, way: Way, sink: int) -> None:
     with contextlib.suppress(BlockingIOError):
         for _ in range(AT_ONCE):
             packet = os.read(source, MTU)
-            if packet[0] >> 4 == _IPV4:
+            if packet[0] >> 4 == _IPV4 and not way.bars(packet):
                 way.carry(len(packet), _give, sink, packet)
 
 
