@@ -40,8 +40,8 @@ class Flag:
 FLAGS: Final = (
     Flag("host", "host", "ADDRESS", "name or IP address to listen on", values.host, "127.0.0.1"),
     Flag("port", "port", "PORT", "TCP port to listen on; 0 takes a free one", values.port, "7860"),
-    Flag("lan", "lan", "", "serve phones in the same room: over HTTPS on every address, with a certificate of the relay's "
-         "own and an access token, both kept in --state-dir, and a QR code", values.yes, "no"),
+    Flag("lan", "lan", "", "serve phones in the same room: over HTTPS on every address, with a certificate of the "
+         "relay's own and an access token, both kept in --state-dir, and a QR code", values.yes, "no"),
     Flag("https-port", "https_port", "PORT", "TCP port for HTTPS, to which --port then leads; 0 takes a free one",
          values.port, "8443, with --lan or --tls-cert"),
     Flag("tls-cert", "tls_cert", "FILE", "certificate for HTTPS in PEM, with its chain", values.path,
@@ -126,7 +126,8 @@ FLAGS: Final = (
          f"{values.MAX_BITRATE}", values.whole(values.MIN_BITRATE, values.MAX_BITRATE), "64000"),
     Flag("opus-complexity", "opus_complexity", "N", "libopus's effort at that voice, 0 to 10; more bits are "
          "cheaper than more effort", values.whole(0, 10), "0"),
-    Flag("state-dir", "state_dir", "DIR", "where the relay keeps what --lan needs: certificate and access token", values.directory,
+    Flag("state-dir", "state_dir", "DIR", "where the relay keeps what --lan needs: certificate and access token",
+         values.directory,
          "$XDG_STATE_HOME/gemini-relay or ~/.local/state/gemini-relay"),
     Flag("log-level", "log_level", "LEVEL", "debug, info, warning or error",
          values.choice("debug", "info", "warning", "error"), "info"),

@@ -144,8 +144,13 @@ async def site(
     assert runner.server is not None
     doors = Connections(runner.server, lambda address: is_loopback(address) or admission.trusts(address))
     loop = asyncio.get_running_loop()
-    secured = {"ssl": tls, "ssl_handshake_timeout": TLS_SECONDS, "ssl_shutdown_timeout": CLOSE_SECONDS} if tls else {}
-    servers = [await loop.create_server(doors, sock=sock, backlog=BACKLOG, **secured) for sock in sockets]
+    handshake, goodbye = (TLS_SECONDS, CLOSE_SECONDS) if tls is not None else (None, None)
+    servers = [
+        await loop.create_server(
+            doors, sock=sock, backlog=BACKLOG, ssl=tls, ssl_handshake_timeout=handshake, ssl_shutdown_timeout=goodbye
+        )
+        for sock in sockets
+    ]
     try:
         yield servers
     finally:

@@ -38,9 +38,10 @@ class Https:
 
     @property
     def name(self) -> str:
-        """What others call us: an address that is in the certificate, else a name that is, else an address all the same."""
+        """What others call us: an address of the certificate, else a name of it, else an address all the same."""
         named = [address for address in self.addresses if address in self.names]
-        hosts = [] if named else [name for name in self.identity.names if not is_loopback(name)]
+        owners = self.identity.names if self._config.tls_cert is not None and not named else ()
+        hosts = [name for name in owners if not is_loopback(name) or self._config.loopback]
         return next(iter((*named, *hosts, *self.addresses)), "localhost")
 
     @property

@@ -109,8 +109,6 @@ class Invitations:
             raise BrowserFault("not-found")
         if local and self._https is not None:
             name, _ = authority(request.headers.get("Host", ""))
-            url = (
-                url if is_loopback(name) else self._https.at(bracketed(name))
-            )  # who asks by a name that works keeps it
+            url = url if is_loopback(name) else self._https.at(bracketed(name))  # by this name it is known to work
             fingerprint = self._https.identity.fingerprint if self._https.identity.self_signed else ""
         return web.json_response(Invitation(f"{url}{fragment(self._config)}", local, fingerprint).told())

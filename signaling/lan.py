@@ -1,7 +1,7 @@
 """The relay for the phones in the same room: this machine's addresses there, and what is kept for them in the state
 directory, a certificate of our own and an access token.
 
-Both outlive the process, so that a bookmark works and a browser that was told to trust the certificate goes on doing so.
+Both outlive the process, so that a bookmark works, and a browser that was told to trust the certificate still does.
 """
 
 import contextlib

@@ -1,5 +1,6 @@
-"""The certificate of HTTPS: what browsers want of ours, and one sentence for each of the owner's that cannot be used."""
+"""The certificate of HTTPS: what browsers want of ours, and one sentence for each of the owner's that is of no use."""
 
+import re
 import ssl
 import subprocess
 from datetime import UTC, datetime, timedelta
@@ -128,6 +129,34 @@ def test_what_is_read_again_serves_and_what_is_wrong_does_not_harm(kept: Path) -
     with pytest.raises(ConfigError):
         identity.load()
     assert (identity.fingerprint, identity.names) == (second, ("other.example",))
+
+
+def test_an_authority_made_as_the_readme_says_makes_one_that_clients_trust(tmp_path: Path) -> None:
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    (script,) = (block for block in re.findall(r"```sh\n(.+?)```", readme, re.DOTALL) if "openssl req -x509" in block)
+    subprocess.run(["sh", "-eu", "-c", script], cwd=tmp_path, check=True, capture_output=True)
+    identity = Identity(tmp_path / "relay.pem", tmp_path / "relay-key.pem")
+    assert not identity.self_signed
+    assert identity.ends - datetime.now(UTC) <= LIFE
+    assert greeted(identity, "192.168.1.5", tmp_path / "ca.pem")
+    with pytest.raises(ssl.SSLCertVerificationError):
+        greeted(identity, "192.168.1.6", tmp_path / "ca.pem")
+
+
+def greeted(identity: Identity, name: str, authority: Path) -> bool:
+    """Whether a client that trusts `authority` finds this certificate good for `name`."""
+    up, down = ssl.MemoryBIO(), ssl.MemoryBIO()
+    trust = ssl.create_default_context(cafile=authority)
+    client = trust.wrap_bio(down, up, server_hostname=name)
+    server = identity.context.wrap_bio(up, down, server_side=True)
+    waiting = [client, server]
+    while waiting:
+        side = waiting.pop(0)
+        try:
+            side.do_handshake()
+        except ssl.SSLWantReadError:
+            waiting.append(side)
+    return client.version() in ("TLSv1.2", "TLSv1.3")
 
 
 def test_a_certificate_without_names_has_none(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def test_no_network_is_no_address() -> None:
 
 def test_a_host_that_the_owner_names_is_the_address() -> None:
     assert addresses(HOME) == (HOME,)
-    assert all("127.0.0.1" != one for one in addresses("0.0.0.0"))
+    assert all(one != "127.0.0.1" for one in addresses("0.0.0.0"))
 
 
 @pytest.mark.parametrize(

@@ -158,6 +158,58 @@ async def test_a_metrics_port_in_use_is_one_sentence(tmp_path: Path) -> None:
         assert sentence(ran) == f"Port {port} on 127.0.0.1 is in use: choose another with --metrics-port."
 
 
+async def test_lan_prints_address_code_and_fingerprint_and_keeps_them(tmp_path: Path) -> None:
+    flags = (
+        "--lan",
+        "--port",
+        "0",
+        "--https-port",
+        "0",
+        "--gemini-url",
+        NOBODY,
+        "--state-dir",
+        str(tmp_path / "state"),
+    )
+    said: list[list[str]] = []
+    for _ in range(2):
+        async with process(tmp_path, *flags, GEMINI_API_KEY=KEY) as child:
+            assert child.stdout is not None
+            lines: list[str] = []
+            async with asyncio.timeout(30):
+                while not re.fullmatch(r"(?:[0-9A-F]{2}:){31}[0-9A-F]{2}\n", lines[-1] if lines else ""):
+                    lines.append((await child.stdout.readline()).decode())
+                child.send_signal(signal.SIGTERM)
+                _, err = await child.communicate()
+            assert child.returncode == 0
+            said.append(lines)
+            token = re.search(r"#token=(\w{32})\n", lines[0])
+            assert token, lines[0]
+            assert token.group(1) not in err.decode()
+    first, second = said
+    assert re.fullmatch(r"Ready\. Open https://[\d.]+:\d+/#token=\w+\n", first[0])
+    assert sum("█" in line for line in first) > 15
+    assert first[0].partition("#")[2] == second[0].partition("#")[2]
+    assert first[-1] == second[-1]
+
+
+async def test_an_https_port_in_use_is_one_sentence(tmp_path: Path) -> None:
+    with socket.create_server(("0.0.0.0", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        flags = ("--lan", "--port", "0", "--https-port", port, "--state-dir", str(tmp_path), "--gemini-url", NOBODY)
+        said = sentence(await run(tmp_path, *flags))
+        assert said == f"Port {port} on 0.0.0.0 is in use: choose another with --https-port."
+
+
+async def test_a_certificate_that_cannot_be_used_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "mine.pem").write_text("no certificate")
+    flags = ("--port", "0", "--https-port", "0", "--tls-cert", "mine.pem", "--gemini-url", NOBODY)
+    assert sentence(await run(tmp_path, *flags)) == "mine.pem holds no certificate in PEM."
+
+
+async def test_a_state_directory_that_cannot_be_used_is_one_sentence(tmp_path: Path) -> None:
+    assert "--state-dir" in sentence(await run(tmp_path, "--lan", "--port", "0", "--state-dir", "/proc/nowhere"))
+
+
 async def test_beyond_loopback_without_a_token_is_one_sentence(tmp_path: Path) -> None:
     assert "--access-token" in sentence(await run(tmp_path, "--host", "0.0.0.0"))
 
