@@ -9,10 +9,13 @@ import { Probe } from './probe.js';
 import { clientReady, disconnectBot, ping, trackStatus } from './rtvi.js';
 import { KINDS, RECEIVERS } from './sight.js';
 import { ConnectionError, problemOf } from './signalling.js';
+import { Ways } from './ways.js';
 
 /** Longest wait for one attempt to reconnect, and the pause between two, ms. */
 const ATTEMPT_MS = 6_000;
 const PAUSE_MS = 1_000;
+/** Longest wait for the first path, ms: what is wrong is to be said within 15 s, and the relay is asked for it. */
+const PATH_MS = 12_000;
 
 /** @typedef {import('./call.js').Problem} Problem */
 /** @typedef {import('./signalling.js').Pass} Pass */
@@ -33,7 +36,6 @@ export class Connection {
   /** @type {Peer|null} */ #peer = null;
   /** @type {MediaStreamTrack|null} */ #track;
   /** @type {Map<Kind, MediaStreamTrack>} */ #shown = new Map();
-  /** @type {RTCIceServer[]} */ #iceServers = [];
   /** @type {string|null} */ #session = null;
   /** @type {string|null} */ #pcId = null;
   /** @type {number[]} When connections were made anew. */ #restarts = [];
@@ -55,6 +57,7 @@ export class Connection {
     this.signalling = signalling;
     this.listener = listener;
     this.pass = pass;
+    this.ways = new Ways(signalling);
     this.probe = new Probe((signal, credentials) => signalling.there(signal, credentials));
     this.#track = track;
     this.#sending = track !== null;
@@ -69,10 +72,13 @@ export class Connection {
     this.#session = session;
     if (typeof answer.resumeSecret === 'string') this.listener.admitted({ session, secret: answer.resumeSecret });
     if (typeof answer.pc_id === 'string') this.#pcId = answer.pc_id;
-    const ice = /** @type {{iceServers?: RTCIceServer[]}|undefined} */ (answer.iceConfig);
-    this.#iceServers = ice?.iceServers ?? [];
+    this.ways.learn(answer);
     if (signal.aborted) return;
-    await this.#connect(this.#pcId !== null, signal);
+    try {
+      await this.#connect(this.#pcId !== null, AbortSignal.any([signal, AbortSignal.timeout(PATH_MS)]));
+    } catch (error) {
+      throw this.#closed ? error : await this.ways.explained(session, error);
+    }
     this.send(clientReady({ library: 'gemini-webrtc-relay-page', library_version: '1', platform: navigator.platform }));
     this.#listenToTheWorld();
     void this.#look();
@@ -141,7 +147,7 @@ export class Connection {
    * @param {AbortSignal} signal
    */
   async #connect(restart, signal) {
-    const peer = new Peer(this.#iceServers, this.#track, signal);
+    const peer = new Peer(this.ways.servers, this.#track, signal);
     try {
       await Promise.race([this.#negotiate(peer.pc, restart, signal), peer.opened]);
       await peer.opened;
@@ -191,6 +197,7 @@ export class Connection {
     } catch {
       throw new ConnectionError({ code: 'bad-answer' });
     }
+    this.ways.tell(pc, this.#session ?? '', this.#pcId, String(answer.sdp));
   }
 
   /** The relay asked for a fresh offer on the same connection. */
@@ -270,8 +277,10 @@ export class Connection {
   /** One attempt. @returns {Promise<Problem|void>} why there is no use in another */
   async #restart() {
     this.#restarts.push(performance.now());
+    const signal = AbortSignal.any([this.#abort.signal, AbortSignal.timeout(ATTEMPT_MS)]);
     try {
-      await this.#connect(true, AbortSignal.any([this.#abort.signal, AbortSignal.timeout(ATTEMPT_MS)]));
+      if (this.#session) await this.ways.renew(this.#session, signal);
+      await this.#connect(true, signal);
     } catch (error) {
       if (!this.#closed && error instanceof ConnectionError && error.final) return error.problem;
       await pause(PAUSE_MS);

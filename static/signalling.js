@@ -97,6 +97,29 @@ export class Signalling {
     if (!ok && credentials === 'omit') throw new ConnectionError({ code: 'unreachable' });
   }
 
+  /**
+   * What the relay says of a session's `ice` or `trouble`; null if it does not say.
+   * @param {string} session
+   * @param {'ice'|'trouble'} what
+   * @param {AbortSignal} signal
+   * @returns {Promise<Json|null>}
+   */
+  async ask(session, what, signal) {
+    try {
+      const response = await this.#fetch(`sessions/${encodeURIComponent(session)}/${what}`, { signal, cache: 'no-store' });
+      return response.ok ? await response.json() : null;
+    } catch {
+      return null;
+    }
+  }
+
+  /** Where this browser is. Throws ConnectionError. @param {string} session @param {string|null} pcId @param {string[]} candidates */
+  async meet(session, pcId, candidates) {
+    const body = JSON.stringify({ pc_id: pcId, candidates: candidates.map((candidate) => ({ candidate })) });
+    const headers = { 'Content-Type': 'application/json', ...this.headers };
+    await this.#fetch(`sessions/${encodeURIComponent(session)}/api/offer`, { method: 'PATCH', headers, body });
+  }
+
   /** Forget the session and what was said; survives the closing of the page, and nobody waits for it. @param {string} session */
   goodbye(session) {
     const url = new URL(`sessions/${encodeURIComponent(session)}`, this.base);
