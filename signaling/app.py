@@ -26,6 +26,7 @@ from signaling.offers import CLIENT_ADDRESS, MAX_BODY_BYTES, Maker, Offers
 from signaling.reentry import RESUME, Reentry
 from signaling.registry import Registry
 from signaling.uploads import UPLOAD, Uploads
+from signaling.ways import Ways
 
 CORS_METHODS: Final = "POST, PATCH, DELETE"
 CORS_HEADERS: Final = ("content-type", "authorization")  # and what the app asks for

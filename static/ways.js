@@ -43,7 +43,7 @@ export class Ways {
    */
   tell(pc, session, pcId, answer) {
     if (!/^a=ice-options:.*\btrickle\b/m.test(answer)) return;
-    const found = pc.localDescription?.sdp.match(/(?<=^a=)candidate:.*/gm) ?? [];
+    const found = [...(pc.localDescription?.sdp ?? '').matchAll(/(?<=^a=)candidate:.*/gm)].map(([line]) => line.trim());
     let timer = 0;
     const say = () => {
       timer = 0;

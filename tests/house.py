@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,8 @@ class FakeCall:
     files: Files = field(default_factory=Files)
     connections: int = 0
     newcomers: int = 0
+    met: list[str] = field(default_factory=list)
+    ails: RelayError | None = None
     said: list[str] = field(default_factory=list)
     warned: list[float] = field(default_factory=list)
     closed: bool = False
@@ -52,6 +54,12 @@ class FakeCall:
         if self.fault is not None:
             raise self.fault
         return FakeAnswer("v=0 answer", f"pc-{self.id}{'+' * self.newcomers}")
+
+    async def meet(self, candidates: Sequence[str]) -> None:
+        self.met += candidates
+
+    def trouble(self) -> RelayError | None:
+        return self.ails
 
     def expect_newcomer(self) -> str:
         self.newcomers += 1
