@@ -3,6 +3,8 @@
 #
 #   machine.sh python     prints a Python of at least 3.11 that can make virtual environments
 #   machine.sh browser    sees to Chromium, Firefox, Node.js, npm and coturn: by apt when root, else prints the line to run
+#   machine.sh deploy DIR sees to what checks deploy/: systemd-analyze and docker-compose by apt when root, else prints
+#                         the line to run; Caddy and nginx unpacked into DIR, for installed they would begin to serve
 
 set -eu
 
@@ -39,7 +41,11 @@ prepare_browser() {
     # Playwright brings a Node.js of its own, which wants this library.
     ldconfig -p 2>/dev/null | grep -q 'libatomic\.so\.1 ' || /sbin/ldconfig -p 2>/dev/null | grep -q 'libatomic\.so\.1 ' \
         || missing="$missing libatomic1"
-    [ -n "$missing" ] || return 0
+    [ -z "$missing" ] || install_by_apt "$missing"
+}
+
+install_by_apt() {
+    missing=$1
     line="apt-get update && apt-get install -y --no-install-recommends$missing"
     if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
         echo "The tests need$missing: $line" >&2
@@ -51,8 +57,26 @@ prepare_browser() {
     fi
 }
 
+prepare_deploy() {
+    missing=
+    command -v systemd-analyze >/dev/null || missing=" systemd"
+    command -v docker-compose >/dev/null || missing="$missing docker-compose"
+    [ -z "$missing" ] || install_by_apt "$missing"
+    mkdir -p "$1"
+    for name in caddy nginx; do
+        PATH="$PATH:/usr/sbin:$1/usr/bin:$1/usr/sbin" command -v "$name" >/dev/null || unpack "$1" "$name"
+    done
+}
+
+# Without root and without a service that starts: the package's files alone. What is downloaded is checked by apt.
+unpack() {
+    (cd "$1" && apt-get download --quiet "$2" >&2 && dpkg -x "$2"_*.deb . && rm -f "$2"_*.deb) \
+        || fail "The tests need $2: sudo apt-get update && sudo apt-get install -y $2"
+}
+
 case "${1:-}" in
     python) find_python ;;
     browser) prepare_browser ;;
-    *) fail "usage: machine.sh python|browser" ;;
+    deploy) prepare_deploy "${2:?}" ;;
+    *) fail "usage: machine.sh python|browser|deploy DIR" ;;
 esac
