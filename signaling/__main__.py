@@ -163,7 +163,7 @@ def announce(config: Config, sock: socket.socket, https: "Https | None") -> None
     """Print the address to open; for phones as a QR code, too."""
     address = link(config, sock, https)
     print(f"Ready. Open {address}", flush=True)
-    if https is not None and not is_loopback(https.name):
+    if https is not None:
         from signaling.invitation import in_words
 
         print(in_words(https, address, colours=sys.stdout.isatty()), flush=True)

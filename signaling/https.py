@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import ipaddress
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
@@ -30,6 +31,8 @@ class Https:
         self.addresses = lan.addresses(config.host)
         self.identity = self._identify()
         self._stamp = self._written()
+        if config.lan and (public := [one for one in self.addresses if is_public(one)]):
+            log.warning("--lan: %s is reached from everywhere, and the token alone keeps strangers out", public[0])
 
     @property
     def names(self) -> frozenset[str]:
@@ -90,6 +93,14 @@ class Https:
         with contextlib.suppress(OSError):
             return tuple(file.stat().st_mtime_ns for file in files)
         return ()
+
+
+def is_public(address: str) -> bool:
+    """Is it an address of the whole Internet? A name is none."""
+    try:
+        return ipaddress.ip_address(address).is_global
+    except ValueError:
+        return False
 
 
 def secure_url(config: Config, https: Https | None) -> str:

@@ -77,7 +77,11 @@ def in_terminal(rows: Modules, *, colours: bool) -> str:
 
 def in_words(https: Https, link: str, *, colours: bool) -> str:
     """What the terminal shows below the address: its code, the fingerprint, the other addresses."""
-    said = [in_terminal(modules(link), colours=colours)]
+    said = []
+    if not https.addresses:
+        said.append("This machine is in no network, so no phone reaches it; once it is in one, its address is printed.")
+    elif not is_loopback(https.name):
+        said.append(in_terminal(modules(link), colours=colours))
     if https.identity.self_signed:
         said.append(
             "Nobody but this relay vouches for its certificate, so a browser warns of it once. SHA-256 fingerprint:\n"

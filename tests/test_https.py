@@ -194,6 +194,13 @@ def test_the_public_address_goes_before_all_others(tmp_path: Path) -> None:
     assert secure_url(settings(), None) == ""
 
 
+def test_a_public_address_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    Https(settings("--lan", "--host", HOME, "--state-dir", str(tmp_path)), 8443)
+    assert not caplog.text
+    Https(settings("--lan", "--host", "8.8.8.8", "--state-dir", str(tmp_path)), 8443)
+    assert "8.8.8.8 is reached from everywhere" in caplog.text
+
+
 # --- what changes ---
 
 

@@ -52,6 +52,17 @@ async def test_the_terminal_names_fingerprint_and_other_networks(
         assert "#token" not in said
 
 
+async def test_without_a_network_the_terminal_says_so_and_shows_no_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lan, "addresses", lambda host: ())
+    async with visiting(tmp_path) as visit:
+        said = in_words(visit.https, LINK, colours=False)
+        assert "in no network" in said
+        assert "█" not in said
+        assert visit.https.identity.fingerprint in said
+
+
 # --- for the page ---
 
 
