@@ -77,6 +77,7 @@ class Call:
         self.owner = Owner()
         self.peer = Peer(media, self.owner)
         self.answer = ""
+        self.port: Port | None = None
         self.payload_type = 0  # of Opus
 
     async def negotiate(self) -> None:
@@ -105,6 +106,7 @@ async def call(tier: str = "raw", *, one_port: bool = True) -> AsyncIterator[Cal
     media = prepare(["127.0.0.1"], tiers=[tier], port=port)
     assert media.tier == tier
     call = Call(media)
+    call.port = port
     try:
         yield call
     finally:
