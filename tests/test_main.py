@@ -9,12 +9,14 @@ import socket
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import aiohttp
 import pytest
 
 from relay.config import ConfigError, load
+from signaling import certificate
 from signaling.__main__ import link, read_env_file, warn, where
 from signaling.sockets import listen, listen_for_metrics
 
@@ -127,6 +129,25 @@ async def test_a_port_in_use_is_one_sentence(flags: tuple[str, ...], tmp_path: P
         port = taken.getsockname()[1]
         said = sentence(await run(tmp_path, "--port", str(port), *flags))
         assert said == f"Port {port} on 127.0.0.1 is in use: choose another with --port."
+
+
+async def test_a_udp_port_in_use_is_one_sentence(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        flags = ("--port", "0", "--udp-port", str(port), "--ice-address", "127.0.0.1", "--gemini-url", NOBODY)
+        said = sentence(await run(tmp_path, *flags))
+        assert said == f"UDP port {port} on 127.0.0.1 is in use: choose another with --udp-port."
+
+
+async def test_a_certificate_or_a_key_that_cannot_be_used_is_one_sentence(tmp_path: Path) -> None:
+    whole, empty, folder = tmp_path / "whole.pem", tmp_path / "empty.pem", tmp_path / "folder"
+    whole.write_bytes(certificate.make(["localhost"], datetime.now(UTC)))
+    empty.write_text("")
+    folder.mkdir()
+    flags = ("--port", "0", "--https-port", "0", "--gemini-url", NOBODY, "--tls-cert")
+    for more in ((empty,), (whole, "--tls-key", folder)):  # other ways to be wrong: tests/test_certificate.py
+        assert str(more[-1]) in sentence(await run(tmp_path, *flags, *map(str, more)))
 
 
 async def test_metrics_have_a_port_of_their_own_if_asked_for(tmp_path: Path) -> None:
