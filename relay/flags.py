@@ -74,8 +74,8 @@ FLAGS: Final = (
          ice.address, "all but loopback; loopback too when --host is", repeatable=True),
     Flag("udp-port", "udp_port", "PORT", "UDP port for the sound of all calls; 0: a free one for each call, as with "
          "--ice active", values.port, "the number of --port"),
-    Flag("public-address", "public_addresses", "ADDRESS", "address under which a 1:1 NAT shows this machine, as in most "
-         "clouds: answers name it instead of our own", ice.public_address, "none", repeatable=True),
+    Flag("public-address", "public_addresses", "ADDRESS", "address under which a 1:1 NAT shows this machine, as in "
+         "most clouds: answers name it instead of our own", ice.public_address, "none", repeatable=True),
     Flag("ice-servers", "ice_servers", "SERVERS", "STUN and TURN servers that /start tells the app to use: URLs "
          "separated by commas, or JSON with username and credential; better set as RELAY_ICE_SERVERS",
          ice.servers, "none, and none of anybody else's"),

@@ -130,7 +130,8 @@ async def run(config: Config) -> None:
         if metrics_sockets:
             from signaling.scrape import Figures, scraping  # Prometheus' client comes with it
 
-            figures = Figures(studio.metrics, registry, lambda: studio.tier, lambda: studio.lateness)
+            strangers = port.board.dropped if port is not None else {}
+            figures = Figures(studio.metrics, registry, lambda: studio.tier, lambda: studio.lateness, strangers)
             await stack.enter_async_context(scraping(figures, config, metrics_sockets))
             log.info("metrics at %s/metrics", address_of(config.metrics_host, metrics_sockets[0]))
         if standin is not None:

@@ -60,7 +60,8 @@ async def running(
         await stack.enter_async_context(serving(house, sockets, secure))
         port, metrics = sockets[0].getsockname()[1], ""
         if watched := listen_for_metrics(config):
-            figures = Figures(studio.metrics, registry, lambda: studio.tier, lambda: studio.lateness)
+            strangers = udp.board.dropped if udp is not None else {}
+            figures = Figures(studio.metrics, registry, lambda: studio.tier, lambda: studio.lateness, strangers)
             await stack.enter_async_context(scraping(figures, config, watched))
             metrics = f"http://127.0.0.1:{watched[0].getsockname()[1]}/metrics"
         yield Running(f"http://127.0.0.1:{port}", model, registry, metrics, https.base if https else "")

@@ -57,7 +57,8 @@ class Connection:
         self._port = port
         self._loop = asyncio.get_running_loop()
         name, mark = port.board.enter(self)
-        self.agent = Agent(name, port.board.word(PASSWORD_LETTERS).encode(), mark, secrets.token_bytes)
+        password, dropped = port.board.word(PASSWORD_LETTERS).encode(), port.board.dropped
+        self.agent = Agent(name, password, mark, secrets.token_bytes, dropped=dropped)
         self.line: Line | None = None
         self.on_junk: Callable[[], object] = _nobody
         self.datagrams = 0  # that came for this call and were no sound of it, good and bad

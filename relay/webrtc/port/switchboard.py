@@ -12,6 +12,8 @@ from relay.webrtc.port import stun
 
 T = TypeVar("T")
 
+# Nobody has that name, asked that question, sends that stream; and what `agent.Agent` refuses.
+CAUSES: Final = ("name", "answer", "stranger", "rate", "unsigned", "strange", "role")
 MARK_BYTES: Final = 4
 # ICE asks for 24 random bits (RFC 8445 §5.3), which 10,000 calls would share now and then.
 NAME_LETTERS: Final = 8
@@ -21,14 +23,14 @@ PASSWORD_LETTERS: Final = 24  # 144 bits; RFC 8445 §5.3 asks for 128
 
 
 class Switchboard(Generic[T]):
-    """The calls by their names; `dropped` counts what was nobody's by cause: ``name``, ``answer``, ``stranger``."""
+    """The calls by their names; `dropped` counts by cause (`CAUSES`) what was nobody's, and what its calls refused."""
 
     def __init__(self, random: Callable[[int], bytes]) -> None:
         self._random = random
         self._names: dict[str, T] = {}
         self._marks: dict[bytes, T] = {}
         self._streams: dict[bytes, T] = {}
-        self.dropped: Counter[str] = Counter()
+        self.dropped: Counter[str] = Counter(dict.fromkeys(CAUSES, 0))
 
     def __len__(self) -> int:
         return len(self._names)
