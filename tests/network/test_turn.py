@@ -1,16 +1,21 @@
 """Calls over a TURN server: a Chromium whose firewall passes no UDP, and a relay that lends an address for itself."""
 
 import asyncio
+import contextlib
 import json
+import os
 import re
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
 from tests.network.measure import SCRIPT
-from tests.network.street import Street, street
+from tests.network.namespace import Namespace
+from tests.network.street import ROOT, Street, street
 from tests.network.turn import PORT, SECRET, TLS_PORT, Coturn, coturn
 from tests.network.visitor import Visitor
 from tests.sound import read_wav
@@ -21,6 +26,7 @@ UDP, TCP = 17, 6  # protocol numbers of IP
 PASSES: Final = {"udp": (UDP, PORT), "tcp": (TCP, PORT), "tls": (TCP, TLS_PORT)}
 PATIENCE: Final = 5.0  # seconds for a line in the log
 TOLD_SECONDS: Final = 15.0
+MOST_ADDED_MS: Final = 2.0  # one way
 # A relay that sends first sends to no private address.
 NEAR, FAR = "5.9.0.1", "5.9.0.2"
 
@@ -151,3 +157,17 @@ async def test_a_relay_that_nobody_can_reach_is_called_at_an_address_that_a_turn
         await talk(visitor)
         await visitor.page.get_by_role("button", name="End", exact=True).click()
         assert (await summary(here))["path"].startswith(f"relay {server.address}:")
+
+
+async def test_a_turn_server_adds_two_milliseconds_at_most(tmp_path: Path, measured: Callable[[str], None]) -> None:
+    with contextlib.closing(Namespace("10.99.0.9")) as home:
+        async with coturn(home, tmp_path) as server:
+            process = await asyncio.create_subprocess_exec(
+                *home.command(sys.executable, "-m", "tests.network.echo", home.address),
+                stdout=asyncio.subprocess.PIPE, cwd=ROOT, env={**os.environ, "SSL_CERT_FILE": str(server.certificate)},
+            )  # fmt: skip
+            told, _ = await process.communicate()
+    took = json.loads(told)
+    added = {transport: (took[transport] - took["direct"]) / 2 for transport in PASSES}
+    measured("a TURN server adds " + ", ".join(f"{ms:.2f} ms by {transport}" for transport, ms in added.items()))
+    assert max(added.values()) < MOST_ADDED_MS
