@@ -81,29 +81,27 @@ async def leave_with(calls: int, folder: Path) -> None:
 
 async def test_a_second_signal_ends_running_calls_at_once(tmp_path: Path) -> None:
     flags = ("--port", "0", "--ice-address", "127.0.0.1", "--greeting", "")
-    async with process(tmp_path, *flags) as child:
-        async with calling(await address(child), 2) as callers:
-            child.send_signal(signal.SIGTERM)
-            for caller in callers:
-                assert (await caller.message("server-message")).data == {"event": "closing", "seconds": 30}
-            child.send_signal(signal.SIGINT)
-            asked = time_now()
-            async with asyncio.timeout(5):
-                _, err = await child.communicate()
-            took = time_now() - asked
-            assert (child.returncode, b"Traceback" in err) == (0, False)
-            assert took < AT_ONCE_SECONDS
-            for caller in callers:
-                assert (await caller.message("error")).data["code"] == "closing"
+    async with process(tmp_path, *flags) as child, calling(await address(child), 2) as callers:
+        child.send_signal(signal.SIGTERM)
+        for caller in callers:
+            assert (await caller.message("server-message")).data == {"event": "closing", "seconds": 30}
+        child.send_signal(signal.SIGINT)
+        asked = time_now()
+        async with asyncio.timeout(5):
+            _, err = await child.communicate()
+        took = time_now() - asked
+        assert (child.returncode, b"Traceback" in err) == (0, False)
+        assert took < AT_ONCE_SECONDS
+        for caller in callers:
+            assert (await caller.message("error")).data["code"] == "closing"
 
 
 async def test_the_last_goodbye_ends_the_wait(tmp_path: Path) -> None:
     flags = ("--port", "0", "--ice-address", "127.0.0.1", "--greeting", "")
-    async with process(tmp_path, *flags) as child:
-        async with calling(await address(child), 1) as (caller,):
-            child.send_signal(signal.SIGTERM)
-            await caller.message("server-message")
-            await caller.hang_up()
-            async with asyncio.timeout(5):
-                await child.communicate()
-            assert child.returncode == 0
+    async with process(tmp_path, *flags) as child, calling(await address(child), 1) as (caller,):
+        child.send_signal(signal.SIGTERM)
+        await caller.message("server-message")
+        await caller.hang_up()
+        async with asyncio.timeout(5):
+            await child.communicate()
+        assert child.returncode == 0
