@@ -5,7 +5,8 @@
 #   make test ARGS="-k interrupted"    flags for pytest
 #
 # Stamps: .venv/.made says that the environment is whole, .venv/.run and .venv/.test that it matches pyproject.toml,
-# tests/.tools/.stamp that the programs are there which judge deploy/, tests/node_modules/.stamp that the test tools and the official clients match their lock file.
+# tests/.tools/.stamp that the programs are there which judge deploy/, tests/node_modules/.stamp that the test tools and
+# the official clients match their lock file.
 
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
