@@ -234,20 +234,20 @@ async def test_a_path_that_goes_dead_is_shown_and_replaced_in_the_same_conversat
     page: Page, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alive, cut = set[Any](), set[Any]()
-    begin, receive = Socket.__init__, Socket.take
+    begin, receive = Socket.connection_made, Socket.datagram_received
 
-    def open_(self: Socket, *arguments: Any) -> None:
-        begin(self, *arguments)
+    def open_(self: Socket, transport: asyncio.BaseTransport) -> None:
+        begin(self, transport)
         send = self.sendto
-        self.sendto = lambda data, address: len(data) if address in cut else send(data, address)
+        self.sendto = lambda data, address: None if address in cut else send(data, address)
 
     def hear(self: Socket, data: bytes, address: tuple[Any, ...]) -> None:
         if address not in cut:
             alive.add(address)
             receive(self, data, address)
 
-    monkeypatch.setattr(Socket, "__init__", open_)
-    monkeypatch.setattr(Socket, "take", hear)
+    monkeypatch.setattr(Socket, "connection_made", open_)
+    monkeypatch.setattr(Socket, "datagram_received", hear)
     async with running("--greeting", "") as relay:
         await dial(page, relay)
         await state(page, "listening")

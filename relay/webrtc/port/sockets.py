@@ -12,7 +12,7 @@ import logging
 import secrets
 import socket
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast
 
 import ifaddr
 
@@ -25,8 +25,6 @@ DATAGRAM_BYTES: Final = 2048
 # Linux grants what net.core.rmem_max says.
 RECEIVE_BUFFER_BYTES: Final = 4 * 1024 * 1024
 SEND_BUFFER_BYTES: Final = 1024 * 1024
-# Between two turns of the loop: the ticker of the other direction must not wait for a flood.
-MAX_AT_ONCE: Final = 64
 # A free port must be free on every address.
 MAX_TRIES: Final = 20
 # Which addresses the machine has costs half a millisecond to ask.
@@ -54,63 +52,43 @@ class Called(Protocol):
         ...
 
 
-class Socket:
-    """One address. `known` is who takes what comes from an address, except STUN; the calls keep it."""
+class Socket(asyncio.DatagramProtocol):
+    """One address. `known` is who takes what comes from an address, except STUN; the calls keep it.
 
-    def __init__(self, sock: socket.socket, board: "Switchboard[Called]") -> None:
-        self.address: str = sock.getsockname()[0]
+    `sendto` takes bytes and an address; what cannot leave is lost, as it may be on the way.
+    """
+
+    sendto: Callable[[bytes, tuple[Any, ...]], object]
+
+    def __init__(self, address: str, board: "Switchboard[Called]") -> None:
+        self.address = address
         self.known: dict[tuple[Any, ...], Callable[[bytes], None]] = {}
-        self.sendto = sock.sendto  # raises OSError; a full buffer loses the packet, as a full network would
-        self._sock = sock
         self._board = board
-        self._loop = asyncio.get_running_loop()
-        self._transport: asyncio.BaseTransport | None = None
+        self._transport: asyncio.DatagramTransport | None = None
 
-    async def start(self) -> None:
-        """Begin to listen."""
-        try:
-            self._loop.add_reader(self._sock.fileno(), self._readable)
-        except NotImplementedError:  # asyncio's loop of Windows
-            self._transport, _ = await self._loop.create_datagram_endpoint(lambda: _Reader(self.take), sock=self._sock)
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """It listens."""
+        self._transport = cast(asyncio.DatagramTransport, transport)
+        self.sendto = self._transport.sendto
+        if hasattr(transport, "max_size"):  # asyncio's own, which would make room for 256 KiB each time
+            transport.max_size = DATAGRAM_BYTES
 
-    def take(self, data: bytes, address: tuple[Any, ...]) -> None:
+    def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
         """One datagram."""
         if data and data[0] > 3:  # RFC 7983 §7: below is STUN, which says itself whose it is
-            call = self.known.get(address)
+            call = self.known.get(addr)
             if call is not None:
                 call(data)
                 return
         owner = self._board.find(data)
         if owner is not None:
-            owner.stray(data, (self, address))
+            owner.stray(data, (self, addr))
 
     def close(self) -> None:
         """Idempotent."""
         if self._transport is not None:
             self._transport.close()
-        elif self._sock.fileno() >= 0:
-            with contextlib.suppress(NotImplementedError):
-                self._loop.remove_reader(self._sock.fileno())
-        self._sock.close()
         self.known.clear()
-
-    def _readable(self) -> None:
-        receive, take = self._sock.recvfrom, self.take
-        with contextlib.suppress(BlockingIOError, InterruptedError):
-            for _ in range(MAX_AT_ONCE):
-                try:
-                    data, address = receive(DATAGRAM_BYTES)
-                except ConnectionError:  # somebody's network says that he is gone
-                    continue
-                take(data, address)
-
-
-class _Reader(asyncio.DatagramProtocol):
-    def __init__(self, take: Callable[[bytes, tuple[Any, ...]], None]) -> None:
-        self._take = take
-
-    def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
-        self._take(data[:DATAGRAM_BYTES], addr)
 
 
 class Port:
@@ -209,5 +187,6 @@ class Port:
                 return
             raise OSError(error.errno, error.strerror, address) from None
         self.number = sock.getsockname()[1]
-        listening = self._sockets[address] = Socket(sock, self.board)
-        await listening.start()
+        listening = Socket(address, self.board)
+        await asyncio.get_running_loop().create_datagram_endpoint(lambda: listening, sock=sock)
+        self._sockets[address] = listening
