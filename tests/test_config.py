@@ -364,3 +364,15 @@ def test_a_switch_says_yes_or_no(text: str, meant: bool) -> None:
 def test_a_switch_that_says_neither_is_refused() -> None:
     with pytest.raises(ValueError, match="must be yes or no"):
         yes("perhaps")
+
+
+def test_a_public_address_goes_with_the_one_udp_port_alone() -> None:
+    assert load([], {}).one_udp_port
+    assert load(["--udp-port", "5000", "--public-address", "203.0.113.5"], {}).public_addresses == ("203.0.113.5",)
+    for flags in (["--udp-port", "0"], ["--ice", "active"]):
+        assert not load(flags, {}).one_udp_port
+        with pytest.raises(ConfigError, match="--public-address is for calls on one UDP port"):
+            load([*flags, "--public-address", "203.0.113.5"], {})
+    for address in ("0.0.0.0", "127.0.0.1", "here"):
+        with pytest.raises(ConfigError, match="--public-address must be an"):
+            load(["--public-address", address], {})

@@ -10,10 +10,12 @@ from typing import Any, Final
 import pytest
 from aioice import stun
 
+from relay.config import ConfigError, load
 from relay.webrtc.peer import Media, prepare
 from relay.webrtc.port import sockets
 from relay.webrtc.port.connection import Connection
 from relay.webrtc.port.sockets import Port, local_addresses
+from signaling.sockets import open_udp_port
 from tests.checker import Browser
 from tests.test_peer import Call
 
@@ -219,6 +221,19 @@ async def test_a_port_that_somebody_has_is_not_shared_and_its_address_is_named(t
     with pytest.raises(OSError, match=r"127\.0\.0\.1") as error:
         await Port.open(["127.0.0.1"], taken)
     assert (error.value.errno, error.value.filename) == (errno.EADDRINUSE, "127.0.0.1")
+
+
+async def test_a_udp_port_that_is_taken_is_told_in_one_sentence_and_with_any_free_port_another_is_found(
+    taken: int,
+) -> None:
+    wanted = ["--ice-address", "127.0.0.1"]
+    with pytest.raises(ConfigError, match=rf"UDP port {taken} on 127.0.0.1 is in use: choose another with --udp-port."):
+        await open_udp_port(load([*wanted, "--udp-port", str(taken)], {}), 7860)
+    port = await open_udp_port(load([*wanted, "--port", "0"], {}), taken)
+    assert port is not None
+    assert port.number != taken
+    port.close()
+    assert await open_udp_port(load([*wanted, "--udp-port", "0"], {}), 7860) is None
 
 
 async def test_an_address_that_comes_is_listened_on_when_the_next_call_begins_and_one_that_goes_is_given_up(
