@@ -5,7 +5,8 @@
 #   make test ARGS="-k interrupted"    flags for pytest
 #
 # Stamps: .venv/.made says that the environment is whole, .venv/.run, .venv/.local and .venv/.test that it matches
-# pyproject.toml, tests/node_modules/.stamp that the test tools and the official clients match their lock file.
+# pyproject.toml, tests/.tools/.stamp that the programs are there which judge deploy/, tests/node_modules/.stamp that the
+# test tools and the official clients match their lock file.
 
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
@@ -15,6 +16,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 NODE_TOOLS := tests/node_modules
+PROXIES := tests/.tools
 ARGS ?=
 # Tests wait more than they reckon: so many at a time, on two cores (`tests/conftest.py` says which never meet).
 ABREAST ?= 4
@@ -32,7 +34,7 @@ run: $(VENV)/.run
 	@exec $(BIN)/python -m signaling $(ARGS)
 
 # pytest comes last: its closing line is the last line of the output.
-test: lint
+test: lint $(PROXIES)/.stamp
 	node --test tests/page/*.test.js
 	$(BIN)/python -m pytest -n $(ABREAST) --dist loadgroup $(ARGS)
 
@@ -52,8 +54,13 @@ format: $(VENV)/.test
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# What judges the files in deploy/: the programs that read them.
+$(PROXIES)/.stamp: tests/machine.sh
+	@sh tests/machine.sh deploy $(PROXIES)
+	@touch $@
+
 clean:
-	rm -rf $(VENV) $(NODE_TOOLS) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .fuzz
+	rm -rf $(VENV) $(NODE_TOOLS) $(PROXIES) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .fuzz
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A virtual environment that already works is kept; one whose making was interrupted is made anew.

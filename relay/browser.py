@@ -18,6 +18,7 @@ from relay.errors import BrowserFault, OurBug, RelayError
 from relay.metrics import CallFigures, Quality
 from relay.outbox import Outbox
 from relay.presence import Presence
+from relay.webrtc.path import Path
 from relay.webrtc.peer import Media, Peer
 
 # aiortc never gives up on a half-open connection; a browser on a working path needs a tenth of a second.
@@ -66,6 +67,7 @@ class Browser:
         self._outbox = Outbox()
         self._welcomed = False  # the client may be spoken to
         self._replaced = CallFigures()  # of peer connections that another has taken the place of
+        self._path: Path | None = None  # of the last connection that stood, when it began to
         self._closed = False
         self.anew = False  # who is not yet welcomed does not know what was said
         self.connections = 0  # that have stood
@@ -160,6 +162,22 @@ class Browser:
         if peer is not None:
             self._leave(peer)
 
+    async def meet(self, candidates: Sequence[str]) -> None:
+        """Where the client of the newest connection is, as far as it knows."""
+        newest = self._next or self._peer
+        if newest is not None:
+            await newest.meet(candidates)
+
+    def trouble(self) -> BrowserFault | None:
+        """Why its first connection does not stand; None if it does, or has."""
+        return None if self.connected.is_set() or self._peer is None else self._peer.trouble()
+
+    @property
+    def path(self) -> Path | None:
+        """The addresses of its present connection, or of the last that stood."""
+        found = self._peer.path if self._peer is not None and self._peer.connected else None
+        return found or self._path
+
     def watch_track(self, track: int, enabled: bool) -> None:
         """The browser's camera (1) or its screen (2) is on, or not."""
         if self._peer is not None:
@@ -201,6 +219,7 @@ class Browser:
         elif peer is not self._peer:
             return
         self.connected.set()
+        self._path = peer.path
         self.connections += 1
         self._presence.heard(self._loop.time())
         if back and self.tasks is not None:
@@ -217,7 +236,7 @@ class Browser:
         elif peer is not self._peer or peer is self._lost:
             return
         elif not self.connected.is_set() or not (self._next or (self._returns if hung_up else not peer.connected)):
-            self._end(None if hung_up and self.connected.is_set() else BrowserFault("peer-lost"))
+            self._end(None if hung_up and self.connected.is_set() else self.trouble() or BrowserFault("peer-lost"))
         else:
             self._lost = peer
             if hung_up:

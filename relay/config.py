@@ -7,26 +7,27 @@ comes from the environment alone, because a command line can be read by everybod
 import argparse
 import ipaddress
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal, NoReturn
 
-from relay import values
+from relay import ice
 from relay.audio.opus import BITRATE, COMPLEXITY
 from relay.cost import Budget, Prices
+from relay.flags import FLAGS as FLAGS
+from relay.flags import GEMINI_URL as GEMINI_URL
+from relay.flags import MAX_CALLS as MAX_CALLS
+from relay.flags import Flag as Flag
 from relay.values import Network as Network
 from relay.values import Secret as Secret
 
 KEY_VARIABLES: Final = ("GEMINI_API_KEY", "GOOGLE_API_KEY")  # the first that is set wins
 WILDCARDS: Final = frozenset({"0.0.0.0", "::"})
-# A little more than the 100 two-way calls that one core keeps up with; a slower one is found out by its lateness.
-MAX_CALLS: Final = 128
-MOST_CALLS: Final = 10_000  # each holds sockets: beyond this the machine's own limits come first
-GEMINI_URL: Final = "wss://generativelanguage.googleapis.com"
 ModelKind = Literal["gemini", "local"]
 Transcription = Literal["live", "flash"]  # by the Live model alone, or each turn again by another
 LocalVoice = Literal["auto", "off"]  # words where there are the packages and the weights for them
+IceRole = Literal["passive", "active"]  # do we wait for the browser's packets, or send first?
 BargeIn = Literal["model", "local"]  # whose ear it is that stops the voice
 
 
@@ -40,6 +41,10 @@ class Config:
 
     host: str = "127.0.0.1"  # name or address to bind
     port: int = 7860  # TCP port; 0 takes a free one
+    lan: bool = False  # HTTPS by a certificate of our own, beyond loopback
+    https_port: int = 8443  # TCP port; 0 takes a free one
+    tls_cert: Path | None = None
+    tls_key: Path | None = None  # None: it is in `tls_cert`
     model: ModelKind = "local"
     local_voice: LocalVoice = "auto"
     local_weights: Path | None = None  # None: where they were fetched to
@@ -52,7 +57,12 @@ class Config:
     greeting: str | None = None  # None: the agent's own; empty: the caller speaks first
     agent: Path | None = None
     ice_addresses: tuple[str, ...] = ()  # empty: every local address, see `--ice-address`
-    ice_servers: tuple[values.IceServer, ...] = ()  # told to clients, not used by us
+    udp_port: int | None = None  # of all calls; 0: each has its own; None: the number of `port`
+    public_addresses: tuple[str, ...] = ()  # told in answers instead of ours
+    ice_servers: tuple[ice.IceServer, ...] = ()  # told to clients; used by us only if `ice_role` is active
+    turn: tuple[str, ...] = ()  # URLs
+    turn_secret: Secret | None = field(default=None)
+    ice_role: IceRole = "passive"
     allow_body: tuple[str, ...] = ()  # settings that an app may choose, of `values.ALLOWABLE`
     allow_origins: tuple[str, ...] = ()
     access_token: Secret | None = field(default=None)
@@ -62,6 +72,7 @@ class Config:
     keep: int = 60  # seconds that a call waits for a browser which is lost
     idle: int = 300  # seconds a call may be quiet; 0: for ever
     max_call: int = 3600  # seconds a call may last; 0: for ever
+    drain: int = 30  # seconds that calls may go on once the relay is told to stop
     prices: Prices | None = None
     budget_call: Budget | None = None
     budget_day: Budget | None = None
@@ -82,9 +93,19 @@ class Config:
         return is_loopback(self.host)
 
     @property
+    def https(self) -> bool:
+        """Is the page served over HTTPS by the relay itself?"""
+        return self.lan or self.tls_cert is not None
+
+    @property
     def speaker(self) -> str:
         """Who speaks, in a word for `/healthz` and the page: gemini, local, or url for somebody else's server."""
         return "url" if self.model == "gemini" and self.gemini_url != GEMINI_URL else self.model
+
+    @property
+    def one_udp_port(self) -> bool:
+        """Are all calls on one UDP port? A call that sends first needs a socket of its own for each server."""
+        return self.udp_port != 0 and self.ice_role == "passive"
 
     @property
     def on_loopback(self) -> bool:
@@ -100,101 +121,6 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-@dataclass(frozen=True, slots=True)
-class Flag:
-    """One setting: `--name`, `RELAY_NAME`, the field of `Config` it fills."""
-
-    name: str
-    field: str
-    value: str  # what stands for the value in --help
-    help: str
-    parse: Callable[[str], Any]
-    shown: str  # the default in --help
-    repeatable: bool = False
-
-    @property
-    def variable(self) -> str:
-        return "RELAY_" + self.name.upper().replace("-", "_")
-
-
-FLAGS: Final = (
-    Flag("host", "host", "ADDRESS", "name or IP address to listen on", values.host, "127.0.0.1"),
-    Flag("port", "port", "PORT", "TCP port to listen on; 0 takes a free one", values.port, "7860"),
-    Flag("model", "model", "KIND", "who speaks: auto, gemini or local (auto: gemini if there is a key or a "
-         "--gemini-url, else the voice that ships with the relay)",
-         values.choice("auto", "gemini", "local"), "auto"),
-    Flag("local-voice", "local_voice", "KIND", "auto: that voice understands and answers, if its packages are there; "
-         "off: it says your own words back to you", values.choice("auto", "off"), "auto"),
-    Flag("local-weights", "local_weights", "DIR", "where the models of that voice are, instead of those that make run "
-         "fetches", values.folder, "in the environment's share/gemini-webrtc-relay"),
-    Flag("gemini-url", "gemini_url", "URL", "ws, wss, http or https base that speaks the Live protocol",
-         values.gemini_url, GEMINI_URL),
-    Flag("gemini-model", "gemini_model", "NAME", "the Live model's name", values.pattern(values.NAME, "a model's name"),
-         "gemini-3.8-live"),
-    Flag("gemini-api-version", "gemini_api_version", "VERSION", "version in the Live API's path",
-         values.pattern(re.compile(r"v\d[a-z0-9]{0,15}"), "a version such as v1beta"), "v1beta"),
-    Flag("voice", "voice", "NAME", "the model's voice", values.pattern(values.NAME, "a voice's name"),
-         "the agent's own, else Puck"),
-    Flag("language", "language", "TAG", "language of the answers as a BCP 47 tag such as de-DE",
-         values.pattern(values.LANGUAGE, "a language tag such as de-DE"), "the model decides"),
-    Flag("instructions", "instructions", "TEXT",
-         f"what the model is told to be, up to {values.MAX_TEXT_CHARS} characters",
-         values.text(values.MAX_TEXT_CHARS), "the agent's own"),
-    Flag("greeting", "greeting", "TEXT", f"how the model opens, up to {values.MAX_GREETING_CHARS} characters; an empty "
-         "--greeting lets the caller speak first", values.text(values.MAX_GREETING_CHARS), "the agent's own"),
-    Flag("agent", "agent", "FILE", "Python file that defines an Agent", values.agent_file, "the friendly one"),
-    Flag("allow-body", "allow_body", "NAMES", f"which of {', '.join(values.ALLOWABLE)} an app may choose for its call, "
-         "separated by commas; instructions let it make anything of the model, at your cost",
-         values.choices(*values.ALLOWABLE), "none"),
-    Flag("ice-address", "ice_addresses", "ADDRESS", "local IP address to bind for media and to put into answers",
-         values.ice_address, "all but loopback; loopback too when --host is", repeatable=True),
-    Flag("ice-servers", "ice_servers", "SERVERS", "STUN and TURN servers that /start tells the app to use: URLs "
-         "separated by commas, or JSON with username and credential; better set as RELAY_ICE_SERVERS",
-         values.ice_servers, "none, and none of anybody else's"),
-    Flag("allow-origin", "allow_origins", "ORIGIN", "another site whose pages may call, such as "
-         "https://app.example.org", values.origin, "none", repeatable=True),
-    Flag("access-token", "access_token", "TOKEN",
-         f"what callers must show, {values.MIN_TOKEN_CHARS} to {values.MAX_TOKEN_CHARS} characters; "
-         "needed beyond loopback; better set as RELAY_ACCESS_TOKEN", values.token, "none"),
-    Flag("public-url", "public_url", "URL", "address of the relay behind a proxy, such as "
-         "https://talk.example.org", values.origin, "none"),
-    Flag("trusted-proxy", "trusted_proxies", "CIDR", "network of proxies whose X-Forwarded-For or Forwarded is "
-         "believed", values.network, "none", repeatable=True),
-    Flag("max-calls", "max_calls", "N", "calls at once, promised ones included; fewer are taken in when sound would be "
-         "late for all", values.whole(1, MOST_CALLS), str(MAX_CALLS)),
-    Flag("metrics-port", "metrics_port", "PORT", "TCP port for Prometheus to read GET /metrics from; 0 takes a free "
-         "one", values.port, "no metrics"),
-    Flag("keep", "keep", "SECONDS", "how long a call and its connection to the model wait for a browser that is lost "
-         "or reloads its page", values.whole(0, 600), "60"),
-    Flag("idle", "idle", "SECONDS", "how long nobody may speak before a call ends, warned when a fifth of it is left; "
-         "0 for ever", values.whole(0, 86_400), "300"),
-    Flag("max-call", "max_call", "SECONDS", "how long a call may last, warned two minutes before; 0 for ever",
-         values.whole(0, 604_800), "3600"),
-    Flag("prices", "prices", "FILE", "what the model takes for a million tokens of each kind, TOML or JSON; see the "
-         "README", values.prices, "none: no money is reckoned"),
-    Flag("budget-call", "budget_call", "AMOUNT", "what one call may cost, in the money of --prices, or such as "
-         "200000tokens", values.budget, "any"),
-    Flag("budget-day", "budget_day", "AMOUNT", "the same for all calls of a day; nobody is taken in when it is spent",
-         values.budget, "any"),
-    Flag("transcription", "transcription", "KIND", "live: the Live model's own words alone; flash: each turn's sound "
-         "goes to another model, too, whose words replace those", values.choice("live", "flash"), "live"),
-    Flag("transcription-model", "transcription_model", "NAME", "that other model",
-         values.pattern(values.NAME, "a model's name"), "gemini-3.8-flash"),
-    Flag("barge-in", "barge_in", "WHOSE", "whose ear stops the voice when the user speaks: the model's, or at once the "
-         "relay's own (local)", values.choice("model", "local"), "model"),
-    Flag("metrics-host", "metrics_host", "ADDRESS", "name or IP address that the metrics are read at", values.host,
-         "127.0.0.1"),
-    Flag("opus-bitrate", "opus_bitrate", "BIT/S", f"of the voice to the browser, {values.MIN_BITRATE} to "
-         f"{values.MAX_BITRATE}", values.whole(values.MIN_BITRATE, values.MAX_BITRATE), str(BITRATE)),
-    Flag("opus-complexity", "opus_complexity", "N", "libopus's effort at that voice, 0 to 10; more bits are "
-         "cheaper than more effort", values.whole(0, 10), str(COMPLEXITY)),
-    Flag("state-dir", "state_dir", "DIR", "where the relay may keep files; none so far", values.directory,
-         "$XDG_STATE_HOME/gemini-relay or ~/.local/state/gemini-relay"),
-    Flag("log-level", "log_level", "LEVEL", "debug, info, warning or error",
-         values.choice("debug", "info", "warning", "error"), "info"),
-)  # fmt: skip
-
-
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         # argparse's words hold what was typed, which may be a secret in the wrong place: only a flag's name is told
@@ -208,17 +134,18 @@ def parser() -> argparse.ArgumentParser:
         prog="gemini-relay",
         allow_abbrev=False,
         description="Puts a browser on the phone with Gemini Live over WebRTC.",
-        epilog="The key comes from GEMINI_API_KEY or GOOGLE_API_KEY, never from a flag. A .env file in the working "
+        epilog="`gemini-relay doctor`, with the same flags, says whether calls would work, and what to do if not. "
+        "The key comes from GEMINI_API_KEY or GOOGLE_API_KEY, never from a flag. A .env file in the working "
         "directory is read. Lists in variables are separated by commas.",
     )
     for flag in FLAGS:
-        made.add_argument(
-            f"--{flag.name}",
-            metavar=flag.value,
-            action="append" if flag.repeatable else "store",
-            help=f"{flag.help}{'; repeatable' if flag.repeatable else ''} "
-            f"[{flag.variable}; default: {flag.shown}]".replace("%", "%%"),
+        words = f"{flag.help}{'; repeatable' if flag.repeatable else ''} [{flag.variable}; default: {flag.shown}]"
+        taken: dict[str, Any] = (
+            {"action": "store_const", "const": "yes"}
+            if flag.switch
+            else {"action": "append" if flag.repeatable else "store", "metavar": flag.value}
         )
+        made.add_argument(f"--{flag.name}", help=words.replace("%", "%%"), **taken)
     return made
 
 
@@ -239,14 +166,30 @@ def load(arguments: Sequence[str], environ: Mapping[str, str]) -> Config:
     chosen["api_key"] = _key(environ)
     chosen.setdefault("state_dir", _state_dir(environ))
     chosen["model"] = _decide(chosen)
+    if chosen.get("lan"):
+        chosen.setdefault("host", "0.0.0.0")
     config = Config(**chosen)
-    if not config.loopback and config.access_token is None:
+    _check_https(config)
+    if not config.loopback and config.access_token is None and not config.lan:  # --lan makes a token
         raise ConfigError(
             f"Listening on {config.host} lets others spend your key: set --access-token too, "
             "or leave --host at 127.0.0.1."
         )
+    if config.public_addresses and not config.one_udp_port:
+        raise ConfigError("--public-address is for calls on one UDP port: not with --udp-port 0 or --ice active.")
+    if bool(config.turn) != (config.turn_secret is not None):
+        raise ConfigError("--turn and --turn-secret go together: the server must know the secret, too.")
     _check_money(config)
     return config
+
+
+def _check_https(config: Config) -> None:
+    if config.lan and config.loopback:
+        raise ConfigError(f"--lan is for others, whom --host {config.host} keeps out: leave --host out.")
+    if config.tls_key is not None and config.tls_cert is None:
+        raise ConfigError("--tls-key needs --tls-cert.")
+    if config.https and config.port == config.https_port != 0:
+        raise ConfigError(f"Port {config.port} cannot be HTTP and HTTPS at once: choose another with --https-port.")
 
 
 def _check_money(config: Config) -> None:

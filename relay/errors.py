@@ -50,6 +50,24 @@ FAULTS: Final[dict[str, Fault]] = {
     "too-many-calls": Fault(503, "All lines are busy. Try again in a moment.", logging.WARNING),
     "busy": Fault(503, "The relay has its hands full with other calls. Try again in half a minute.", logging.WARNING),
     "too-many-messages": Fault(429, "The call was ended because it sent too many messages. Start a new call."),
+    "no-packet": Fault(
+        504,
+        "No packet of the call reached the relay in 15 seconds. A firewall or VPN may block UDP: try another network, "
+        "or ask the relay's owner to open its UDP port or set up TURN.",
+        logging.WARNING,
+    ),
+    "checks-failed": Fault(
+        504,
+        "Packets reached the relay, but its answers did not come back. A firewall or VPN may block UDP: try another "
+        "network, or ask the relay's owner to set up TURN.",
+        logging.WARNING,
+    ),
+    "dtls-failed": Fault(
+        504,
+        "A path to the relay was found, but its encryption could not be agreed on. Reload the page and try again; "
+        "if it keeps happening, something on the way changes packets.",
+        logging.WARNING,
+    ),
     "connect-timeout": Fault(504, "The call did not connect in 15 seconds. A firewall or VPN may block UDP."),
     "peer-lost": Fault(410, "The connection to the browser was lost."),
     "closing": Fault(503, "The relay is shutting down. Try again in a moment."),

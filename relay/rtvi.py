@@ -24,6 +24,7 @@ RelayEvent = Literal[
     "memory-shortened",
     "idle-warning",
     "limit-warning",
+    "closing",
     "slow-answer",
     "cost",
     "replaced",

@@ -33,6 +33,8 @@ from relay.webrtc.peer import LINES, Media
 # A client without a data channel, or one that never says client-ready, is served all the same.
 READY_SECONDS: Final = 2.0
 CLOSE_SECONDS: Final = 1.0
+# A browser needs a tenth of a second to connect: whoever hangs up so late without a connection has given it up.
+GAVE_UP_SECONDS: Final = 5.0
 
 log = logging.getLogger(__name__)
 
@@ -91,13 +93,28 @@ class Session:
             self._life = asyncio.create_task(self._live(), name=f"session {self.id[:8]}")
         return answer
 
+    async def meet(self, candidates: Sequence[str]) -> None:
+        """Where the browser is, as far as it knows: `candidate:…` each. It counts where the relay sends first."""
+        await self._browser.meet(candidates)
+
+    def trouble(self) -> RelayError | None:
+        """Why the call is not connected, as far as it has come; None if it is, or was."""
+        return self._browser.trouble()
+
     def expect_newcomer(self) -> str:
         """Another client of the same user may come: the pc_id that it is to offer with."""
         return self._browser.expect_newcomer()
 
+    def warn(self, seconds: float) -> None:
+        """The relay leaves in so many seconds, and the call with it."""
+        if not self._ending.is_set():
+            self._browser.say([rtvi.relay_event("closing", seconds=round(seconds))])
+
     def end(self, fault: RelayError | None = None) -> None:
         """Begin to end the call; the first reason counts. Returns at once."""
         if not self._ending.is_set():
+            if fault is None and self._loop.time() - self._opened_at > GAVE_UP_SECONDS:
+                fault = self.trouble()
             self._fault = fault
             self._ending.set()
 
@@ -217,7 +234,7 @@ class Session:
             async with asyncio.timeout(CONNECT_SECONDS):
                 await self._browser.connected.wait()
         except TimeoutError:
-            self.end(BrowserFault("connect-timeout"))
+            self.end(self.trouble() or BrowserFault("connect-timeout"))
             return
         self._dialogue.downlink.rouse()
         try:
@@ -254,6 +271,7 @@ class Session:
         summary = {
             "reason": self.reason,
             "seconds": round(self._loop.time() - self._opened_at, 1),
+            "path": str(self._browser.path or ""),
             "packets_in": uplink.packets,
             "dropped": self._browser.dropped,
             "model_heard_seconds": round(uplink.seconds_sent, 1),

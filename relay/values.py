@@ -1,13 +1,11 @@
 """What each setting must look like: text -> value, or `ValueError` with the end of a sentence about it."""
 
 import ipaddress
-import json
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Final, NoReturn
 from urllib.parse import urlsplit
 
 from relay.cost import Budget, Prices, read_prices
@@ -18,18 +16,12 @@ MIN_TOKEN_CHARS: Final = 16  # 96 bits as URL-safe base64
 MAX_TOKEN_CHARS: Final = 256
 # bit/s. Below, libopus leaves the mode that costs little; above, nobody hears a difference any more.
 MIN_BITRATE, MAX_BITRATE = 24_000, 128_000
-MAX_ICE_SERVERS: Final = 8  # browsers warn from five on: each one delays the gathering
-MAX_CREDENTIAL_CHARS: Final = 508  # bytes that RFC 8489 §14.3 allows a username; time-limited ones have about 60
-
 MAX_PRICES_BYTES: Final = 64 * 1024
 
 _BUDGET: Final = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)( ?tokens)?")
 _TOKEN: Final = re.compile(r"[A-Za-z0-9._~-]+")  # what RFC 6750 and a URL's fragment both carry as it is
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,127}")
 _HOST: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
-_ICE_URL: Final = re.compile(
-    r"(stuns?|turns?):([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]+))?(?:\?transport=(udp|tcp))?"
-)
 LANGUAGE: Final = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 
 
@@ -61,6 +53,13 @@ def port(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 5 and int(text) <= 65535):
         raise ValueError("must be a port number from 0 to 65535")
     return int(text)
+
+
+def yes(text: str) -> bool:
+    """A switch: its flag alone says yes."""
+    if text.lower() not in ("yes", "true", "on", "1", "no", "false", "off", "0"):
+        raise ValueError("must be yes or no")
+    return text.lower() in ("yes", "true", "on", "1")
 
 
 def whole(low: int, high: int) -> Callable[[str], int]:
@@ -122,86 +121,6 @@ def network(text: str) -> Network:
         return ipaddress.ip_network(text)
     except ValueError:
         raise ValueError("must be a network such as 10.0.0.0/8, with no host bits set") from None
-
-
-def ice_address(text: str) -> str:
-    try:
-        address = ipaddress.ip_address(text.removeprefix("[").removesuffix("]"))
-    except ValueError:
-        raise ValueError("must be an IP address of this machine") from None
-    if address.is_unspecified or address.is_multicast:
-        raise ValueError("must be one address of this machine, not a wildcard or multicast address")
-    return str(address)
-
-
-@dataclass(frozen=True, slots=True)
-class IceServer:
-    """A STUN or TURN server for the browser's use; `username` and `credential` are TURN's."""
-
-    urls: tuple[str, ...]
-    username: str = ""
-    credential: Secret | None = None
-
-    def told(self) -> dict[str, Any]:
-        """As an `RTCIceServer` in JSON. `urls` is a list also for one, and nothing is null: some clients insist."""
-        told: dict[str, Any] = {"urls": list(self.urls)}
-        if self.credential is not None:
-            told |= {"username": self.username, "credential": self.credential.reveal()}
-        return told
-
-
-def ice_servers(text: str) -> tuple[IceServer, ...]:
-    """URLs separated by commas, or JSON: one object of `urls`, `username` and `credential`, or a list of these."""
-    if not text.lstrip().startswith(("[", "{")):
-        servers = [IceServer((_ice_url(part.strip()),)) for part in text.split(",")]
-    else:
-        try:
-            read = json.loads(text)
-        except (ValueError, RecursionError):
-            raise ValueError("must be URLs separated by commas, or JSON") from None
-        servers = [_ice_server(one) for one in (read if isinstance(read, list) else [read])]
-    if len(servers) > MAX_ICE_SERVERS:
-        raise ValueError(f"must be at most {MAX_ICE_SERVERS} servers")
-    for server in servers:
-        if any(url.startswith("turn") for url in server.urls) and server.credential is None:
-            raise ValueError("must give each TURN server a username and a credential, in JSON")
-    return tuple(servers)
-
-
-def _ice_server(read: Any) -> IceServer:
-    known = {"urls", "username", "credential", "credentialType"}
-    if isinstance(read, str):
-        return IceServer((_ice_url(read),))
-    if not isinstance(read, dict) or not read.keys() <= known or read.get("credentialType", "password") != "password":
-        raise ValueError("must hold objects of urls, username and credential")
-    urls = read.get("urls")
-    urls = [urls] if isinstance(urls, str) else urls
-    if not isinstance(urls, list) or not 0 < len(urls) <= MAX_ICE_SERVERS:
-        raise ValueError("must hold a URL, or a short list of them, as each server's urls")
-    locators = tuple(map(_ice_url, urls))
-    if read.get("username") is None and read.get("credential") is None:
-        return IceServer(locators)
-    return IceServer(locators, _account(read.get("username")), Secret(_account(read.get("credential"))))
-
-
-def _account(text: Any) -> str:
-    if not isinstance(text, str) or not 0 < len(text) <= MAX_CREDENTIAL_CHARS:
-        raise ValueError(f"must hold a username and a credential of 1 to {MAX_CREDENTIAL_CHARS} characters, or neither")
-    return text
-
-
-def _ice_url(text: Any) -> str:
-    """RFC 7064 and RFC 7065, which know neither `//` nor users."""
-    match = _ICE_URL.fullmatch(text) if isinstance(text, str) else None
-    if match is None:
-        raise ValueError("must hold URLs such as stun:stun.example.org:3478 or turn:turn.example.org?transport=udp")
-    scheme, name, number, transport = match.groups()
-    host(name)
-    if number is not None:
-        port(number)
-    if transport is not None and scheme.startswith("stun"):
-        raise ValueError("must hold no transport in a STUN server's URL")
-    return str(text)
 
 
 def text(limit: int) -> Callable[[str], str]:
@@ -268,6 +187,10 @@ ALLOWABLE: Final[Mapping[str, Callable[[str], str]]] = {
     "instructions": text(MAX_TEXT_CHARS),
 }
 """What the owner may leave to the app (`--allow-body`), each with its check."""
+
+
+def path(text: str) -> Path:
+    return Path(text).expanduser()
 
 
 def agent_file(text: str) -> Path:

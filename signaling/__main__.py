@@ -2,34 +2,51 @@
 
 import asyncio
 import contextlib
-import errno
 import io
 import logging
 import os
-import signal
 import socket
 import sys
 from collections.abc import Callable, MutableMapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from relay.config import WILDCARDS, Config, ConfigError, is_loopback, load
 from signaling import logs
+from signaling.drain import Leave, drain
 from signaling.garbage import Garbage
 from signaling.model import Studio, load_agent
+from signaling.sockets import check_ice_addresses, listen, listen_for_https, listen_for_metrics, open_udp_port
 from signaling.standin import StandIn, StandInFailed, command
+
+if TYPE_CHECKING:
+    from signaling.https import Https
 
 log = logging.getLogger("signaling")
 
 
 def main() -> int:
-    """The whole process; the exit code is 0 after a wanted stop, 2 for wrong settings, 1 for a failure of ours."""
+    """The whole process; the exit code is 0 after a wanted stop, 2 for wrong settings, 1 for a failure of ours.
+
+    As `gemini-relay doctor` it looks whether calls would work: 0 if so, else 1.
+    """
     try:
         read_env_file(Path(".env"), os.environ)
-        config = load(sys.argv[1:], os.environ)
-        logs.start(config.log_level, filter(None, (config.api_key, config.access_token)))
+        arguments = sys.argv[1:]
+        asks = arguments[:1] == ["doctor"]
+        config = load(arguments[asks:], os.environ)
+        if config.lan and not asks:
+            from signaling.lan import settled  # what makes certificates takes its time to import
+
+            config = settled(config)
+        level = "error" if asks and config.log_level != "debug" else config.log_level
+        logs.start(level, filter(None, (config.api_key, config.access_token, config.turn_secret)))
         with asyncio.Runner(loop_factory=quickest_loop()) as runner:
+            if asks:
+                from signaling.doctor import doctor
+
+                return runner.run(doctor(config))
             runner.run(run(config))
     except ConfigError as exc:
         print(exc, file=sys.stderr)
@@ -73,8 +90,8 @@ def read_env_file(path: Path, environ: MutableMapping[str, str]) -> None:
 
 
 async def run(config: Config) -> None:
-    """From settings to a served address, until SIGINT or SIGTERM; then everything is closed."""
-    stop = stop_on_signals()
+    """From settings to a served address, until SIGINT or SIGTERM; then the calls end, and everything is closed."""
+    leave = Leave().on_signals()
     async with contextlib.AsyncExitStack() as stack:
         standin: StandIn | None = None
         if config.model == "local":
@@ -84,138 +101,81 @@ async def run(config: Config) -> None:
         sockets = listen(config)
         for sock in sockets:
             stack.callback(sock.close)
-        metrics_sockets = listen_for_metrics(config)
-        for sock in metrics_sockets:
+        secure, metrics_sockets = listen_for_https(config), listen_for_metrics(config)
+        for sock in (*secure, *metrics_sockets):
             stack.callback(sock.close)
         check_ice_addresses(config)
-        studio = Studio(config, standin, load_agent(config.agent) if config.agent else None)
+        https: Https | None = None
+        if secure:
+            from signaling import https as front
+
+            https = front.Https(config, secure[0].getsockname()[1])
+        if (port := await open_udp_port(config, sockets[0].getsockname()[1])) is not None:
+            stack.callback(port.close)
+        studio = Studio(config, standin, load_agent(config.agent) if config.agent else None, port)
         stack.push_async_callback(studio.close)
         garbage = Garbage(studio.metrics, lambda: studio.speaking)
         stack.callback(garbage.close)
         from signaling.app import House, serving  # aiohttp takes half of the start
+        from signaling.doctor import Checkup
         from signaling.registry import Registry
 
         registry = Registry(config.max_calls, studio.overloaded, studio.unaffordable)
+        checkup = Checkup(config, lambda: studio.tier)
         house = House(
             config=config, maker=studio.maker, registry=registry, model_well=lambda: studio.well,
-            media=lambda: studio.tier, voice=lambda: studio.voice, refused=studio.metrics.refuse,
+            media=lambda: studio.tier, voice=lambda: studio.voice, refused=studio.metrics.refuse, https=https,
+            checks=lambda: checkup.summary,
         )  # fmt: skip
-        await stack.enter_async_context(serving(house, sockets))
+        await stack.enter_async_context(serving(house, sockets, secure))
         if metrics_sockets:
             from signaling.scrape import Figures, scraping  # Prometheus' client comes with it
 
-            figures = Figures(studio.metrics, registry, lambda: studio.tier, lambda: studio.lateness)
+            strangers = port.board.dropped if port is not None else {}
+            figures = Figures(studio.metrics, registry, lambda: studio.tier, lambda: studio.lateness, strangers)
             await stack.enter_async_context(scraping(figures, config, metrics_sockets))
             log.info("metrics at %s/metrics", address_of(config.metrics_host, metrics_sockets[0]))
         if standin is not None:
             await standin.ready()
         warn(config)
-        log.info("listening on %s, the model is %s", where(config, sockets[0]), config.speaker)
-        print(f"Ready. Open {link(config, sockets[0])}", flush=True)
-        await until_stopped(stop, studio, garbage)
+        log.info("listening on %s, the model is %s", where(config, sockets[0], https), config.speaker)
+        announce(config, sockets[0], https)
+        if https is not None:
+            await stack.enter_async_context(front.watching(https, lambda: announce(config, sockets[0], https)))
+        await stack.enter_async_context(checkup.looking())
+        await until_asked(leave.asked, studio, garbage)
+        await drain(registry, config.drain, leave)
         log.info("stopping")
 
 
-async def until_stopped(stop: asyncio.Event, studio: Studio, garbage: Garbage) -> None:
+async def until_asked(to_leave: asyncio.Event, studio: Studio, garbage: Garbage) -> None:
     """Wait for the signal; a warm-up that fails is one too, because no call could ever be made."""
-    stopped = asyncio.create_task(stop.wait())
+    asked = asyncio.create_task(to_leave.wait())
     try:
-        await asyncio.wait((stopped, studio.warm_up()), return_when=asyncio.FIRST_COMPLETED)
-        if not stop.is_set():
+        await asyncio.wait((asked, studio.warm_up()), return_when=asyncio.FIRST_COMPLETED)
+        if not to_leave.is_set():
             await studio.warm_up()
             garbage.start()  # what is there now stays
-            await stopped
+            await asked
     finally:
-        stopped.cancel()
+        asked.cancel()
 
 
-def stop_on_signals() -> asyncio.Event:
-    """An event that SIGINT and SIGTERM set."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        try:
-            loop.add_signal_handler(number, stop.set)
-        except NotImplementedError:  # Windows
-            signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
-    return stop
+def announce(config: Config, sock: socket.socket, https: "Https | None") -> None:
+    """Print the address to open; for phones as a QR code, too."""
+    address = link(config, sock, https)
+    print(f"Ready. Open {address}", flush=True)
+    if https is not None:
+        from signaling.invitation import in_words
+
+        print(in_words(https, address, colours=sys.stdout.isatty()), flush=True)
 
 
-def listen(config: Config) -> list[socket.socket]:
-    """Listening sockets on every address of the host; `ConfigError` says why there are none."""
-    return _listening(config.host, config.port, "")
-
-
-def listen_for_metrics(config: Config) -> list[socket.socket]:
-    """The same for the metrics; empty if there are to be none."""
-    return [] if config.metrics_port is None else _listening(config.metrics_host, config.metrics_port, "metrics-")
-
-
-def _listening(host: str, wanted: int, flag: str) -> list[socket.socket]:
-    sockets: list[socket.socket] = []
-    missing: OSError | None = None
-    try:
-        found = socket.getaddrinfo(host, wanted, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        for family, _, _, _, address in dict.fromkeys(found):
-            # with port 0 every further address takes the port that the first one got
-            port = wanted or (sockets[0].getsockname()[1] if sockets else 0)
-            try:
-                sockets.append(_bound(family, (address[0], port, *address[2:])))
-            except OSError as exc:
-                if exc.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
-                    raise
-                missing = exc  # localhost is ::1 too, also where there is no IPv6
-        if missing is not None and not sockets:
-            raise missing
-    except OSError as exc:
-        for sock in sockets:
-            sock.close()
-        raise ConfigError(_why_not(host, wanted, flag, exc)) from None
-    return sockets
-
-
-def _bound(family: socket.AddressFamily, address: tuple[Any, ...]) -> socket.socket:
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        sock.setblocking(False)
-        if os.name == "posix":
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        sock.bind(address)
-        sock.listen()
-    except OSError:
-        sock.close()
-        raise
-    return sock
-
-
-def _why_not(host: str, port: int, flag: str, exc: OSError) -> str:
-    if exc.errno == errno.EADDRINUSE:
-        return f"Port {port} on {host} is in use: choose another with --{flag}port."
-    if exc.errno == errno.EACCES:
-        return f"Port {port} on {host} needs more rights: choose one above 1023 with --{flag}port."
-    if isinstance(exc, socket.gaierror) or exc.errno == errno.EADDRNOTAVAIL:
-        return f"--{flag}host {host} is not an address of this machine."
-    return f"The relay cannot listen on {host}, port {port}: {exc.strerror}."
-
-
-def check_ice_addresses(config: Config) -> None:
-    """Each `--ice-address` must be one of ours, or no call would ever connect."""
-    for text in config.ice_addresses:
-        family = socket.AF_INET6 if ":" in text else socket.AF_INET
-        try:
-            with socket.socket(family, socket.SOCK_DGRAM) as probe:
-                probe.bind((text, 0))
-        except OSError:
-            raise ConfigError(f"--ice-address {text} is not an address of this machine.") from None
-
-
-def where(config: Config, sock: socket.socket) -> str:
+def where(config: Config, sock: socket.socket, https: "Https | None" = None) -> str:
     """The address as a link without any secret."""
     if config.public_url:
         return config.public_url
-    return address_of(config.host, sock)
+    return https.base if https is not None else address_of(config.host, sock)
 
 
 def address_of(host: str, sock: socket.socket) -> str:
@@ -224,10 +184,10 @@ def address_of(host: str, sock: socket.socket) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{sock.getsockname()[1]}"
 
 
-def link(config: Config, sock: socket.socket) -> str:
+def link(config: Config, sock: socket.socket, https: "Https | None" = None) -> str:
     """What the owner opens; the token stands in the fragment, which browsers send to nobody."""
     token = f"/#token={config.access_token.reveal()}" if config.access_token is not None else ""
-    return where(config, sock) + token
+    return where(config, sock, https) + token
 
 
 def warn(config: Config) -> None:

@@ -34,6 +34,8 @@ class Policy:
     allow_origins: frozenset[str] = frozenset()
     access_token: Secret | None = None
     trusted_proxies: tuple[Network, ...] = ()
+    names: frozenset[str] = frozenset()  # more names of ours: those in our certificate
+    secure: bool = False  # our own pages come over HTTPS
 
 
 class Admission:
@@ -50,8 +52,10 @@ class Admission:
         A rebound name (DNS rebinding) reaches us with the attacker's name in `Host`, so unknown names are refused;
         an address literal cannot be rebound, but only the literals we listen on are ours.
         """
-        name, _ = _authority(header or "")
+        name, _ = authority(header or "")
         if name and (name in LOOPBACK_NAMES or name in (self._policy.host, self._public.hostname)):
+            return
+        if name in self._policy.names:
             return
         if name and self._policy.host in WILDCARDS and name == _plain(local):
             return
@@ -73,9 +77,11 @@ class Admission:
 
     def _own_origins(self, host: str) -> set[str]:
         own = {self._policy.public_url} if self._policy.public_url else set()
-        authority = host.strip().lower()
-        if authority != self._public.netloc:  # under the public name only the public scheme is ours
-            own.add(f"http://{authority.removesuffix(':80')}")
+        here = host.strip().lower()
+        if here != self._public.netloc:  # under the public name only the public scheme is ours
+            own.add(
+                f"https://{here.removesuffix(':443')}" if self._policy.secure else f"http://{here.removesuffix(':80')}"
+            )
         return own
 
     def token(self, authorization: str | None) -> None:
@@ -89,6 +95,14 @@ class Admission:
         # bytes, because compare_digest refuses text beyond ASCII
         if not hmac.compare_digest(given.strip().encode("utf-8", "surrogateescape"), wanted.reveal().encode()):
             raise BrowserFault("token-wrong")
+
+    def token_refusal(self, authorization: str | None) -> BrowserFault | None:
+        """The same as an answer, for whoever may show something else instead."""
+        try:
+            self.token(authorization)
+        except BrowserFault as fault:
+            return fault
+        return None
 
     def start(self, address: str, now: float) -> None:
         """Count one start from `address`; raises ``too-many-starts`` with the seconds to wait.
@@ -135,7 +149,7 @@ class Admission:
     def _rightmost_untrusted(self, peer: str, hops: list[str]) -> str:
         address = _plain(peer)
         for hop in reversed(hops[-MAX_FORWARDED:]):
-            name, _ = _authority(hop)
+            name, _ = authority(hop)
             try:
                 ipaddress.ip_address(name)
             except ValueError:
@@ -146,7 +160,7 @@ class Admission:
         return address
 
 
-def _authority(text: str) -> tuple[str, str]:
+def authority(text: str) -> tuple[str, str]:
     """Name and port of `name:port`, `[v6]:port` or a bare address; an empty name when it is none of them."""
     text = text.strip().lower()
     if text.startswith("["):
@@ -161,6 +175,11 @@ def _authority(text: str) -> tuple[str, str]:
     if not valid or (port and not (port.isascii() and port.isdigit() and len(port) <= 5)):
         return "", ""
     return _plain(name), port
+
+
+def bracketed(name: str) -> str:
+    """A name or an address as it stands in a URL."""
+    return f"[{name}]" if ":" in name else name
 
 
 def _plain(address: str) -> str:

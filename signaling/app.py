@@ -4,8 +4,10 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import AsyncIterator, Callable, Sequence
+import ssl
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -18,16 +20,20 @@ from signaling import pages
 from signaling.admission import Admission, Policy
 from signaling.connections import Connections, fault_of, head_arrived, told
 from signaling.health import Health
+from signaling.https import Https, redirect, secure_url
+from signaling.invitation import Invitations
 from signaling.offers import CLIENT_ADDRESS, MAX_BODY_BYTES, Maker, Offers
 from signaling.reentry import RESUME, Reentry
 from signaling.registry import Registry
 from signaling.uploads import UPLOAD, Uploads
+from signaling.ways import Ways
 
 CORS_METHODS: Final = "POST, PATCH, DELETE"
 CORS_HEADERS: Final = ("content-type", "authorization")  # and what the app asks for
 CORS_SECONDS: Final = 600  # how long a browser may remember the answer
 MAX_CORS_HEADERS_CHARS: Final = 1000
 CLOSE_SECONDS: Final = 1.0  # for each call, all at once
+TLS_SECONDS: Final = 10.0  # for a handshake; a goodbye gets CLOSE_SECONDS
 BACKLOG: Final = 128  # connections the kernel holds while the loop is busy
 
 Refused = Callable[[str], None]
@@ -47,6 +53,8 @@ class House:
     media: Callable[[], str] = lambda: ""
     voice: Callable[[], str] = lambda: ""
     refused: Refused = lambda code: None
+    https: Https | None = None  # None: HTTP alone
+    checks: Callable[[], Mapping[str, str]] = dict
     page: Path | None = None  # None: the page that ships with the relay
 
 
@@ -56,14 +64,20 @@ def build(house: House, admission: Admission) -> web.Application:
     app = guarded(admission, house.refused)
     name = config.gemini_model if config.model == "gemini" else "stand-in"
     offers = Offers(house.registry, admission, house.maker, config)
-    health = Health(config.speaker, name, house.registry, house.model_well, house.media, house.voice)
+    secure = partial(secure_url, config, house.https)
+    health = Health(
+        config.speaker, name, house.registry, house.model_well, house.media, house.voice, secure, house.checks
+    )
     app.add_routes(
         [
             web.get("/healthz", health.healthz),
+            web.get("/readyz", health.readyz),
             web.get("/status", health.status),
             *offers.routes(),
+            *Ways(house.registry, admission, offers).routes(),
             *Reentry(house.registry, offers.admitted).routes(),
             *Uploads(house.registry).routes(),
+            *Invitations(admission, config, house.https).routes(),
             *pages.Pages(house.page or pages.root()).routes(),
         ]
     )
@@ -78,7 +92,7 @@ def guarded(admission: Admission, refused: Refused = lambda code: None) -> web.A
     return app
 
 
-def doorkeeper(config: Config) -> Admission:
+def doorkeeper(config: Config, https: Https | None = None) -> Admission:
     """Admission by the owner's configuration."""
     return Admission(
         Policy(
@@ -87,15 +101,28 @@ def doorkeeper(config: Config) -> Admission:
             allow_origins=frozenset(config.allow_origins),
             access_token=config.access_token,
             trusted_proxies=config.trusted_proxies,
+            names=https.names if https is not None else frozenset(),
+            secure=https is not None,
         )
     )
 
 
 @contextlib.asynccontextmanager
-async def serving(house: House, sockets: Sequence[socket.socket]) -> AsyncIterator[None]:
-    """Serve on listening `sockets` while the block runs; afterwards every call is closed and every connection."""
-    admission = doorkeeper(house.config)
-    async with site(build(house, admission), admission, sockets) as servers:
+async def serving(
+    house: House, sockets: Sequence[socket.socket], secure: Sequence[socket.socket] = ()
+) -> AsyncIterator[None]:
+    """Serve on listening `sockets` while the block runs; afterwards every call is closed and every connection.
+
+    With HTTPS the `secure` ones are served, and `sockets` lead there.
+    """
+    admission = doorkeeper(house.config, house.https)
+    async with contextlib.AsyncExitStack() as stack:
+        app = build(house, admission)
+        if house.https is None:
+            servers = await stack.enter_async_context(site(app, admission, sockets))
+        else:
+            servers = await stack.enter_async_context(site(leading(admission, house.https), admission, sockets))
+            servers += await stack.enter_async_context(site(app, admission, secure, house.https.identity.context))
         try:
             yield
         finally:
@@ -104,9 +131,16 @@ async def serving(house: House, sockets: Sequence[socket.socket]) -> AsyncIterat
             await close_calls(house.registry)
 
 
+def leading(admission: Admission, https: Https) -> web.Application:
+    """What the plain port serves: nothing but the way to HTTPS."""
+    app = guarded(admission)
+    app.add_routes([web.get("/{path:.*}", redirect(https))])
+    return app
+
+
 @contextlib.asynccontextmanager
 async def site(
-    app: web.Application, admission: Admission, sockets: Sequence[socket.socket]
+    app: web.Application, admission: Admission, sockets: Sequence[socket.socket], tls: ssl.SSLContext | None = None
 ) -> AsyncIterator[list[asyncio.Server]]:
     """Serve `app` on listening `sockets` while the block runs; afterwards every connection is closed."""
     runner = web.AppRunner(app)
@@ -114,7 +148,13 @@ async def site(
     assert runner.server is not None
     doors = Connections(runner.server, lambda address: is_loopback(address) or admission.trusts(address))
     loop = asyncio.get_running_loop()
-    servers = [await loop.create_server(doors, sock=sock, backlog=BACKLOG) for sock in sockets]
+    handshake, goodbye = (TLS_SECONDS, CLOSE_SECONDS) if tls is not None else (None, None)
+    servers = [
+        await loop.create_server(
+            doors, sock=sock, backlog=BACKLOG, ssl=tls, ssl_handshake_timeout=handshake, ssl_shutdown_timeout=goodbye
+        )
+        for sock in sockets
+    ]
     try:
         yield servers
     finally:

@@ -1,7 +1,7 @@
-"""`/healthz` and `/status`: is the relay well, and who speaks. Nothing about any caller, no key, no address."""
+"""`/healthz` and `/status`: is the relay well, and who speaks. Nothing about any caller, and no key."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -12,7 +12,10 @@ from signaling.registry import Registry, State
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What may be known. `model_well` and `media` are asked anew each time; `media` is empty while it starts."""
+    """What may be known. The functions are asked anew each time; `media` is empty while it starts.
+
+    `secure` is the address over HTTPS, for a page that came over HTTP; empty where there is none.
+    """
 
     model: str  # gemini, local or url
     model_name: str
@@ -20,17 +23,20 @@ class Health:
     model_well: Callable[[], bool]
     media: Callable[[], str]
     voice: Callable[[], str] = lambda: ""  # how the local voice is; empty where another model speaks
+    secure: Callable[[], str] = lambda: ""
+    checks: Callable[[], Mapping[str, str]] = dict  # of each thing that was looked at: ok, or what to do
 
     async def healthz(self, request: web.Request) -> web.Response:
         """200 and "ok", or 503 and "degraded" when the stand-in is gone: a watchdog should then restart us.
 
         `accepting` is for whoever shares out calls: false while all lines are busy or sound is late. That is no
-        illness, and a restart would only end the calls there are.
+        illness, and a restart would only end the calls there are. Nor is "draining": it is leaving of itself.
         """
         well = self.model_well()
+        status = "draining" if self.registry.closing else "ok"
         accepting = self.registry.refusal(asyncio.get_running_loop().time()) is None
         told = {
-            "status": "ok" if well else "degraded",
+            "status": status if well else "degraded",
             "version": relay.__version__,
             "model": self.model,
             "modelName": self.model_name,
@@ -38,8 +44,15 @@ class Health:
             "accepting": accepting,
             "media": self.media(),
             **({"localVoice": voice} if (voice := self.voice()) else {}),
+            "secureUrl": self.secure() or None,
+            "checks": dict(self.checks()),
         }
         return web.json_response(told, status=200 if well else 503)
+
+    async def readyz(self, request: web.Request) -> web.Response:
+        """200 when calls can be made, 503 while the relay starts or leaves: who shares out calls sends none then."""
+        ready = self.model_well() and bool(self.media()) and not self.registry.closing
+        return web.json_response({"ready": ready}, status=200 if ready else 503)
 
     async def status(self, request: web.Request) -> web.Response:
         """What Pipecat's Console asks a server before it shows its button: is it there, and how is it called."""

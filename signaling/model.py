@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from relay.lateness import Lateness
     from relay.ticker import Ticker
     from relay.transcribe import Transcriber
+    from relay.webrtc.port.sockets import Port
 
 # About 2 s together, in a thread while we already listen; one by one, so that a stop waits for the one at hand only.
 SLOW_IMPORTS: Final = ("google.genai.types", "aiortc", "relay.session")
@@ -38,8 +39,12 @@ log = logging.getLogger(__name__)
 class Studio:
     """Makes the calls: warms up once, in the background, then hands out `MakeCall`. Owes one `close`."""
 
-    def __init__(self, config: Config, standin: StandIn | None, source: "AgentSource | None") -> None:
+    def __init__(
+        self, config: Config, standin: StandIn | None, source: "AgentSource | None", port: "Port | None" = None
+    ) -> None:
+        """`port` is the UDP port of all calls; the owner closes it."""
         self._config = config
+        self._port = port
         self._standin = standin
         self._source = source  # None: the friendly one
         self._ticker: Ticker | None = None
@@ -112,9 +117,10 @@ class Studio:
         from relay.ticker import Ticker
         from relay.transcribe import Transcriber
         from relay.webrtc.peer import prepare
+        from relay.webrtc.reach import reach_of
 
         config, source = self._config, self._source or AgentSource(Agent())
-        media = prepare(config.ice_addresses, loopback=config.on_loopback)
+        media = prepare(config.ice_addresses, loopback=config.on_loopback, reach=reach_of(config), port=self._port)
         ticker = self._ticker = Ticker()
         if config.transcription == "flash":
             await asyncio.to_thread(importlib.import_module, "google.genai")

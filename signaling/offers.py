@@ -1,4 +1,4 @@
-"""The calls' HTTP: `/start`, offers, trickled candidates, goodbye, as official SmallWebRTC clients use them.
+"""The calls' HTTP: `/start`, offers, goodbye, as official SmallWebRTC clients use them.
 
 A known session id in the path, or a known pc_id in the body, lets in by itself; everything else shows the token.
 """
@@ -6,6 +6,7 @@ A known session id in the path, or a known pc_id in the body, lets in by itself;
 import asyncio
 import contextlib
 import json
+import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NoReturn
@@ -16,6 +17,7 @@ from relay.config import Config
 from relay.errors import BrowserFault, OurBug, RelayError
 from relay.prior import prior_turns
 from relay.request import CallRequest, settings
+from relay.turn import Turn
 from signaling.admission import Admission
 from signaling.registry import Entry, MakeCall, Registry
 from signaling.uploads import upload_url
@@ -54,16 +56,15 @@ class Offers:
         self._admission = admission
         self._maker = maker
         self._allow_body = config.allow_body
-        self._ice_servers = [server.told() for server in config.ice_servers]
+        self._ice_servers = config.ice_servers
+        self._turn = Turn(config.turn, config.turn_secret) if config.turn_secret is not None else None
 
     def routes(self) -> list[web.RouteDef]:
         """The routes; the two kinds of offer differ in what lets the caller in."""
         return [
             web.post("/start", self.start),
             web.post("/api/offer", self.plain_offer),
-            web.patch("/api/offer", self.plain_candidates),
             web.post("/sessions/{id}/api/offer", self.session_offer),
-            web.patch("/sessions/{id}/api/offer", self.session_candidates),
             web.delete("/sessions/{id}", self.goodbye),
         ]
 
@@ -84,9 +85,17 @@ class Offers:
             "fileUploadUrl": upload_url(entry.id),
             "resumeSecret": entry.ticket.issue(peers),
         }
-        if self._ice_servers:  # or nothing: clients stumble over a null, and an empty list would replace their own
-            answer["iceConfig"] = {"iceServers": self._ice_servers}
-        return answer
+        return answer | self.ice_config(entry)
+
+    def ice_config(self, entry: Entry) -> dict[str, Any]:
+        """The servers that a client may use, with a credential for the session's next ten minutes.
+
+        Without servers nothing: clients stumble over a null, and an empty list would replace their own.
+        """
+        servers = [*self._ice_servers]
+        if self._turn is not None:
+            servers.append(self._turn.server(entry.id[:8], time.time()))
+        return {"iceConfig": {"iceServers": [server.told() for server in servers]}} if servers else {}
 
     async def session_offer(self, request: web.Request) -> web.Response:
         """An offer for a promised or live session."""
@@ -96,7 +105,7 @@ class Offers:
 
     async def plain_offer(self, request: web.Request) -> web.Response:
         """An offer without `/start`: a new session, or the one whose pc_id it names."""
-        refusal = self._token_refusal(request)
+        refusal = self._admission.token_refusal(request.headers.get("Authorization"))
         try:
             offer = check_offer(await read_json(request), self._allow_body)
         except RelayError as fault:
@@ -112,26 +121,6 @@ class Offers:
             self._registry.end(entry)  # nobody was told its id
             raise
 
-    async def session_candidates(self, request: web.Request) -> web.Response:
-        """Trickled candidates are acknowledged and ignored: the browser finds us, we never send first."""
-        entry = self._registry.find(request.match_info["id"], _now())
-        pc_id = check_pc_id(await read_json(request))
-        if pc_id is not None and pc_id != entry.pc_id:
-            raise BrowserFault("unknown-peer")
-        return _success()
-
-    async def plain_candidates(self, request: web.Request) -> web.Response:
-        """The same without a session id: the pc_id is what lets in."""
-        refusal = self._token_refusal(request)
-        try:
-            pc_id = check_pc_id(await read_json(request))
-            if pc_id is None:
-                raise _malformed("pc_id")
-        except RelayError as fault:
-            raise refusal or fault from None
-        self._registry.find_pc(pc_id)
-        return _success()
-
     async def goodbye(self, request: web.Request) -> web.Response:
         """The page leaves: end its session now, and forget what was said in it.
 
@@ -139,7 +128,7 @@ class Offers:
         """
         id = request.match_info["id"]
         if self._registry.shelf.drop(id):
-            return _success()
+            return success()
         try:
             entry = self._registry.find(id, _now())
         except BrowserFault as fault:
@@ -148,20 +137,13 @@ class Offers:
         else:
             entry.forgotten = True
             await self._end(entry)
-        return _success()
+        return success()
 
     def _promise(self, request: web.Request) -> Entry:
         if refusal := self._registry.refusal(_now()):
             raise refusal  # for our sake: it uses up none of the caller's starts
         self._admission.start(request[CLIENT_ADDRESS], _now())
         return self._registry.reserve(_now())
-
-    def _token_refusal(self, request: web.Request) -> BrowserFault | None:
-        try:
-            self._admission.token(request.headers.get("Authorization"))
-        except BrowserFault as fault:
-            return fault
-        return None
 
     async def _answer(self, entry: Entry, offer: Offer) -> web.Response:
         async with entry.turn:
@@ -226,7 +208,7 @@ def check_start(body: Json, allow_body: Collection[str] = ()) -> Json:
     No transport that is not ours is let in, and no setting of the owner's; one that is allowed belongs into `body`.
     """
     if body.get("transport", "webrtc") not in TRANSPORTS:
-        raise _malformed("transport")
+        raise malformed("transport")
     settings(body, ())
     return _app_data(body, "body", allow_body)
 
@@ -235,13 +217,13 @@ def check_offer(body: Json, allow_body: Collection[str] = ()) -> Offer:
     """Only the form is checked here; the description itself is screened by the session."""
     sdp, restart = body.get("sdp"), body.get("restart_pc")
     if not isinstance(sdp, str) or not sdp:
-        raise _malformed("sdp")
+        raise malformed("sdp")
     if not sdp.isascii():  # names in SDP may be UTF-8, but no browser's are, and half a surrogate is no text at all
         raise BrowserFault("bad-sdp", "not ASCII")
     if body.get("type") != "offer":
-        raise _malformed("type")
+        raise malformed("type")
     if restart is not None and not isinstance(restart, bool):
-        raise _malformed("restart_pc")
+        raise malformed("restart_pc")
     snake, camel = (_app_data(body, name, allow_body) for name in ("request_data", "requestData"))
     return Offer(sdp, check_pc_id(body), bool(restart), {**snake, **camel})
 
@@ -249,7 +231,7 @@ def check_offer(body: Json, allow_body: Collection[str] = ()) -> Offer:
 def _app_data(body: Json, name: str, allow_body: Collection[str]) -> Json:
     data = body.get(name)
     if data is not None and not isinstance(data, dict):
-        raise _malformed(name)
+        raise malformed(name)
     settings(data or {}, allow_body)
     return data or {}
 
@@ -258,15 +240,15 @@ def check_pc_id(body: Json) -> str | None:
     """The peer connection's id, or None where the client has none yet."""
     pc_id = body.get("pc_id")
     if pc_id is not None and (not isinstance(pc_id, str) or len(pc_id) > MAX_PC_ID_CHARS):
-        raise _malformed("pc_id")
+        raise malformed("pc_id")
     return pc_id or None
 
 
-def _malformed(name: str) -> BrowserFault:
+def malformed(name: str) -> BrowserFault:
     return BrowserFault("bad-request", name, hint=f"The field {name} is missing or malformed.")
 
 
-def _success() -> web.Response:
+def success() -> web.Response:
     return web.json_response({"status": "success"})
 
 

@@ -5,7 +5,7 @@
 
 import asyncio
 import secrets
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Final, Protocol
@@ -22,6 +22,7 @@ MAX_RESERVED: Final = 64  # promised sessions cost 300 bytes each, but each may 
 MAX_ENDED: Final = 256  # remembered, so that a late offer is told "ended" and not "unknown"
 FULL_RETRY_SECONDS: Final = 5  # what a caller is told to wait when all lines are busy: somebody may hang up
 BUSY_RETRY_SECONDS: Final = 30  # when the machine is: it needs seven seconds to recover, and calls that end first
+CLOSING_RETRY_SECONDS: Final = 30  # when the relay leaves: another one takes its place once the calls have ended
 ID_BYTES: Final = 16
 
 
@@ -50,6 +51,15 @@ class Call(Protocol):
         """Another client of the same user may come: the pc_id that it is to offer with."""
 
     async def answer(self, sdp: str, *, pc_id: str | None, restart: bool) -> Answered: ...
+
+    async def meet(self, candidates: Sequence[str]) -> None:
+        """Where its browser is, as far as that knows: `candidate:…` each."""
+
+    def trouble(self) -> RelayError | None:
+        """Why it is not connected, as far as it has come; None if it is, or was."""
+
+    def warn(self, seconds: float) -> None:
+        """The relay leaves in so many seconds, and the call with it."""
 
     def close(self, fault: RelayError | None = None) -> Coroutine[Any, Any, None]: ...
 
@@ -174,11 +184,20 @@ class Registry:
         if len(ended) > MAX_ENDED:
             del ended[next(iter(ended))]
 
+    def drain(self) -> list[Call]:
+        """Take in nobody any more; what is live goes on, and is given back."""
+        self._closing = True
+        return [entry.call for entry in self._entries[State.LIVE].values() if entry.call is not None]
+
     def close(self) -> list[Call]:
         """Take in nobody any more; what is live is given back to be closed."""
-        self._closing = True
         self._entries[State.RESERVED].clear()
-        return [entry.call for entry in self._entries[State.LIVE].values() if entry.call is not None]
+        return self.drain()
+
+    @property
+    def closing(self) -> bool:
+        """Nobody is taken in any more."""
+        return self._closing
 
     def count(self, state: State) -> int:
         """How many sessions are in that state."""
@@ -187,7 +206,7 @@ class Registry:
     def _refusal(self, now: float, promised: int, *, full: bool = False) -> BrowserFault | None:
         live = self.count(State.LIVE)
         if self._closing:
-            return BrowserFault("closing")
+            return BrowserFault("closing", retry_after=CLOSING_RETRY_SECONDS)
         if full or promised + live >= self._max_calls:
             return BrowserFault("too-many-calls", retry_after=FULL_RETRY_SECONDS)
         if seconds := self._unaffordable():

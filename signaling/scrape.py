@@ -7,8 +7,8 @@ its values from a short list in the source.
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
@@ -40,6 +40,9 @@ class Figures:
     registry: Registry
     tier: Callable[[], str]
     lateness: Callable[[], Lateness | None]
+    strangers: Mapping[str, int] = field(
+        default_factory=dict
+    )  # datagrams on the one UDP port that were let into no call
 
 
 class Scrape:
@@ -117,6 +120,8 @@ class _Reading(Collector):
         yield _counter("relay_packets_in", "The microphones' packets and what became of them.", "fate",
                        figures.packets_in)  # fmt: skip
         yield _counter("relay_packets_dropped", "Packets not let in.", "cause", figures.dropped)
+        yield _counter("relay_datagrams_dropped", "Datagrams on the UDP port that were no call's.", "cause",
+                       dict(self.figures.strangers))  # fmt: skip
         yield _counter("relay_packets_out", "Packets to the browsers, by the earlier ones they carry along.", "kind",
                        figures.packets_out)  # fmt: skip
         yield _counter("relay_model_changes", "Connections to the model that were left for the next.", "cause",

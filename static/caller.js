@@ -11,8 +11,10 @@ import { isDecided } from './problems.js';
 import { save } from './record.js';
 import { parse } from './rtvi.js';
 import { isGone, problemOf, Signalling } from './signalling.js';
+import { renewed } from './sound.js';
 import { Speaker } from './speaker.js';
 import { View } from './view.js';
+import { WakeLock } from './wakelock.js';
 import { WayBack } from './wayback.js';
 import { Words } from './words.js';
 
@@ -25,6 +27,7 @@ export const view = new View();
 const board = new Board(view);
 const words = new Words(view.captions);
 const wayBack = new WayBack();
+const wakeLock = new WakeLock();
 const meter = new Meter(view.canvas, view.level);
 const speaker = new Speaker(view, meter);
 const eyes = { camera: makeEye('camera'), screen: makeEye('screen') };
@@ -46,7 +49,7 @@ let call = newCall();
 let connection = null;
 
 /** The access token of the address. It stays in memory and in the fragment, which no server ever sees. */
-function signalling() {
+export function signalling() {
   return new Signalling(BASE, new URLSearchParams(location.hash.slice(1)).get('token') ?? '');
 }
 
@@ -59,6 +62,7 @@ function happen(event) {
   if (isActive(before) && !isActive(call)) release(event);
   if (call.late && !before.late) board.announce('late');
   show();
+  wakeLock.keep(isActive(call));
   meter.show(stateName(call), call.muted || call.typing);
   moveFocus(before);
 }
@@ -92,6 +96,7 @@ function moveFocus(before) {
 /** A new call; or by typing back into the old one, for want of a microphone. @param {boolean} typing */
 export async function start(typing) {
   if (isActive(call)) return;
+  view.sound = renewed(view.sound);
   if (typing && wayBack.pass && canReturn(call)) return dial({ ...wayBack.pass, typing });
   discard();
   words.clear();
@@ -101,6 +106,7 @@ export async function start(typing) {
 
 /** Back into the call. */
 export async function takeUp() {
+  view.sound = renewed(view.sound); // now that a button is pressed
   const before = call;
   const pass = await wayBack.ask();
   if (pass && call === before) await dial(pass);
@@ -283,19 +289,6 @@ export function arrive() {
 
 /** Time goes by. */
 export const tick = () => happen({ type: 'tick' });
-
-/**
- * Before the call: which voice would answer? Without an answer the page stays silent about it.
- * @param {number} [left] how often to ask again while that voice is being loaded
- */
-export async function askWho(left = 10) {
-  try {
-    const health = await signalling().health();
-    const local = String(health.localVoice ?? '');
-    view.showVoice(String(health.modelName ?? ''), String(health.model ?? ''), local);
-    if (local === 'starting' && left > 0) setTimeout(() => void askWho(left - 1), 1000);
-  } catch {} // The relay may be restarting; pressing the button will tell.
-}
 
 /** @param {import('./sight.js').Kind} kind */
 export const showOrHide = (kind) => eyes[kind].toggle();

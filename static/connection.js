@@ -3,18 +3,15 @@
  * and words. An ordinary SmallWebRTC client. It holds no state of the call's; it reports what happens.
  */
 
-import { KNOCK_MS, look, newPath, nextLook, pings, restartWait, STIR_MS } from './path.js';
+import { ATTEMPT_MS, KNOCK_MS, look, newPath, nextLook, PATH_MS, PAUSE_MS, pings, restartWait, STIR_MS } from './path.js';
 import { Peer } from './peer.js';
 import { keep, taken } from './post.js';
 import { Probe } from './probe.js';
 import { clientReady, disconnectBot, newId, ping, sendText, trackStatus } from './rtvi.js';
 import { KINDS, RECEIVERS } from './sight.js';
 import { ConnectionError, problemOf } from './signalling.js';
+import { Ways } from './ways.js';
 import { listenToTheWorld } from './world.js';
-
-/** Longest wait for one attempt to reconnect, and the pause between two, ms. */
-const ATTEMPT_MS = 6_000;
-const PAUSE_MS = 1_000;
 
 /** @typedef {import('./call.js').Problem} Problem */
 /** @typedef {import('./signalling.js').Pass} Pass */
@@ -35,7 +32,6 @@ export class Connection {
   /** @type {Peer|null} */ #peer = null;
   /** @type {MediaStreamTrack|null} */ #track;
   /** @type {Map<Kind, MediaStreamTrack>} */ #shown = new Map();
-  /** @type {RTCIceServer[]} */ #iceServers = [];
   /** @type {string|null} */ #session = null;
   /** @type {string|null} */ #pcId = null;
   /** @type {number[]} When connections were made anew. */ #restarts = [];
@@ -58,6 +54,7 @@ export class Connection {
     this.signalling = signalling;
     this.listener = listener;
     this.pass = pass;
+    this.ways = new Ways(signalling);
     this.probe = new Probe((signal, credentials) => signalling.there(signal, credentials));
     this.#track = track;
     this.#sending = track !== null;
@@ -72,10 +69,13 @@ export class Connection {
     this.#session = session;
     if (typeof answer.resumeSecret === 'string') this.listener.admitted({ session, secret: answer.resumeSecret });
     if (typeof answer.pc_id === 'string') this.#pcId = answer.pc_id;
-    const ice = /** @type {{iceServers?: RTCIceServer[]}|undefined} */ (answer.iceConfig);
-    this.#iceServers = ice?.iceServers ?? [];
+    this.ways.learn(answer);
     if (signal.aborted) return;
-    await this.#connect(this.#pcId !== null, signal);
+    try {
+      await this.#connect(this.#pcId !== null, AbortSignal.any([signal, AbortSignal.timeout(PATH_MS)]));
+    } catch (error) {
+      throw this.#closed ? error : await this.ways.explained(session, error);
+    }
     this.send(clientReady({ library: 'gemini-webrtc-relay-page', library_version: '1', platform: navigator.platform }));
     listenToTheWorld(() => this.#hurry(), signal);
     void this.#look();
@@ -160,7 +160,7 @@ export class Connection {
    * @param {AbortSignal} signal
    */
   async #connect(restart, signal) {
-    const peer = new Peer(this.#iceServers, this.#track, signal);
+    const peer = new Peer(this.ways.servers, this.#track, signal);
     try {
       await Promise.race([this.#negotiate(peer.pc, restart, signal), peer.opened]);
       await peer.opened;
@@ -211,6 +211,7 @@ export class Connection {
     } catch {
       throw new ConnectionError({ code: 'bad-answer' });
     }
+    this.ways.tell(pc, this.#session ?? '', this.#pcId, String(answer.sdp));
   }
 
   /** The relay asked for a fresh offer on the same connection. */
@@ -282,8 +283,10 @@ export class Connection {
   /** One attempt. @returns {Promise<Problem|void>} why there is no use in another */
   async #restart() {
     this.#restarts.push(performance.now());
+    const signal = AbortSignal.any([this.#abort.signal, AbortSignal.timeout(ATTEMPT_MS)]);
     try {
-      await this.#connect(true, AbortSignal.any([this.#abort.signal, AbortSignal.timeout(ATTEMPT_MS)]));
+      if (this.#session) await this.ways.renew(this.#session, signal);
+      await this.#connect(true, signal);
     } catch (error) {
       if (!this.#closed && error instanceof ConnectionError && error.final) return error.problem;
       await pause(PAUSE_MS);

@@ -1,6 +1,7 @@
 /** The page: what its buttons and its keys do. */
 
 import * as caller from './caller.js';
+import { welcome } from './welcome.js';
 
 /** How often it is looked whether something is overdue, ms. */
 const TICK_MS = 250;
@@ -44,5 +45,5 @@ window.addEventListener('pagehide', caller.leave);
 window.addEventListener('pageshow', ({ persisted }) => { if (persisted) caller.arrive(); });
 window.setInterval(caller.tick, TICK_MS);
 
-void caller.askWho();
+void welcome(view, caller.signalling());
 caller.arrive();

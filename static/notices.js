@@ -57,6 +57,11 @@ const EVENTS = {
     next: 'Come to a close; you can start again afterwards.',
     warns: true,
   },
+  closing: {
+    what: 'The relay is being stopped, and the call will end….',
+    next: 'Come to a close; you can start again when the relay is back.',
+    warns: true,
+  },
   'slow-answer': {
     what: 'The model takes long; the relay has asked it to go on.',
     next: 'Wait a moment, or say it again.',

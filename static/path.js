@@ -13,6 +13,11 @@ export const STALLED_MS = 1_000;
 export const STALLED_PING_MS = 1_000;
 /** How long a path that has not failed may take to stir once the relay answers by the other way, ms: most gaps heal. */
 export const STIR_MS = 400;
+/** Longest wait for one attempt to reconnect, and the pause between two, ms. */
+export const ATTEMPT_MS = 6_000;
+export const PAUSE_MS = 1_000;
+/** Longest wait for the first path, ms: what is wrong is to be said within 15 s, and the relay is asked for it. */
+export const PATH_MS = 12_000;
 /** Two looks further apart than this have a sleep of the page between them, in which nothing was asked, ms. */
 export const SLEEP_MS = 1_500;
 /** The relay takes five new connections a minute, and hangs up at the sixth. */

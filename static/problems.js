@@ -9,7 +9,7 @@
 const EXPLAINED = {
   insecure: {
     what: 'Browsers give the microphone only to pages that come over HTTPS or from this very computer.',
-    next: 'Open this page over HTTPS, or on the computer where the relay runs.',
+    next: 'Open this page on the computer where the relay runs, or let its owner start it with --lan.',
     hopeless: true,
   },
   'no-webrtc': {
@@ -105,6 +105,18 @@ const EXPLAINED = {
     what: 'No network path to the relay was found.',
     next: 'A firewall or VPN may block UDP. Try another network, then start again.',
   },
+  'no-packet': {
+    what: 'No packet of the call reached the relay.',
+    next: 'A firewall or VPN may block UDP: try another network. The relay’s owner can open its UDP port, or set up TURN.',
+  },
+  'checks-failed': {
+    what: 'Packets reached the relay, but its answers did not come back.',
+    next: 'A firewall or VPN may block UDP: try another network. The relay’s owner can set up TURN.',
+  },
+  'dtls-failed': {
+    what: 'A path to the relay was found, but its encryption could not be agreed on.',
+    next: 'Reload the page and start again. If it keeps happening, something on the way changes packets.',
+  },
   'connection-lost': {
     what: 'The connection was lost and did not come back within a minute.',
     next: 'Check the network, then take the call up again. If the relay does not keep it any more, it will say so.',
@@ -190,6 +202,9 @@ const EXPLAINED = {
     next: 'Reload it and start again.',
   },
 };
+
+/** Why there is no path to the relay, as it sees it. */
+export const PATH_PROBLEMS = ['no-packet', 'checks-failed', 'dtls-failed'];
 
 /** Ends that somebody has decided, and nothing has gone wrong. */
 const DECIDED = ['idle', 'call-limit', 'budget-call', 'budget-day'];

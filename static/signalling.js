@@ -48,6 +48,16 @@ export class Signalling {
     return (await fetch(new URL('healthz', this.base), { headers: this.headers })).json();
   }
 
+  /** This relay’s address for a phone, and its QR code. Throws ConnectionError. */
+  async invitation() {
+    const response = await this.#fetch('invitation', { headers: this.headers, cache: 'no-store' });
+    const answer = await response.json().catch(() => null);
+    if (!response.ok) throw new ConnectionError(httpProblem(response.status, answer), response.status);
+    const { url, local, fingerprint = '', code } = answer ?? {};
+    if (typeof url !== 'string' || typeof code?.path !== 'string') throw new ConnectionError({ code: 'bad-answer' });
+    return { url, local: local === true, fingerprint: String(fingerprint), size: Number(code.size), path: String(code.path) };
+  }
+
   /** Throws ConnectionError. @param {AbortSignal} signal */
   start(signal) {
     return this.#post('start', {}, signal);
@@ -85,6 +95,29 @@ export class Signalling {
   async there(signal, credentials) {
     const { ok } = await this.#fetch('status', { cache: 'no-store', signal, credentials });
     if (!ok && credentials === 'omit') throw new ConnectionError({ code: 'unreachable' });
+  }
+
+  /**
+   * What the relay says of a session's `ice` or `trouble`; null if it does not say.
+   * @param {string} session
+   * @param {'ice'|'trouble'} what
+   * @param {AbortSignal} signal
+   * @returns {Promise<Json|null>}
+   */
+  async ask(session, what, signal) {
+    try {
+      const response = await this.#fetch(`sessions/${encodeURIComponent(session)}/${what}`, { signal, cache: 'no-store' });
+      return response.ok ? await response.json() : null;
+    } catch {
+      return null;
+    }
+  }
+
+  /** Where this browser is. Throws ConnectionError. @param {string} session @param {string|null} pcId @param {string[]} candidates */
+  async meet(session, pcId, candidates) {
+    const body = JSON.stringify({ pc_id: pcId, candidates: candidates.map((candidate) => ({ candidate })) });
+    const headers = { 'Content-Type': 'application/json', ...this.headers };
+    await this.#fetch(`sessions/${encodeURIComponent(session)}/api/offer`, { method: 'PATCH', headers, body });
   }
 
   /** Forget the session and what was said; survives the closing of the page, and nobody waits for it. @param {string} session */

@@ -56,9 +56,18 @@ export class View {
   camerasRow = element('cameras-row', HTMLElement);
   camera = element('camera', HTMLButtonElement);
   screen = element('screen', HTMLButtonElement);
+  secureLink = element('secure-link', HTMLAnchorElement);
+  phone = element('phone-button', HTMLButtonElement);
+  phonePanel = element('phone-panel', HTMLElement);
+  phoneCode = element('phone-code', SVGElement);
+  #phoneHow = element('phone-how', HTMLElement);
+  #phoneAddress = element('phone-address', HTMLElement);
+  #phoneWarning = element('phone-warning', HTMLElement);
+  #phoneFingerprint = element('phone-fingerprint', HTMLElement);
   selfViews = { camera: element('camera-view', HTMLVideoElement), screen: element('screen-view', HTMLVideoElement) };
   #voice = '';
   #local = '';
+  #insecure = false;
 
   /** @param {Call} call @param {boolean} hasCaptions @param {boolean} returns may it be taken up again? */
   show(call, hasCaptions, returns) {
@@ -103,9 +112,46 @@ export class View {
   #showProblem(call) {
     const problem = call.problem && explain(call.problem);
     this.start.hidden = Boolean(problem?.hopeless);
+    this.#insecure = call.problem?.code === 'insecure';
     this.startTyping.hidden = !(call.phase === 'error' && problem?.canType);
     put(this.what, problem?.what ?? '');
     put(this.next, problem?.next ?? '');
+    this.#showSecureLink();
+  }
+
+  /** Where this page is to be had over HTTPS. @param {string} address */
+  showSecure(address) {
+    this.secureLink.href = address;
+    this.#showSecureLink();
+  }
+
+  /** A page without HTTPS has no microphone; where it knows a way out, that is the next step. */
+  #showSecureLink() {
+    const leads = this.#insecure && this.secureLink.href !== '';
+    this.secureLink.hidden = !leads;
+    if (leads) put(this.next, '');
+  }
+
+  /**
+   * The way in for a phone; its code is drawn.
+   * @param {string} host
+   * @param {boolean} local is it of use only in the same network?
+   * @param {string} fingerprint of a certificate that browsers warn of, or ''
+   */
+  showInvitation(host, local, fingerprint) {
+    put(this.#phoneHow, `Scan this with a phone${local ? ' on the same network' : ''}. It lets in whoever scans it.`);
+    put(this.#phoneAddress, host);
+    put(this.#phoneFingerprint, fingerprint.replaceAll(':', ' '));
+    this.phoneCode.toggleAttribute('hidden', false);
+    this.#phoneAddress.hidden = false;
+    this.#phoneWarning.hidden = fingerprint === '';
+  }
+
+  /** @param {string} why */
+  showNoInvitation(why) {
+    put(this.#phoneHow, why);
+    this.phoneCode.toggleAttribute('hidden', true);
+    this.#phoneAddress.hidden = this.#phoneWarning.hidden = true;
   }
 
   /** What is worth saying while the call goes on. @param {import('./notices.js').Notice|null} notice @param {number} now */

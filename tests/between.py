@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
@@ -40,12 +40,20 @@ class FakePeer:
         self.line = SimpleNamespace(gate=None, rejected=0)
         self.close_takes = 0.0
         self.watched: dict[int, bool] = {}
+        self.path = None
+        self.met: list[str] = []
         FakePeer.made.append(self)
 
     async def answer(self, offer: str) -> str:
         if offer == "bad":
             raise BrowserFault("bad-sdp")
         return "answer"
+
+    async def meet(self, candidates: Sequence[str]) -> None:
+        self.met += candidates
+
+    def trouble(self) -> BrowserFault:
+        return BrowserFault("no-packet", "the browser was told nothing")
 
     async def quality(self) -> Quality:
         return Quality(jitter=0.001)

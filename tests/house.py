@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,9 @@ from relay.errors import BrowserFault, RelayError
 from relay.files import Files
 from relay.request import CallRequest
 from relay.transcript import Role, Transcript, Turn
-from signaling.__main__ import listen
 from signaling.app import House, serving
 from signaling.registry import Call, MakeCall, Overloaded, Registry
+from signaling.sockets import listen
 
 OFFER = "v=0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=rtpmap:111 opus/48000/2\r\n"
 
@@ -41,7 +41,10 @@ class FakeCall:
     files: Files = field(default_factory=Files)
     connections: int = 0
     newcomers: int = 0
+    met: list[str] = field(default_factory=list)
+    ails: RelayError | None = None
     said: list[str] = field(default_factory=list)
+    warned: list[float] = field(default_factory=list)
     closed: bool = False
     why: str = ""
 
@@ -52,6 +55,12 @@ class FakeCall:
             raise self.fault
         return FakeAnswer("v=0 answer", f"pc-{self.id}{'+' * self.newcomers}")
 
+    async def meet(self, candidates: Sequence[str]) -> None:
+        self.met += candidates
+
+    def trouble(self) -> RelayError | None:
+        return self.ails
+
     def expect_newcomer(self) -> str:
         self.newcomers += 1
         return f"pc-{self.id}{'+' * self.newcomers}"
@@ -59,6 +68,9 @@ class FakeCall:
     def transcript(self, *, over: bool = False) -> Transcript:
         turns = tuple(Turn(Role.USER, text, began=1.0, ended=2.0) for text in self.said)
         return Transcript(0.0, 3.0, over, 0, turns)
+
+    def warn(self, seconds: float) -> None:
+        self.warned.append(seconds)
 
     async def close(self, fault: RelayError | None = None) -> None:
         self.closed = True
@@ -118,6 +130,7 @@ async def visiting(
     model_well: Callable[[], bool] = lambda: True,
     overloaded: Overloaded = lambda now, calls: False,
     refused: Callable[[str], None] = lambda code: None,
+    media: Callable[[], str] = lambda: "raw",
 ) -> AsyncIterator[Visit]:
     """Serve with these flags; `shape` bends each new call before it is used."""
     calls: list[FakeCall] = []
@@ -135,7 +148,7 @@ async def visiting(
     registry = Registry(config.max_calls, overloaded)
     sockets = listen(config)
     house = House(
-        config=config, maker=maker, registry=registry, page=page, model_well=model_well, media=lambda: "raw",
+        config=config, maker=maker, registry=registry, page=page, model_well=model_well, media=media,
         refused=refused,
     )  # fmt: skip
     base = f"http://127.0.0.1:{sockets[0].getsockname()[1]}"

@@ -2,8 +2,10 @@
 # What only the machine itself can give, checked or fetched; one sentence and exit 2 when it is missing.
 #
 #   machine.sh python     prints a Python of at least 3.11 that can make virtual environments
-#   machine.sh browser    sees to Chromium, Firefox, Node.js and npm, and to the voices that the tests listen to: by apt
-#                         when root, else prints the line to run
+#   machine.sh browser    sees to Chromium, Firefox, Node.js, npm, coturn, and to the voices that the tests listen to: by
+#                         apt when root, else prints the line to run
+#   machine.sh deploy DIR sees to what checks deploy/: systemd-analyze and docker-compose by apt when root, else prints
+#                         the line to run; Caddy and nginx unpacked into DIR, for installed they would begin to serve
 
 set -eu
 
@@ -38,21 +40,46 @@ prepare_browser() {
     command -v npm >/dev/null || missing="$missing npm"
     command -v flite >/dev/null || missing="$missing flite"
     [ -d /usr/share/pocketsphinx/test/data/librivox ] || missing="$missing pocketsphinx-testdata"
+    command -v turnserver >/dev/null || missing="$missing coturn"
     # Playwright brings a Node.js of its own, which wants this library.
     ldconfig -p 2>/dev/null | grep -q 'libatomic\.so\.1 ' || /sbin/ldconfig -p 2>/dev/null | grep -q 'libatomic\.so\.1 ' \
         || missing="$missing libatomic1"
-    [ -n "$missing" ] || return 0
+    [ -z "$missing" ] || install_by_apt "$missing"
+}
+
+install_by_apt() {
+    missing=$1
     line="apt-get update && apt-get install -y --no-install-recommends$missing"
     if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
         echo "The tests need$missing: $line" >&2
         DEBIAN_FRONTEND=noninteractive sh -c "$line" >&2 || fail "apt could not install$missing."
+        # Debian starts it as a service, which nobody asked for: the tests start their own.
+        case "$missing" in *coturn*) systemctl disable --now coturn >/dev/null 2>&1 || true ;; esac
     else
         fail "The tests need$missing: sudo sh -c '$line'"
     fi
 }
 
+prepare_deploy() {
+    missing=
+    command -v systemd-analyze >/dev/null || missing=" systemd"
+    command -v docker-compose >/dev/null || missing="$missing docker-compose"
+    [ -z "$missing" ] || install_by_apt "$missing"
+    mkdir -p "$1"
+    for name in caddy nginx; do
+        PATH="$PATH:/usr/sbin:$1/usr/bin:$1/usr/sbin" command -v "$name" >/dev/null || unpack "$1" "$name"
+    done
+}
+
+# Without root and without a service that starts: the package's files alone. What is downloaded is checked by apt.
+unpack() {
+    (cd "$1" && apt-get download --quiet "$2" >&2 && dpkg -x "$2"_*.deb . && rm -f "$2"_*.deb) \
+        || fail "The tests need $2: sudo apt-get update && sudo apt-get install -y $2"
+}
+
 case "${1:-}" in
     python) find_python ;;
     browser) prepare_browser ;;
-    *) fail "usage: machine.sh python|browser" ;;
+    deploy) prepare_deploy "${2:?}" ;;
+    *) fail "usage: machine.sh python|browser|deploy DIR" ;;
 esac

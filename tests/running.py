@@ -9,11 +9,12 @@ from relay.agent import Agent, AgentFunction, AgentSource
 from relay.config import load
 from relay.standin.script import Script
 from relay.standin.server import Standin, serve
-from signaling.__main__ import listen, listen_for_metrics
 from signaling.app import House, serving
+from signaling.https import Https
 from signaling.model import Studio
 from signaling.registry import Registry, State
 from signaling.scrape import Figures, scraping
+from signaling.sockets import listen, listen_for_https, listen_for_metrics, open_udp_port
 
 KEY = "AIzaTESTKEYthatMustNeverBeShown"
 
@@ -26,6 +27,7 @@ class Running:
     model: Standin
     registry: Registry
     metrics: str  # where its figures are, empty for nowhere
+    secure: str = ""  # its address over HTTPS, empty for none
     dialling: asyncio.Lock = field(default_factory=asyncio.Lock)  # held while it is to be known who calls
 
     @property
@@ -43,18 +45,23 @@ async def running(
         arguments = ("--port", "0", "--gemini-url", model.url, "--ice-address", "127.0.0.1", *flags)
         config = load(arguments, {"GEMINI_API_KEY": KEY})
         sockets = listen(config)
-        studio = Studio(config, None, AgentSource(agent) if agent is not None else None)
+        if (udp := await open_udp_port(config, sockets[0].getsockname()[1])) is not None:
+            stack.callback(udp.close)
+        studio = Studio(config, None, AgentSource(agent) if agent is not None else None, udp)
         stack.push_async_callback(studio.close)
         await studio.warm_up()
         registry = Registry(config.max_calls, studio.overloaded, studio.unaffordable)
+        secure = listen_for_https(config)
+        https = Https(config, secure[0].getsockname()[1]) if secure else None
         house = House(
             config=config, maker=studio.maker, registry=registry, media=lambda: studio.tier,
-            refused=studio.metrics.refuse,
+            refused=studio.metrics.refuse, https=https,
         )  # fmt: skip
-        await stack.enter_async_context(serving(house, sockets))
+        await stack.enter_async_context(serving(house, sockets, secure))
         port, metrics = sockets[0].getsockname()[1], ""
         if watched := listen_for_metrics(config):
-            figures = Figures(studio.metrics, registry, lambda: studio.tier, lambda: studio.lateness)
+            strangers = udp.board.dropped if udp is not None else {}
+            figures = Figures(studio.metrics, registry, lambda: studio.tier, lambda: studio.lateness, strangers)
             await stack.enter_async_context(scraping(figures, config, watched))
             metrics = f"http://127.0.0.1:{watched[0].getsockname()[1]}/metrics"
-        yield Running(f"http://127.0.0.1:{port}", model, registry, metrics)
+        yield Running(f"http://127.0.0.1:{port}", model, registry, metrics, https.base if https else "")

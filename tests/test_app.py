@@ -118,6 +118,8 @@ async def test_health_says_who_speaks_and_how_many_calls_there_are() -> None:
             "calls": 1,
             "accepting": True,
             "media": "raw",
+            "secureUrl": None,
+            "checks": {},
         }
         assert "localVoice" not in answered.json, "another model speaks"
         well[0] = False
@@ -142,6 +144,23 @@ async def test_health_says_whether_a_call_would_be_taken_in_and_stays_well_when_
         assert await accepting() is False
         await visit.calls[0].close()
         assert await accepting() is True
+
+
+async def test_who_shares_out_calls_is_told_when_none_can_be_made() -> None:
+    media = [""]
+    async with visiting(media=lambda: media[0]) as visit:
+
+        async def ready() -> tuple[int, object]:
+            answered = await visit.ask("GET", "/readyz")
+            return answered.status, answered.json
+
+        assert await ready() == (503, {"ready": False})  # still starting
+        media[0] = "raw"
+        assert await ready() == (200, {"ready": True})
+        visit.registry.drain()
+        assert await ready() == (503, {"ready": False})
+        answered = await visit.ask("GET", "/healthz")
+        assert (answered.status, answered.json["status"], answered.json["accepting"]) == (200, "draining", False)
 
 
 async def test_a_refusal_is_logged_by_its_code_and_never_with_the_offer(caplog: pytest.LogCaptureFixture) -> None:

@@ -20,6 +20,7 @@ from relay.values import (
     MIN_BITRATE,
     MIN_TOKEN_CHARS,
     origin,
+    yes,
 )
 
 KEY = "AIzaSyCANARYcanaryCANARYcanary"
@@ -115,6 +116,27 @@ def test_on_loopback_no_token_is_needed(host: str) -> None:
     assert load(["--host", host], {}).loopback
 
 
+def test_lan_listens_everywhere_over_https_and_needs_no_token_of_the_owners() -> None:
+    config = load(["--lan"], {})
+    assert (config.host, config.https, config.https_port, config.access_token) == ("0.0.0.0", True, 8443, None)
+    assert load(["--lan", "--host", "192.0.2.1"], {}).host == "192.0.2.1"
+    assert load([], {"RELAY_LAN": "yes"}).lan
+    assert not load([], {"RELAY_LAN": "no"}).https
+
+
+def test_a_certificate_is_https_too(tmp_path: Path) -> None:
+    config = load(["--tls-cert", str(tmp_path / "c.pem"), "--tls-key", str(tmp_path / "k.pem")], {})
+    assert (config.https, config.lan, config.host) == (True, False, "127.0.0.1")
+
+
+def test_https_settings_that_contradict_each_other_do_not_start() -> None:
+    assert "--host" in sentence(["--lan", "--host", "127.0.0.1"])
+    assert "--tls-cert" in sentence(["--tls-key", "k.pem"])
+    assert "--https-port" in sentence(["--lan", "--port", "8443"])
+    assert load(["--lan", "--port", "0", "--https-port", "0"], {}).lan
+    assert load(["--port", "8443"], {}).port == 8443
+
+
 def test_a_wildcard_is_on_loopback_among_others() -> None:
     wildcard = load(["--host", "0.0.0.0", "--access-token", TOKEN], {})
     assert wildcard.on_loopback
@@ -166,7 +188,7 @@ def test_a_wrong_secret_is_not_repeated() -> None:
 
 
 def test_no_flag_takes_the_key_and_one_that_tries_is_not_repeated() -> None:
-    assert not [flag.name for flag in FLAGS if "key" in flag.name]
+    assert [flag.name for flag in FLAGS if "key" in flag.name] == ["tls-key"]  # a file's name
     for arguments in (["--api-key", KEY], [f"--gemini-api-key={KEY}"], [KEY], ["-k", KEY]):
         assert KEY not in sentence(arguments)
 
@@ -332,3 +354,25 @@ def test_calls_are_bounded_in_time_unless_the_owner_says_otherwise() -> None:
 def test_no_sound_goes_elsewhere_and_the_models_ear_counts_unless_the_owner_says_otherwise() -> None:
     config = load([], {})
     assert (config.transcription, config.barge_in) == ("live", "model")
+
+
+@pytest.mark.parametrize(("text", "meant"), [("yes", True), ("True", True), ("1", True), ("off", False), ("no", False)])
+def test_a_switch_says_yes_or_no(text: str, meant: bool) -> None:
+    assert yes(text) is meant
+
+
+def test_a_switch_that_says_neither_is_refused() -> None:
+    with pytest.raises(ValueError, match="must be yes or no"):
+        yes("perhaps")
+
+
+def test_a_public_address_goes_with_the_one_udp_port_alone() -> None:
+    assert load([], {}).one_udp_port
+    assert load(["--udp-port", "5000", "--public-address", "203.0.113.5"], {}).public_addresses == ("203.0.113.5",)
+    for flags in (["--udp-port", "0"], ["--ice", "active"]):
+        assert not load(flags, {}).one_udp_port
+        with pytest.raises(ConfigError, match="--public-address is for calls on one UDP port"):
+            load([*flags, "--public-address", "203.0.113.5"], {})
+    for address in ("0.0.0.0", "127.0.0.1", "here"):
+        with pytest.raises(ConfigError, match="--public-address must be an"):
+            load(["--public-address", address], {})

@@ -9,13 +9,16 @@ import socket
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import aiohttp
 import pytest
 
 from relay.config import ConfigError, load
-from signaling.__main__ import link, listen, listen_for_metrics, read_env_file, warn, where
+from signaling import certificate
+from signaling.__main__ import link, read_env_file, warn, where
+from signaling.sockets import listen, listen_for_metrics
 
 ROOT = Path(__file__).parent.parent
 KEY = "AIzaSyCANARYcanaryCANARYcanary"
@@ -128,6 +131,25 @@ async def test_a_port_in_use_is_one_sentence(flags: tuple[str, ...], tmp_path: P
         assert said == f"Port {port} on 127.0.0.1 is in use: choose another with --port."
 
 
+async def test_a_udp_port_in_use_is_one_sentence(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        flags = ("--port", "0", "--udp-port", str(port), "--ice-address", "127.0.0.1", "--gemini-url", NOBODY)
+        said = sentence(await run(tmp_path, *flags))
+        assert said == f"UDP port {port} on 127.0.0.1 is in use: choose another with --udp-port."
+
+
+async def test_a_certificate_or_a_key_that_cannot_be_used_is_one_sentence(tmp_path: Path) -> None:
+    whole, empty, folder = tmp_path / "whole.pem", tmp_path / "empty.pem", tmp_path / "folder"
+    whole.write_bytes(certificate.make(["localhost"], datetime.now(UTC)))
+    empty.write_text("")
+    folder.mkdir()
+    flags = ("--port", "0", "--https-port", "0", "--gemini-url", NOBODY, "--tls-cert")
+    for more in ((empty,), (whole, "--tls-key", folder)):  # other ways to be wrong: tests/test_certificate.py
+        assert str(more[-1]) in sentence(await run(tmp_path, *flags, *map(str, more)))
+
+
 async def test_metrics_have_a_port_of_their_own_if_asked_for(tmp_path: Path) -> None:
     flags = ("--port", "0", "--gemini-url", NOBODY, "--metrics-port", "0")
     async with process(tmp_path, *flags) as child, aiohttp.ClientSession() as http:
@@ -155,6 +177,44 @@ async def test_a_metrics_port_in_use_is_one_sentence(tmp_path: Path) -> None:
         port = taken.getsockname()[1]
         ran = await run(tmp_path, "--port", "0", "--metrics-port", str(port), "--gemini-url", NOBODY)
         assert sentence(ran) == f"Port {port} on 127.0.0.1 is in use: choose another with --metrics-port."
+
+
+async def test_lan_prints_address_and_fingerprint_and_keeps_them(tmp_path: Path) -> None:
+    flags = ("--lan", "--port", "0", "--https-port", "0", "--state-dir", "state", "--gemini-url", NOBODY)
+    said: list[tuple[str, str]] = []
+    for _ in range(2):
+        async with process(tmp_path, *flags, GEMINI_API_KEY=KEY) as child:
+            assert child.stdout is not None
+            lines = [""]
+            async with asyncio.timeout(30):
+                while not re.fullmatch(r"(?:[0-9A-F]{2}:){31}[0-9A-F]{2}\n", lines[-1]):
+                    lines.append((await child.stdout.readline()).decode())
+                child.send_signal(signal.SIGTERM)
+                _, err = await child.communicate()
+            assert child.returncode == 0
+            ready = re.fullmatch(r"Ready\. Open https://\S+:\d+/#token=(\w{32})\n", lines[1])
+            assert ready, lines[1]
+            assert ready.group(1) not in err.decode()
+            said.append((ready.group(1), lines[-1]))
+    assert said[0] == said[1]
+
+
+async def test_an_https_port_in_use_is_one_sentence(tmp_path: Path) -> None:
+    with socket.create_server(("0.0.0.0", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        flags = ("--lan", "--port", "0", "--https-port", port, "--state-dir", str(tmp_path), "--gemini-url", NOBODY)
+        said = sentence(await run(tmp_path, *flags))
+        assert said == f"Port {port} on 0.0.0.0 is in use: choose another with --https-port."
+
+
+async def test_a_certificate_that_cannot_be_used_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "mine.pem").write_text("no certificate")
+    flags = ("--port", "0", "--https-port", "0", "--tls-cert", "mine.pem", "--gemini-url", NOBODY)
+    assert sentence(await run(tmp_path, *flags)) == "mine.pem holds no certificate in PEM."
+
+
+async def test_a_state_directory_that_cannot_be_used_is_one_sentence(tmp_path: Path) -> None:
+    assert "--state-dir" in sentence(await run(tmp_path, "--lan", "--port", "0", "--state-dir", "/proc/nowhere"))
 
 
 async def test_beyond_loopback_without_a_token_is_one_sentence(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from relay.errors import BrowserFault
 from relay.webrtc import tame
 from relay.webrtc.gate import BURST_PACKETS, PACKETS_PER_SECOND
 from relay.webrtc.peer import LINES, MAX_CHANNELS, Media, Peer, prepare
+from relay.webrtc.port.sockets import Port
 from relay.webrtc.wire import RawLine
 from tests.caller import FRAME, SPOKEN_RATE, Decoder, Encoder, Microphone
 from tests.sound import Sound, tone
@@ -76,6 +77,7 @@ class Call:
         self.owner = Owner()
         self.peer = Peer(media, self.owner)
         self.answer = ""
+        self.port: Port | None = None
         self.payload_type = 0  # of Opus
 
     async def negotiate(self) -> None:
@@ -99,16 +101,20 @@ class Call:
 
 
 @asynccontextmanager
-async def call(tier: str = "raw") -> AsyncIterator[Call]:
-    media = prepare(["127.0.0.1"], tiers=[tier])
+async def call(tier: str = "raw", *, one_port: bool = True) -> AsyncIterator[Call]:
+    port = await Port.open(["127.0.0.1"]) if one_port else None
+    media = prepare(["127.0.0.1"], tiers=[tier], port=port)
     assert media.tier == tier
     call = Call(media)
+    call.port = port
     try:
         yield call
     finally:
         call.microphone.stop()
         await call.peer.close()
         await call.browser.close()
+        if port is not None:
+            port.close()
 
 
 async def test_the_installed_libraries_have_every_private_part_that_the_fast_path_touches() -> None:
@@ -200,7 +206,7 @@ async def test_the_microphone_arrives_packet_for_packet_and_decodes() -> None:
 async def test_sound_that_comes_by_aiortcs_own_path_is_taken_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """As with a TURN relay, whose socket is not ours."""
     monkeypatch.setattr(RawLine, "take", lambda line, datagram: False)
-    async with call() as line:
+    async with call(one_port=False) as line:
         await line.connect()
         async with asyncio.timeout(5):
             while len(line.owner.rtp) < 10:

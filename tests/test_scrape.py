@@ -16,9 +16,9 @@ from relay.config import load
 from relay.errors import FAULTS
 from relay.lateness import Lateness
 from relay.metrics import CAUSES, CHANGES, FATES, KINDS, CallFigures, Metrics, Quality
-from signaling.__main__ import listen_for_metrics
 from signaling.registry import Registry
 from signaling.scrape import Figures, scraping
+from signaling.sockets import listen_for_metrics
 from tests.caller import Caller
 from tests.house import refused, visiting
 from tests.running import running

@@ -8,11 +8,11 @@ a third, a second audio section, and all video where only the public line works,
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
-from typing import Final, Protocol, cast
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol, cast
 
 from aiortc import (
-    RTCConfiguration,
+    RTCBundlePolicy,
     RTCDataChannel,
     RTCInboundRtpStreamStats,
     RTCPeerConnection,
@@ -22,13 +22,19 @@ from aiortc import (
 )
 from aiortc.exceptions import InvalidStateError
 from aiortc.rtcrtpreceiver import RTCRtpReceiver
+from aiortc.sdp import candidate_from_sdp
 
 from relay.audio.packet import TICKS_PER_SECOND
 from relay.errors import BrowserFault
 from relay.metrics import Quality
 from relay.webrtc import sdp, tame
+from relay.webrtc.candidates import Candidates
 from relay.webrtc.eyes import Eyes
+from relay.webrtc.path import Path, chosen, trouble
+from relay.webrtc.port.connection import Connection
+from relay.webrtc.port.sockets import Port
 from relay.webrtc.public import PublicLine
+from relay.webrtc.reach import GATHER_SECONDS, Reach
 from relay.webrtc.tap import MiddleLine
 from relay.webrtc.wire import RawLine
 
@@ -64,19 +70,29 @@ class PeerEvents(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Media:
-    """How sound reaches us on this machine: the tier, and what the fast one lacks if it is not in use."""
+    """How sound reaches us on this machine: the tier, and what the quickest lacks that is not in use, and the way.
+
+    `port` is the one of all calls; None: each has sockets of its own.
+    """
 
     tier: str
     missing: tuple[str, ...] = ()
+    reach: Reach = field(default_factory=Reach)
+    port: Port | None = None
 
 
 def prepare(
-    addresses: Iterable[str] = (), *, loopback: bool = False, tiers: Collection[str] = (*LINES, PublicLine.tier)
+    addresses: Iterable[str] = (),
+    *,
+    loopback: bool = False,
+    tiers: Collection[str] = (*LINES, PublicLine.tier),
+    reach: Reach | None = None,
+    port: Port | None = None,
 ) -> Media:
     """Set what is process-wide and choose the tier; call it once inside the running loop, before the first call.
 
-    `addresses` are the local addresses for ICE; empty means all of the machine's, with 127.0.0.1 if `loopback`. Of
-    `tiers` the quickest that the installed libraries allow is taken.
+    All calls are on `port` if there is one. Else `addresses` are the local addresses for ICE; empty means all of the
+    machine's, with 127.0.0.1 if `loopback`. Of `tiers` the quickest that the installed libraries allow is taken.
     """
     tame.choose_addresses(list(addresses) or tame.local_addresses(loopback=loopback))
     tame.limit_sctp_fragments()
@@ -92,7 +108,12 @@ def prepare(
     tame.bear_strangers()
     if missing:
         log.warning("the media path is slower than it could be, these have changed: %s", ", ".join(missing))
-    return Media(tier, tuple(missing))
+    if reach is not None and reach.active:
+        port = None  # it is for those who wait to be found
+    if port is not None and (unseated := tame.keeps_seat(parts)):
+        log.warning("each call has sockets of its own, these have changed: %s", ", ".join(unseated))
+        port = None
+    return Media(tier, tuple(missing), reach or Reach(), port)
 
 
 class Peer:
@@ -100,12 +121,21 @@ class Peer:
 
     def __init__(self, media: Media, events: PeerEvents) -> None:
         self._events = events
-        self._pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        self._reach = media.reach
+        configuration = media.reach.configuration()
+        if media.port is not None:
+            configuration.bundlePolicy = RTCBundlePolicy.MAX_BUNDLE  # one transport, made once
+        self._pc = RTCPeerConnection(configuration)
+        self._candidates = Candidates(media.reach.private)
         self._channel: RTCDataChannel | None = None
         self._channels = 0
         self._heard: tuple[int, float] = (0, asyncio.get_running_loop().time())
         self._closing: asyncio.Future[None] | None = None
         self._audio = audio = self._pc.addTransceiver("audio", direction="sendrecv")
+        self._connection: Connection | None = None
+        if media.port is not None:
+            self._connection = Connection(media.port)
+            tame.seat(audio, self._connection)
         capabilities = RTCRtpReceiver.getCapabilities("audio")
         assert capabilities is not None, "aiortc knows audio"
         audio.setCodecPreferences([c for c in capabilities.codecs if c.mimeType.lower() == "audio/opus"])
@@ -130,6 +160,8 @@ class Peer:
                         transceiver.direction = "inactive"
                 if self._eyes is not None:
                     self._eyes.choose(screened, self._pc.getTransceivers())
+                if self._reach.active:
+                    tame.hurry_gathering(self._ice, GATHER_SECONDS)
                 await self._pc.setLocalDescription(await self._pc.createAnswer())
         except TimeoutError as error:
             raise BrowserFault("bad-sdp", "no answer in time") from error
@@ -138,6 +170,9 @@ class Peer:
             raise BrowserFault("bad-sdp", f"{type(error).__name__} in negotiation") from error
         reads_red = isinstance(self.line, MiddleLine)
         answer = sdp.bound_video(sdp.finish(self._pc.localDescription.sdp, screened if reads_red else ""))
+        if self._connection is not None:
+            self._connection.expect(sdp.announced(screened))
+            answer = sdp.say_lite(answer)
         self.line.attach(sdp.red_payload_type(answer))
         if self._eyes is not None:
             self._eyes.open({sdp.opus_payload_type(answer), sdp.red_payload_type(answer)})
@@ -146,7 +181,30 @@ class Peer:
         if self._pc.sctp is not None:
             tame.bear_reports(self._pc.sctp.transport, self._dropped_junk)
             tame.bear_junk(self._pc.sctp)
-        return answer
+        await self.meet(sdp.candidates(offer))
+        return sdp.trickling(answer) if self._reach.active else answer
+
+    async def meet(self, candidates: Iterable[str]) -> None:
+        """The browser says where it is: where we send first we send there, too, if that may be a browser's address."""
+        if not self._reach.active:
+            return
+        for line in candidates:
+            if (known := self._candidates.admit(line)) is not None:
+                await self._audio.receiver.transport.transport.addRemoteCandidate(candidate_from_sdp(str(known)))
+
+    @property
+    def _ice(self) -> Any:
+        """The ICE connection below; bundling may swap it, and does so before there is an answer."""
+        return tame.ice_connection(self._audio)
+
+    @property
+    def path(self) -> Path | None:
+        """The chosen pair of addresses, while there is one."""
+        return chosen(self._ice)
+
+    def trouble(self) -> BrowserFault:
+        """Why there is no connection, as far as it has come until now."""
+        return trouble(self._ice, self._audio.receiver.transport.state)
 
     def watch(self, track: int, enabled: bool) -> None:
         """The browser says that its camera (1) or its screen (2) is on, or not; what is off is not looked at."""

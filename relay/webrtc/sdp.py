@@ -61,6 +61,16 @@ def screen(text: str) -> str:
     return "\r\n".join(kept) + "\r\n"
 
 
+def candidates(offer: str) -> list[str]:
+    """The lines of an offer that say where the browser is; `screen` takes them out."""
+    return [line for line in offer.splitlines() if line.startswith("a=candidate:")]
+
+
+def trickling(answer: str) -> str:
+    """Ask the browser to tell its candidates as it finds them (RFC 8840 §4.1.1)."""
+    return answer.replace("\r\nm=", "\r\na=ice-options:trickle\r\nm=", 1)
+
+
 def opus_payload_type(text: str) -> int | None:
     """The payload type of Opus in the first audio section, or None."""
     return _opus_in(_first_audio(text.splitlines())[1])
@@ -101,6 +111,19 @@ def video_streams(offer: str) -> dict[str, tuple[int, ...]]:
                 again.add(int(match.group(1)))
         found[mid] = tuple(ssrc for ssrc in ssrcs if ssrc not in again)[:MAX_VIDEO_STREAMS]
     return found
+
+
+def announced(offer: str) -> tuple[int, ...]:
+    """The SSRCs that an offer names, those of sound first as they stand there."""
+    lines = (match for line in offer.splitlines() if (match := _SSRC.match(line)))
+    return tuple(dict.fromkeys(ssrc for match in lines if (ssrc := int(match.group(1))) < 1 << 32))
+
+
+def say_lite(answer: str) -> str:
+    """Say that the browser has to make the checks (RFC 8839 §5.3): before the first attribute, where all calls share a
+    port."""
+    before, timing, after = answer.partition("t=0 0\r\n")
+    return before + timing + "a=ice-lite\r\n" + after if timing else answer
 
 
 def bound_video(answer: str) -> str:

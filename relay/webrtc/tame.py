@@ -6,23 +6,29 @@ a release has changed it:
 | touch | for | when it is gone |
 |---|---|---|
 | `RTCRtpReceiver`, `RTCRtpSender`: `__rtcp_exited`, `__rtp_exited`, … | unhang `close()` | the sockets are cut |
+| `Connection.get_component_candidates` | a dead TURN server delays no answer | it does, for 5 s |
+| `Connection._nominated` | the chosen pair in the call's summary | it is not told |
+| `TurnTransport.__inner_protocol`, `__close_task` | cut off a dead TURN server | it is waited for |
 | `aioice.ice.get_host_addresses` | bind only the addresses the operator chose | all but loopback are bound |
 | `aiortc.rtcsctptransport.USERDATA_MAX_LENGTH` | 1280-byte paths | aiortc's own 1160 bytes |
 | `RTCSctpTransport._handle_data`, `_receive` | junk ends no call | it does, as aiortc has it |
 | `StunProtocol.datagram_received`, `RTCDtlsTransport._handle_rtp_data`, `_handle_rtcp_data` | the same | the same |
 | `RTCSctpTransport._data_channel_queue`, `_outbound_queue`, `_sent_queue` | lost messages come again | they do not |
 | `RTCDtlsTransport._rtp_router`, `RtpRouter.ssrc_table` | invented streams take no memory | they do |
+| `RTCIceTransport._connection`, `_recv`, `_send`, `RTCIceGatherer._connection` | one port | a socket for each call |
+| `RTCRtpTransceiver._bundled` | the same | the same |
 """
 
 import asyncio
 import functools
+import inspect
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final
 
 import aioice.ice
 import aiortc.rtcsctptransport
-from aiortc import RTCPeerConnection
+from aiortc import RTCPeerConnection, RTCRtpTransceiver
 from aiortc.rtcsctptransport import SCTP_DATA_LAST_FRAG, WEBRTC_DCEP
 
 from relay.webrtc.gate import Pace
@@ -102,12 +108,14 @@ def bear_strangers() -> None:
 
     @functools.wraps(receive)
     def receive_or_drop(self: Any, data: bytes, addr: Any) -> None:
+        connection = self.receiver
+        connection.datagrams = getattr(connection, "datagrams", 0) + 1
         if 0 < len(data) <= MAX_DATAGRAM_BYTES:
             try:
                 return receive(self, data, addr)  # type: ignore[no-any-return]
             except Exception as error:
                 log.debug("dropped what aioice cannot read: %s", type(error).__name__)
-        getattr(getattr(self, "receiver", None), "on_junk", _nobody)()
+        getattr(connection, "on_junk", _nobody)()
         return None
 
     protocol.datagram_received = receive_or_drop
@@ -156,8 +164,53 @@ def _streams(dtls: Any) -> dict[int, Any]:
     return table
 
 
+def ice_connection(transceiver: RTCRtpTransceiver) -> Any:
+    """aioice's connection below a section, or what stands in its place; None if it is somewhere else now."""
+    return getattr(transceiver.receiver.transport.transport, "_connection", None)
+
+
+def datagrams(connection: Any) -> int | None:
+    """How many datagrams came for a connection that were no sound of its call; None if nobody has counted."""
+    counted = hasattr(getattr(aioice.ice.StunProtocol, "datagram_received", None), "__wrapped__")
+    found: int | None = getattr(connection, "datagrams", 0 if counted else None)
+    return found
+
+
+def nominated(connection: Any) -> Any:
+    """The candidate pair that a connection sends on; None while there is none."""
+    return getattr(connection, "_nominated", {}).get(1)
+
+
+def hurry_gathering(connection: Any, seconds: float) -> None:
+    """Wait so long at most for STUN and TURN servers, before an answer goes out without them."""
+    gather = getattr(connection, "get_component_candidates", None)
+    if gather is not None and "timeout" in inspect.signature(gather).parameters:
+        connection.get_component_candidates = functools.partial(gather, timeout=seconds)
+
+
 def _nobody() -> None:
     """Who is told when nobody wants to know."""
+
+
+def keeps_seat(audio: Any) -> list[str]:
+    """The parts that `seat` touches and that are missing, seen at a connection's first section; none is good."""
+    ice = getattr(audio.receiver.transport, "transport", None)
+    wanted = (
+        *((ice, name) for name in ("_connection", "_recv", "_send")),
+        (getattr(ice, "iceGatherer", None), "_connection"), (audio, "_bundled"),
+    )  # fmt: skip
+    return [f"{type(owner).__name__}.{name}" for owner, name in wanted if not hasattr(owner, name)]
+
+
+def seat(audio: Any, connection: Any) -> None:
+    """Put an ICE connection of ours where aiortc has made one of aioice's; its sections must share one transport.
+
+    The section then counts as bundled: with a shared transport aiortc would stop it if it is not the offer's first.
+    """
+    ice = audio.receiver.transport.transport
+    ice._connection = ice.iceGatherer._connection = connection
+    ice._recv, ice._send = connection.recv, connection.send
+    audio._bundled = True
 
 
 def unacknowledged(sctp: Any) -> int:
@@ -192,6 +245,21 @@ async def close_connection(pc: RTCPeerConnection) -> None:
         for transceiver in pc.getTransceivers():
             connection: Any = getattr(transceiver.receiver.transport.transport, "_connection", None)
             for protocol in getattr(connection, "_protocols", ()):
-                protocol.transport.abort()
+                _cut(protocol.transport)
     if closing.done() and not closing.cancelled():
         closing.exception()  # seen, so that it is not reported as lost
+
+
+def _cut(transport: Any) -> None:
+    """End a socket now; of one that is a TURN server's the connection to that server, and its farewell."""
+    inner = getattr(transport, "_TurnTransport__inner_protocol", None)
+    if inner is None:
+        if hasattr(transport, "abort"):
+            transport.abort()
+        return
+    farewell = getattr(transport, "_TurnTransport__close_task", None)
+    if farewell is not None:
+        farewell.cancel()
+    if inner.refresh_task is not None:
+        inner.refresh_task.cancel()
+    inner.transport.abort()

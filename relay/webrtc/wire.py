@@ -6,6 +6,7 @@ reports itself:
 | touch | for |
 |---|---|
 | `RTCIceTransport._connection`, `Connection._protocols`, `StunProtocol.transport` | put `Wire` before aioice |
+| `TurnTransport.__inner_protocol`, its `receiver` | the same on an address that a TURN server lends us |
 | `Connection._nominated` | where to send; tell the browser's own packets from a stranger's |
 | `RTCDtlsTransport._rx_srtp`, `_tx_srtp` | the SRTP sessions |
 | `_run_rtcp`, `__rtcp_started`, `__rtcp_exited` of senders and receivers | our own reports instead of aiortc's |
@@ -24,6 +25,7 @@ from aiortc import RTCRtpReceiver, RTCRtpSender, RTCRtpTransceiver, clock
 
 from relay.webrtc import srtp, tame
 from relay.webrtc.gate import Pace
+from relay.webrtc.port.connection import Connection
 from relay.webrtc.rtcp import Reports, Sent
 from relay.webrtc.srtp import DATAGRAM_BYTES, HEADER_BYTES, Srtp
 from relay.webrtc.tap import RTP_HEADER, MiddleLine, OnReport, OnRtp, absent, changed
@@ -125,9 +127,14 @@ class RawLine(MiddleLine):
         # bundling may have swapped the transport; it does so before there is an answer
         self._dtls = self._receiver.transport
         self._ice = self._dtls.transport._connection
-        for protocol in self._ice._protocols:
-            # a TURN relay's transport is aioice's own and takes no other protocol: its RTP comes by `_from_aiortc`
+        if isinstance(self._ice, Connection):
+            self._ice.line = self
+        for protocol in getattr(self._ice, "_protocols", ()):
             transport: Any = getattr(protocol, "transport", None)
+            # a TURN server's is aioice's own; if that has changed, its RTP comes by `_from_aiortc`
+            lent: Any = getattr(transport, "_TurnTransport__inner_protocol", None)
+            if isinstance(getattr(lent, "receiver", None), aioice.ice.StunProtocol):
+                lent.receiver = Wire(self, protocol)
             if hasattr(transport, "set_protocol") and not isinstance(transport.get_protocol(), Wire):
                 transport.set_protocol(Wire(self, protocol))
                 if hasattr(transport, "max_size"):

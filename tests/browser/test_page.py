@@ -6,13 +6,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-import pylibsrtp
 import pytest
-from aioice.ice import StunProtocol
 from playwright.async_api import Page, Request, expect
 
 from relay.standin.script import parse
-from relay.webrtc.wire import Wire
+from relay.webrtc.port.sockets import Socket
 from tests.running import Running, running
 from tests.sound import Sound, compare, read_wav
 
@@ -251,36 +249,20 @@ async def test_a_path_that_goes_dead_is_shown_and_replaced_in_the_same_conversat
     page: Page, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alive, cut = set[Any](), set[Any]()
-    receive, send_data, send_stun = Wire.datagram_received, StunProtocol.send_data, StunProtocol.send_stun
-    begin, protect = pylibsrtp.Session.__init__, pylibsrtp.Session.protect_rtcp
+    begin, receive = Socket.connection_made, Socket.datagram_received
 
-    def hear(self: Wire, data: bytes, addr: tuple[Any, ...]) -> None:
-        if self._stun not in cut:
-            alive.add(self._stun)
-            receive(self, data, addr)
+    def open_(self: Socket, transport: asyncio.BaseTransport) -> None:
+        begin(self, transport)
+        send = self.sendto
+        self.sendto = lambda data, address: None if address in cut else send(data, address)
 
-    async def say(self: StunProtocol, data: bytes, addr: tuple[str, int]) -> None:
-        if self not in cut:
-            await send_data(self, data, addr)
+    def hear(self: Socket, data: bytes, address: tuple[Any, ...]) -> None:
+        if address not in cut:
+            alive.add(address)
+            receive(self, data, address)
 
-    def check(self: StunProtocol, message: Any, addr: tuple[str, int]) -> None:
-        if self not in cut:
-            send_stun(self, message, addr)
-
-    def note(self: pylibsrtp.Session, *policy: Any, **named: Any) -> None:
-        begin(self, *policy, **named)
-        alive.add(self)
-
-    def report(self: pylibsrtp.Session, packet: bytes) -> bytes:
-        if self in cut:
-            raise pylibsrtp.Error("the path is dead")
-        return protect(self, packet)
-
-    monkeypatch.setattr(Wire, "datagram_received", hear)
-    monkeypatch.setattr(StunProtocol, "send_data", say)
-    monkeypatch.setattr(StunProtocol, "send_stun", check)
-    monkeypatch.setattr(pylibsrtp.Session, "__init__", note)
-    monkeypatch.setattr(pylibsrtp.Session, "protect_rtcp", report)
+    monkeypatch.setattr(Socket, "connection_made", open_)
+    monkeypatch.setattr(Socket, "datagram_received", hear)
     async with running("--greeting", "") as relay:
         await dial(page, relay)
         await state(page, "listening")

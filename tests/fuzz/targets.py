@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from tests.fuzz.callers import exchanged, stunned
 from tests.fuzz.parsers import decoded, offered, redundant, rtcp, rtp
 from tests.fuzz.pictures import developed, gathered
 from tests.fuzz.sequences import called, gated
@@ -15,6 +16,8 @@ TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
     "rtcp": rtcp,
     "opus": decoded,
     "sdp": offered,
+    "stun": stunned,
+    "exchange": exchanged,
     "gathered": gathered,
     "developed": developed,
     "gate": gated,

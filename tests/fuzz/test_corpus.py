@@ -11,7 +11,7 @@ from tests.fuzz.chance import KINDS, edited
 from tests.fuzz.targets import TARGETS, corpus
 
 # Whoever has longer runs `make soak`. The slower ones need a loop each, or many packets.
-EXAMPLES: Final = {"call": 100, "rtcp": 100, "gate": 100, "opus": 150}
+EXAMPLES: Final = {"call": 100, "exchange": 100, "rtcp": 100, "gate": 100, "opus": 150}
 USUAL_EXAMPLES: Final = 300
 
 EDITS: Final = st.tuples(st.sampled_from(KINDS), st.integers(0, 400), st.binary(min_size=1, max_size=8))

@@ -10,7 +10,8 @@ from tests.network.namespace import obstacle
 _lines: Final[list[str]] = []
 
 # These need rights that an ordinary user's machine does not give; everything else runs there all the same.
-collect_ignore: Final = ["test_wire.py", "test_chromium.py", "test_return.py"] if obstacle() else []
+_WANTING: Final = ("wire", "chromium", "return", "lan", "turn", "port")
+collect_ignore: Final = [f"test_{name}.py" for name in _WANTING] if obstacle() else []
 
 
 @pytest.fixture

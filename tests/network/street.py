@@ -24,14 +24,13 @@ from playwright.async_api import Browser, async_playwright
 
 from tests import chromium
 from tests.network.visitor import Visitor
-from tests.network.wire import FAR, Line, wire
+from tests.network.wire import FAR, NEAR, Line, wire
 
 PORT, METRICS_PORT = 7860, 7861  # the namespace is ours alone
 TOKEN: Final = "a-token-for-the-network-tests"
 START_SECONDS: Final = 20.0
 STOP_SECONDS: Final = 5.0
 PATIENCE_MS: Final = 20_000  # for anything that a page is waited for: a bad network takes its time
-BASE: Final = f"http://{FAR}:{PORT}"
 ROOT: Final = Path(__file__).parent.parent.parent
 WORDS: Final = (1.0, 2.9)  # seconds of the sentence between which somebody speaks
 SPEECH_SECONDS: Final = 58.0  # of a model that does not stop; the stand-in says 60 at most
@@ -45,18 +44,30 @@ class Street:
     browser: Browser
     folder: Path
 
+    @property
+    def base(self) -> str:
+        """Where the relay serves."""
+        return base(self.line.far.address)
+
+    @property
+    def log(self) -> str:
+        """What the relay has written into its log."""
+        return (self.folder / "relay.log").read_text()
+
     @contextlib.asynccontextmanager
-    async def relay(self, *flags: str, script: str = "{}") -> AsyncIterator[asyncio.subprocess.Process]:
-        """The relay in `far`, serving at `BASE`, and a stand-in with this script (JSON) for a model."""
+    async def relay(
+        self, *flags: str, script: str = "{}", **environment: str
+    ) -> AsyncIterator[asyncio.subprocess.Process]:
+        """The relay in `far`, serving at `base`, and a stand-in with this script (JSON) for a model."""
         path = self.folder / "script.json"
         path.write_text(script)
         async with self._process("relay.standin", "--script", str(path)) as (_, words):
             model = re.search(r"ws://\S+", words)
             assert model, words
             flags = ("--gemini-url", model.group(), "--metrics-port", str(METRICS_PORT), *flags)
-            flags = ("--host", FAR, "--port", str(PORT), *flags)
-            async with self._process("signaling", *flags) as (process, words):
-                assert BASE in words, words
+            flags = ("--host", self.line.far.address, "--port", str(PORT), *flags)
+            async with self._process("signaling", *flags, **environment) as (process, words):
+                assert self.base in words, words
                 yield process
 
     @contextlib.asynccontextmanager
@@ -66,7 +77,7 @@ class Street:
         profile.set_default_timeout(PATIENCE_MS)
         try:
             visitor = Visitor(await profile.new_page())
-            await visitor.dial(f"{BASE}/#token={TOKEN}")
+            await visitor.dial(f"{self.base}/#token={TOKEN}")
             yield visitor
         finally:
             await profile.close()
@@ -83,16 +94,19 @@ class Street:
         return {name: float(value) for name, _, value in words}
 
     @contextlib.asynccontextmanager
-    async def _process(self, module: str, *flags: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
+    async def _process(
+        self, module: str, *flags: str, **environment: str
+    ) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
         """A Python module run in `far`, with the first line it said."""
         ours = {
             name: text for name, text in os.environ.items() if not name.startswith(("RELAY_", "GEMINI_", "GOOGLE_"))
         }
-        process = await asyncio.create_subprocess_exec(
-            *self.line.far.command(sys.executable, "-m", module, *flags),
-            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, cwd=ROOT,
-            env={**ours, "GEMINI_API_KEY": "AIzaNetworkTests", "RELAY_ACCESS_TOKEN": TOKEN},
-        )  # fmt: skip
+        with (self.folder / f"{'relay' if module == 'signaling' else module}.log").open("a") as log:
+            process = await asyncio.create_subprocess_exec(
+                *self.line.far.command(sys.executable, "-m", module, *flags),
+                stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=log, cwd=ROOT,
+                env={**ours, "GEMINI_API_KEY": "AIzaNetworkTests", "RELAY_ACCESS_TOKEN": TOKEN, **environment},
+            )  # fmt: skip
         try:
             assert process.stdout is not None
             yield process, (await asyncio.wait_for(process.stdout.readline(), START_SECONDS)).decode()
@@ -107,24 +121,29 @@ class Street:
 
 
 @contextlib.asynccontextmanager
-async def street(seed: int = 1) -> AsyncIterator[Street]:
-    """Everything but the relay; raises `OSError` where no namespaces can be made."""
+async def street(seed: int = 1, *flags: str, near: str = NEAR, far: str = FAR) -> AsyncIterator[Street]:
+    """Everything but the relay, `flags` for Chromium; raises `OSError` where no namespaces can be made."""
     with tempfile.TemporaryDirectory(prefix="street-") as name:
         folder = Path(name)
         microphone = folder / "microphone.wav"
         chromium.record_microphone(microphone)
         write_speech(folder / "speech.wav")
-        async with wire(seed) as line, async_playwright() as playwright:
+        async with wire(seed, near, far) as line, async_playwright() as playwright:
             browser = await playwright.chromium.launch(
                 executable_path=_program(folder, line),
                 # a microphone is for secure places only, and this address is none
-                args=[*chromium.flags(microphone), f"--unsafely-treat-insecure-origin-as-secure={BASE}"],
+                args=[*chromium.flags(microphone), *flags, f"--unsafely-treat-insecure-origin-as-secure={base(far)}"],
                 ignore_default_args=list(chromium.UNWANTED),
             )
             try:
                 yield Street(line, browser, folder)
             finally:
                 await browser.close()
+
+
+def base(address: str) -> str:
+    """Where a relay at that address serves."""
+    return f"http://{address}:{PORT}"
 
 
 def _program(folder: Path, line: Line) -> Path:

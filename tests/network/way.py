@@ -10,6 +10,14 @@ CLEAN: Final = Trouble()
 DARK: Final = Trouble(loss=1.0)
 
 
+def _nothing(packet: bytes) -> bool:
+    return False
+
+
+def _as_it_is(packet: bytes) -> bytes:
+    return packet
+
+
 class Way:
     """Hands each packet on when its `Link` says so, clean at first. Owes one `close`.
 
@@ -21,6 +29,8 @@ class Way:
         self.link = Link[None](CLEAN, seed)
         self._loop = asyncio.get_running_loop()
         self._open = True
+        self.through: Callable[[bytes], bytes] = _as_it_is  # a router: what becomes of an IP packet, empty for nothing
+        self.bars: Callable[[bytes], bool] = _nothing  # a firewall: these IP packets do not come through
 
     @property
     def trouble(self) -> Trouble:

@@ -32,10 +32,10 @@ class Line:
 
 
 @contextlib.asynccontextmanager
-async def wire(seed: int = 1) -> AsyncIterator[Line]:
+async def wire(seed: int = 1, near_at: str = NEAR, far_at: str = FAR) -> AsyncIterator[Line]:
     """Two new namespaces and a clean wire between them; raises `OSError` where none can be made."""
     with contextlib.ExitStack() as stack:
-        near, far = (stack.enter_context(contextlib.closing(Namespace(address))) for address in (NEAR, FAR))
+        near, far = (stack.enter_context(contextlib.closing(Namespace(address))) for address in (near_at, far_at))
         up, down = (stack.enter_context(contextlib.closing(Way(dice))) for dice in (seed, seed + 1))
         loop = asyncio.get_running_loop()
         for source, way, sink in ((near.tun, up, far.tun), (far.tun, down, near.tun)):
@@ -48,7 +48,7 @@ def _carry(source: int, way: Way, sink: int) -> None:
     with contextlib.suppress(BlockingIOError):
         for _ in range(AT_ONCE):
             packet = os.read(source, MTU)
-            if packet[0] >> 4 == _IPV4:
+            if packet[0] >> 4 == _IPV4 and not way.bars(packet) and (packet := way.through(packet)):
                 way.carry(len(packet), _give, sink, packet)
 
 

@@ -15,7 +15,7 @@ function told(event, now = 0, seconds = null) {
 const keys = (notices) => notices.map(({ key }) => key);
 
 for (const event of [
-  'reconnecting', 'resumed', 'memory-shortened', 'idle-warning', 'limit-warning', 'slow-answer', 'mic-dead', 'missed',
+  'reconnecting', 'resumed', 'memory-shortened', 'idle-warning', 'limit-warning', 'closing', 'slow-answer', 'mic-dead', 'missed',
   'path-lost', 'path-back', 'returned', 'late',
 ]) {
   test(`${event} has a sentence and a next step`, () => {

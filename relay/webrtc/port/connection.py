@@ -1,0 +1,262 @@
+"""A call's ICE on the one port, standing where aiortc has a connection of aioice's: with the parts that it uses.
+
+Sound goes past it: what comes on the path in use is the raw line's at once, see `wire.RawLine`; the rest waits for
+aiortc in a short queue.
+"""
+
+import asyncio
+import contextlib
+import functools
+import secrets
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from aioice import Candidate, ConnectionClosed
+
+from relay.webrtc.port.agent import CONSENT_SECONDS, Agent, Path, Route
+from relay.webrtc.port.sockets import Port, Socket
+from relay.webrtc.port.switchboard import PASSWORD_LETTERS
+from relay.webrtc.tame import MAX_DATAGRAM_BYTES
+
+# Handshakes and messages until aiortc reads them; the sender repeats what is dropped (RFC 9147 §5.8.1, RFC 9260 §6.3).
+QUEUE_DATAGRAMS: Final = 512
+CONSENT_CHECK_SECONDS: Final = CONSENT_SECONDS / 6
+_HOST: Final = 126 << 24  # RFC 8445 §5.1.2: a host candidate's type; those first in the list are preferred
+_COMPONENT: Final = 255
+
+
+class Line(Protocol):
+    """Who takes SRTP as it comes; each gives False while there are no keys. `last_heard` is monotonic seconds."""
+
+    last_heard: float
+
+    def take(self, datagram: bytes, /) -> bool: ...
+    def take_reports(self, datagram: bytes, /) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Local:
+    transport: Socket
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """The path in use, in aioice's words."""
+
+    protocol: _Local
+    remote_addr: tuple[Any, ...]
+    local_candidate: Candidate
+    remote_candidate: Candidate
+
+
+class Connection:
+    """One call's. It is in the switchboard from the beginning; owes one `close`."""
+
+    def __init__(self, port: Port) -> None:
+        self._port = port
+        self._loop = asyncio.get_running_loop()
+        name, mark = port.board.enter(self)
+        password, dropped = port.board.word(PASSWORD_LETTERS).encode(), port.board.dropped
+        self.agent = Agent(name, password, mark, secrets.token_bytes, dropped=dropped)
+        self.line: Line | None = None
+        self.on_junk: Callable[[], object] = _nobody
+        self.datagrams = 0  # that came for this call and were no sound of it, good and bad
+        # what aiortc reads and sets of aioice's
+        self.ice_controlling = False  # the browser always is: a lite agent obeys (RFC 8445 §6.1.1)
+        self.remote_is_lite = False
+        self.remote_username: str | None = None
+        self.remote_password: str | None = None
+        self.local_candidates: list[Candidate] = []
+        self.remote_candidates: list[Candidate] = []
+        self._nominated: dict[int, Pair] = {}  # as the raw line reads it: where to send, in a moment
+        self._queue: asyncio.Queue[bytes | None] = asyncio.Queue(QUEUE_DATAGRAMS + 1)  # and the end of it
+        self._used: Path | None = None
+        self._connected: asyncio.Future[None] = self._loop.create_future()
+        self._closed: asyncio.Future[ConnectionClosed] = self._loop.create_future()
+        self._watching: asyncio.TimerHandle | None = None
+
+    @property
+    def local_username(self) -> str:
+        return self.agent.user
+
+    @property
+    def local_password(self) -> str:
+        return self.agent.password.decode()
+
+    def expect(self, streams: Iterable[int]) -> None:
+        """The SSRCs that the browser announced: by them it is known again when its address has changed."""
+        self._port.board.expect(self, streams)
+
+    async def gather_candidates(self) -> None:
+        """Learn our own addresses."""
+        told = await self._port.candidates()
+        self.local_candidates = [
+            _candidate("host", host, self._port.number, number) for number, host in enumerate(told, 1)
+        ]
+
+    async def add_remote_candidate(self, candidate: Candidate | None) -> None:
+        """Nobody is sent anything because an offer names him."""
+
+    async def connect(self) -> None:
+        """Wait until the browser has found us; raises `ConnectionError` when it is closed before that."""
+        if self.remote_username is None or self.remote_password is None:
+            raise ConnectionError("the browser's name or password is missing")
+        self.agent.meet(self.remote_username, self.remote_password)
+        await asyncio.shield(self._connected)
+        if self._closed.done():
+            raise ConnectionError("closed before the browser came")
+
+    async def get_event(self) -> ConnectionClosed:
+        """Its end."""
+        return await asyncio.shield(self._closed)
+
+    async def recv(self) -> bytes:
+        """The next datagram that is not the line's; raises `ConnectionError` at the end."""
+        data = await self._queue.get() if self._nominated or not self._queue.empty() else None
+        if data is None:
+            raise ConnectionError("not connected")
+        return data
+
+    async def send(self, data: bytes) -> None:
+        """Send a datagram on the path in use; raises `ConnectionError` if there is none."""
+        pair = self._nominated.get(1)
+        if pair is None:
+            raise ConnectionError("not connected")
+        self._send(pair.protocol.transport, data, pair.remote_addr)
+
+    async def close(self) -> None:
+        """Be nobody's any more; idempotent."""
+        self._end()
+
+    def stray(self, data: bytes, route: Route) -> None:
+        """STUN, or sound from an address that is not known to be the browser's."""
+        if self._closed.done():
+            return
+        self.datagrams += 1
+        now = self._loop.time()
+        if data[0] < 4:
+            replies = self.agent.take(data, route, now)
+        elif self._opened(data):
+            replies = self.agent.follow(route, now)
+        else:
+            return
+        for reply in replies:
+            self._send(route[0], reply, route[1])
+        self._follow_agent(now)
+
+    def _take(self, data: bytes) -> None:
+        """From the path in use."""
+        line = self.line
+        if line is not None and 127 < data[0] < 192 and len(data) > 12:
+            # RFC 5761 §4: RTCP's packet types are 192 to 223
+            (line.take_reports if 191 < data[1] < 224 else line.take)(data)
+            return
+        self._enqueue(data)
+
+    def _take_aside(self, path: Path, data: bytes) -> None:
+        """From another path that is proven: where the browser sends its sound it wants to be sent ours."""
+        if self.line is None or not 127 < data[0] < 192:
+            self._enqueue(data)
+        elif len(data) > 12 and self._opened(data):
+            now = self._loop.time()
+            self.agent.follow(path.route, now)
+            self._follow_agent(now)
+
+    def _opened(self, data: bytes) -> bool:
+        """Give it to the line, which has the key; was it the browser's?"""
+        line = self.line
+        if line is None:
+            return False
+        before, line.last_heard = line.last_heard, -1.0
+        (line.take_reports if 191 < data[1] < 224 else line.take)(data)
+        if line.last_heard < 0:
+            line.last_heard = before
+            return False
+        return True
+
+    def _enqueue(self, data: bytes) -> None:
+        # RFC 7983 §7: 20 to 63 is DTLS; SRTP is aiortc's where no line takes it
+        wanted = 19 < data[0] < 64 or (self.line is None and 127 < data[0] < 192)
+        if not wanted or len(data) > MAX_DATAGRAM_BYTES or self._queue.qsize() >= QUEUE_DATAGRAMS:
+            self.on_junk()
+            return
+        if self.line is not None:
+            self.line.last_heard = self._loop.time()
+        self._queue.put_nowait(data)
+
+    def _follow_agent(self, now: float) -> None:
+        """What the agent decided becomes true."""
+        agent, used = self.agent, self.agent.in_use
+        for path in agent.forgotten:
+            self._unknow(path)
+        agent.forgotten.clear()
+        if used is None:
+            return
+        if self.line is not None and used.heard == now:
+            self.line.last_heard = now
+        for path in agent.paths.values():
+            if path.proven and path is not used and path is not self._used and not self._knows(path):
+                self._know(path, functools.partial(self._take_aside, path))
+        if used is self._used:
+            return
+        if self._used is not None:
+            self._know(self._used, functools.partial(self._take_aside, self._used))
+        self._know(used, self._take)
+        self._used = used
+        local, address = used.route
+        self._nominated[1] = Pair(
+            _Local(local), address,
+            _candidate("host", local.address, self._port.number), _candidate("prflx", *address[:2]),
+        )  # fmt: skip
+        if not self._connected.done():
+            self._connected.set_result(None)
+            self._watch()
+
+    def _watch(self) -> None:
+        """End as aioice does when the browser is gone: nothing more is sent to where it was."""
+        self._watching = self._loop.call_later(CONSENT_CHECK_SECONDS, self._watch)
+        if not self.agent.consents(self._loop.time()):
+            self._end()
+
+    def _end(self) -> None:
+        if self._closed.done():
+            return
+        if self._watching is not None:
+            self._watching.cancel()
+        self._port.board.leave(self.agent.user, self.agent.mark)
+        for path in self.agent.paths.values():
+            self._unknow(path)
+        self._nominated.clear()
+        self.local_candidates.clear()
+        self._queue.put_nowait(None)
+        self._closed.set_result(ConnectionClosed())
+        if not self._connected.done():
+            self._connected.set_result(None)
+
+    def _know(self, path: Path, take: Callable[[bytes], None]) -> None:
+        local, address = path.route
+        local.known[address] = take
+
+    def _knows(self, path: Path) -> bool:
+        local, address = path.route
+        take = local.known.get(address)
+        return getattr(getattr(take, "func", take), "__self__", None) is self
+
+    def _unknow(self, path: Path) -> None:
+        if self._knows(path):  # another call may have proven that address to be its own since
+            del path.route[0].known[path.route[1]]
+
+    @staticmethod
+    def _send(local: Socket, data: bytes, address: tuple[Any, ...]) -> None:
+        with contextlib.suppress(OSError):  # lost, as it may be on the way
+            local.sendto(data, address)
+
+
+def _candidate(kind: str, host: str, port: int, number: int = 1) -> Candidate:
+    priority = _HOST | 65535 - number << 8 | _COMPONENT
+    return Candidate(str(number), 1, "udp", priority, host, port, kind)
+
+
+def _nobody() -> None:
+    """Who is told when nobody wants to know."""

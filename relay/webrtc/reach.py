@@ -1,0 +1,57 @@
+"""How a call's connection finds its browser: it waits for the browser's packets, or it sends first.
+
+A relay behind a NAT, whose address the browser cannot send to, must send first; then its NAT, or its own TURN server,
+lets in what the browser sends. For that it needs to know where the browser is (`candidates`), and where it is itself:
+a STUN server tells it, a TURN server lends it an address.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from aiortc import RTCConfiguration, RTCIceServer
+
+from relay.config import Config
+from relay.ice import IceServer
+from relay.turn import Turn
+
+# For STUN and TURN to answer, before the offer is answered without them. A server takes three round trips.
+GATHER_SECONDS: Final = 2.0
+OUR_NAME: Final = "relay"  # in the TURN server's log
+
+
+def no_servers() -> list[IceServer]:
+    """There are none."""
+    return []
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """`active`: we send first. `private`: also to private addresses. `servers` are ours to use while active."""
+
+    active: bool = False
+    private: bool = False
+    servers: Callable[[], list[IceServer]] = no_servers
+
+    def configuration(self) -> RTCConfiguration:
+        """For one connection. Of the servers aiortc takes the first STUN and the first TURN URL."""
+        return RTCConfiguration(iceServers=[_ours(server) for server in self.servers()] if self.active else [])
+
+
+def reach_of(config: Config) -> Reach:
+    """As the owner wants it."""
+    turn = Turn(config.turn, config.turn_secret) if config.turn_secret is not None else None
+
+    def servers() -> list[IceServer]:
+        ours = [turn.server(OUR_NAME, time.time())] if turn is not None else []
+        return [*ours, *config.ice_servers]
+
+    return Reach(config.ice_role == "active", config.lan, servers)
+
+
+def _ours(server: IceServer) -> RTCIceServer:
+    # aiortc reads no IPv6 address in a URL
+    urls = [url for url in server.urls if "[" not in url]
+    credential = server.credential.reveal() if server.credential is not None else None
+    return RTCIceServer(urls=urls, username=server.username or None, credential=credential)

@@ -1,0 +1,287 @@
+"""All calls on one UDP port: each hears its own, follows its caller, harms no other, and leaves nothing behind."""
+
+import asyncio
+import contextlib
+import errno
+import socket
+from collections.abc import AsyncIterator, Iterator
+from typing import Any, Final
+
+import pytest
+from aioice import stun
+
+from relay.config import ConfigError, load
+from relay.webrtc.peer import Media, prepare
+from relay.webrtc.port import sockets
+from relay.webrtc.port.connection import Connection
+from relay.webrtc.port.sockets import Port, local_addresses
+from signaling.sockets import open_udp_port
+from tests.checker import Browser
+from tests.test_peer import Call
+
+REBOUND_SECONDS: Final = 1.0
+
+
+@contextlib.asynccontextmanager
+async def calls(count: int, tier: str = "raw", public: tuple[str, ...] = ()) -> AsyncIterator[tuple[Port, list[Call]]]:
+    """So many calls on one port, connected."""
+    port = await Port.open(["127.0.0.1"], public=public)
+    media: Media = prepare(["127.0.0.1"], tiers=[tier], port=port)
+    made = [Call(media) for _ in range(count)]
+    try:
+        for call in made:
+            await call.connect()
+        yield port, made
+    finally:
+        for call in made:
+            call.microphone.stop()
+            await call.peer.close()
+            await call.browser.close()
+        port.close()
+
+
+def candidates(answer: str) -> list[tuple[str, int]]:
+    lines = [line.split() for line in answer.splitlines() if line.startswith("a=candidate:")]
+    return [(words[4], int(words[5])) for words in lines]
+
+
+def connection(call: Call) -> Connection:
+    found: Any = call.peer._audio.receiver.transport.transport
+    assert isinstance(found._connection, Connection)
+    return found._connection
+
+
+async def heard(call: Call) -> None:
+    """One packet more of its microphone."""
+    call.owner.heard.clear()
+    async with asyncio.timeout(5):
+        await call.owner.heard.wait()
+
+
+async def test_every_answer_names_the_one_port_and_says_that_the_browser_has_to_come() -> None:
+    async with calls(2) as (port, made):
+        for call in made:
+            assert candidates(call.answer) == [("127.0.0.1", port.number)]
+            assert "a=ice-lite" in call.answer.split("m=")[0].splitlines()
+        assert len({call.answer.split("a=ice-ufrag:")[1].split()[0] for call in made}) == 2
+
+
+@pytest.mark.parametrize("tier", ["raw", "middle", "public"])
+async def test_each_of_several_calls_is_heard_as_itself(tier: str) -> None:
+    async with calls(3, tier) as (_, made):
+        for call in made:
+            await heard(call)
+        first, *others = made
+        first.microphone.mute(packets=False)
+        await asyncio.sleep(0.2)
+        first.owner.heard.clear()
+        for call in others:
+            await heard(call)
+        if tier == "raw":
+            assert not first.owner.heard.is_set()
+            assert len({packet[2] for call in others for packet in call.owner.rtp}) == 2, "one stream each"
+
+
+async def test_a_port_that_all_calls_have_left_knows_nobody() -> None:
+    async with calls(3) as (port, made):
+        for call in made:
+            await call.peer.close()
+        assert len(port.board) == 0
+        [listening] = port._sockets.values()
+        assert listening.known == {}
+
+
+class Elsewhere(asyncio.DatagramProtocol):
+    """Another socket of a browser's: its address as a router shows it when it has forgotten the one before."""
+
+    def __init__(self, stun: Any) -> None:
+        self._stun = stun
+
+    def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
+        self._stun.datagram_received(data, addr)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stun.connection_lost(exc)
+
+
+async def move(call: Call) -> asyncio.DatagramTransport:
+    """The browser is seen at another port from now on; nothing that is sent to the old one arrives."""
+    ice: Any = call.browser.getReceivers()[0].transport.transport
+    [pair] = ice._connection._nominated.values()
+    before = pair.protocol.transport
+    before.set_protocol(asyncio.DatagramProtocol())
+    before.abort()
+    elsewhere, _ = await asyncio.get_running_loop().create_datagram_endpoint(
+        lambda: Elsewhere(pair.protocol), local_addr=("127.0.0.1", 0)
+    )
+    pair.protocol.transport = elsewhere
+    return elsewhere
+
+
+async def test_a_caller_whose_address_changes_is_heard_at_once_and_hears_within_a_second() -> None:
+    async with calls(2) as (_, (call, other)):
+        await heard(call)
+        before = connection(call).agent.in_use
+        elsewhere = await move(call)
+        moved = asyncio.get_running_loop().time()
+        await heard(call)
+        async with asyncio.timeout(5):
+            while (used := connection(call).agent.in_use) is before:
+                await asyncio.sleep(0.005)
+        assert asyncio.get_running_loop().time() - moved < REBOUND_SECONDS
+        assert used is not None
+        assert used.route[1] == elsewhere.get_extra_info("sockname")
+        assert call.peer.connected
+        assert not call.owner.lost.is_set()
+        await heard(other)
+        call.channel.send("still here")
+        async with asyncio.timeout(5):
+            while "still here" not in call.owner.messages:
+                await asyncio.sleep(0.01)
+
+
+async def test_a_browser_that_aims_its_call_at_somebody_else_gets_it_itself() -> None:
+    async with calls(1) as (port, [call]):
+        await heard(call)
+        agent = connection(call).agent
+        theirs: Any = call.browser.getReceivers()[0].transport.transport
+        browser = Browser(agent, theirs._connection.local_username, theirs._connection.local_password)
+        at_home = agent.in_use
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as victim:
+            victim.bind(("127.0.0.1", 0))
+            victim.setblocking(False)
+            for n in range(100):
+                victim.sendto(browser.check(nominate=True, priority=2**31 + n), ("127.0.0.1", port.number))
+                call.peer.send_rtp(b"\xd8\xff\xfe", n * 960, n == 0, False)
+                await asyncio.sleep(0.01)
+            got = []
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    got.append(victim.recv(2048))
+        assert agent.in_use is at_home
+        kinds = [stun.parse_message(data).message_class for data in got]  # nothing but STUN
+        assert kinds.count(stun.Class.REQUEST) < 10
+        assert kinds.count(stun.Class.RESPONSE) == 100
+
+
+STRANGE: Final = (
+    b"",
+    b"\0",
+    b"\x80\x6f",
+    b"\x16\xfe\xfd" + bytes(60),
+    bytes(28),
+    b"\xff" * 2000,
+    b"\0\1" + bytes(1400),
+)
+
+
+async def test_strangers_get_no_answer_and_are_counted() -> None:
+    async with calls(1) as (port, [call]):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+            stranger.settimeout(0)
+            for datagram in STRANGE * 20:
+                stranger.sendto(datagram, ("127.0.0.1", port.number))
+            await heard(call)
+            await asyncio.sleep(0.1)
+            with pytest.raises(BlockingIOError):
+                stranger.recv(2048)
+        assert sum(port.board.dropped.values()) == len(STRANGE) * 20
+        assert call.peer.connected
+
+
+async def test_an_address_that_another_call_has_proven_to_be_its_own_is_that_calls() -> None:
+    async with calls(2) as (port, (call, other)):
+        await heard(other)
+        [listening] = port._sockets.values()
+        used = connection(other).agent.in_use
+        assert used is not None
+        await call.peer.close()
+        assert used.route[1] in listening.known, "one call's end takes no other's address"
+        await heard(other)
+
+
+async def test_behind_a_one_to_one_nat_the_public_address_is_told_instead_of_ours() -> None:
+    port = await Port.open(
+        ["127.0.0.1", *(a for a in local_addresses(loopback=False) if ":" not in a)], public=["203.0.113.5"]
+    )
+    try:
+        assert await port.candidates() == ["203.0.113.5", "127.0.0.1"]
+    finally:
+        port.close()
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as there:
+        there.bind(("127.0.0.1", 0))
+        yield there.getsockname()[1]
+
+
+async def test_a_port_that_somebody_has_is_not_shared_and_its_address_is_named(taken: int) -> None:
+    with pytest.raises(OSError, match=r"127\.0\.0\.1") as error:
+        await Port.open(["127.0.0.1"], taken)
+    assert (error.value.errno, error.value.filename) == (errno.EADDRINUSE, "127.0.0.1")
+
+
+async def test_a_udp_port_that_is_taken_is_told_in_one_sentence_and_with_any_free_port_another_is_found(
+    taken: int,
+) -> None:
+    wanted = ["--ice-address", "127.0.0.1"]
+    with pytest.raises(ConfigError, match=rf"UDP port {taken} on 127.0.0.1 is in use: choose another with --udp-port."):
+        await open_udp_port(load([*wanted, "--udp-port", str(taken)], {}), 7860)
+    port = await open_udp_port(load([*wanted, "--port", "0"], {}), taken)
+    assert port is not None
+    assert port.number != taken
+    port.close()
+    assert await open_udp_port(load([*wanted, "--udp-port", "0"], {}), 7860) is None
+
+
+async def test_an_address_that_comes_is_listened_on_when_the_next_call_begins_and_one_that_goes_is_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    there = ["127.0.0.1"]
+    port = await Port.open(lambda: there)
+    try:
+        there.append("127.0.0.2")
+        assert await port.candidates() == ["127.0.0.1"], "it was looked at a moment ago"
+        monkeypatch.setattr(sockets, "LOOK_SECONDS", 0.0)
+        assert await port.candidates() == ["127.0.0.1", "127.0.0.2"]
+        there.remove("127.0.0.1")
+        assert await port.candidates() == ["127.0.0.2"]
+        there.clear()
+        assert await port.candidates() == ["127.0.0.2"], "no address at all is a moment between two"
+    finally:
+        port.close()
+
+
+async def test_calls_over_ipv6_are_calls_too() -> None:
+    try:
+        port = await Port.open(["::1"])
+    except OSError:
+        return  # this machine has none
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as caller:
+            caller.bind(("::1", 0))
+            caller.setblocking(False)
+            call = Connection(port)
+            await call.gather_candidates()
+            assert [(one.host, one.port) for one in call.local_candidates] == [("::1", port.number)]
+            browser = Browser(call.agent)
+            call.remote_username, call.remote_password = browser.user, browser.password
+            connecting = asyncio.create_task(call.connect())
+            await asyncio.sleep(0)
+            caller.sendto(browser.check(), ("::1", port.number))
+            loop = asyncio.get_running_loop()
+            await loop.sock_recv(caller, 2048)
+            caller.sendto(browser.reply(await loop.sock_recv(caller, 2048)), ("::1", port.number))
+            async with asyncio.timeout(5):
+                await connecting
+                caller.sendto(b"\x16" + bytes(20), ("::1", port.number))
+                assert await call.recv() == b"\x16" + bytes(20)
+                await call.send(b"\x17" + bytes(20))
+                assert await loop.sock_recv(caller, 2048) == b"\x17" + bytes(20)
+            await call.close()
+            with pytest.raises(ConnectionError):
+                await call.recv()
+    finally:
+        port.close()
