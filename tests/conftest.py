@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from hypothesis import settings
 from playwright.async_api import Browser, BrowserContext, Page
 
 from signaling.__main__ import quickest_loop
@@ -87,6 +88,8 @@ class Loops(asyncio.DefaultEventLoopPolicy):
 
 def pytest_configure() -> None:
     asyncio.set_event_loop_policy(Loops())
+    settings.register_profile("beside others", deadline=None)  # how long an example takes depends on them
+    settings.load_profile("beside others")
 
 
 APART: Final = frozenset({"browser", "clients", "network"})  # folders whose tests run in real time
