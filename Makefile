@@ -19,7 +19,7 @@ NODE_TOOLS := tests/node_modules
 PROXIES := tests/.tools
 ARGS ?=
 # Tests wait more than they reckon: so many at a time, on two cores (`tests/conftest.py` says which never meet).
-ABREAST ?= 4
+ABREAST ?= 3
 
 help:
 	@sed -n '1,5s/^# \{0,1\}//p' Makefile

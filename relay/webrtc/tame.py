@@ -12,6 +12,7 @@ a release has changed it:
 | `aioice.ice.get_host_addresses` | bind only the addresses the operator chose | all but loopback are bound |
 | `aiortc.rtcsctptransport.USERDATA_MAX_LENGTH` | 1280-byte paths | aiortc's own 1160 bytes |
 | `RTCSctpTransport._handle_data`, `_receive` | junk ends no call | it does, as aiortc has it |
+| `RTCSctpTransport._send_chunk` | a closed path is no error per message | the log tells each |
 | `StunProtocol.datagram_received`, `RTCDtlsTransport._handle_rtp_data`, `_handle_rtcp_data` | the same | the same |
 | `RTCSctpTransport._data_channel_queue`, `_outbound_queue`, `_sent_queue` | lost messages come again | they do not |
 | `RTCDtlsTransport._rtp_router`, `RtpRouter.ssrc_table` | invented streams take no memory | they do |
@@ -20,6 +21,7 @@ a release has changed it:
 """
 
 import asyncio
+import contextlib
 import functools
 import inspect
 import logging
@@ -77,7 +79,7 @@ def bear_junk(sctp: Any) -> None:
     """
     if not hasattr(sctp, "_handle_data") or not hasattr(sctp, "_receive") or hasattr(sctp, "bears_junk"):
         return
-    handle, receive = sctp._handle_data, sctp._receive
+    handle, receive, send = sctp._handle_data, sctp._receive, getattr(sctp, "_send_chunk", None)
 
     async def handle_or_drop(data: bytes) -> None:
         try:
@@ -92,7 +94,15 @@ def bear_junk(sctp: Any) -> None:
             data = data.decode(errors="replace").encode()
         await receive(stream_id, pp_id, data)
 
+    async def send_or_keep(chunk: Any) -> None:
+        with contextlib.suppress(
+            ConnectionError
+        ):  # the path is closed; a task that nobody asks would say so, each time
+            await send(chunk)
+
     sctp._handle_data, sctp._receive, sctp.bears_junk = handle_or_drop, receive_text, True
+    if send is not None:
+        sctp._send_chunk = send_or_keep
 
 
 def bear_strangers() -> None:
