@@ -79,7 +79,8 @@ def bear_junk(sctp: Any) -> None:
     """
     if not hasattr(sctp, "_handle_data") or not hasattr(sctp, "_receive") or hasattr(sctp, "bears_junk"):
         return
-    handle, receive, send = sctp._handle_data, sctp._receive, getattr(sctp, "_send_chunk", None)
+    handle, receive = sctp._handle_data, sctp._receive
+    send: Callable[[Any], Awaitable[None]] = getattr(sctp, "_send_chunk", _nobody_sends)
 
     async def handle_or_drop(data: bytes) -> None:
         try:
@@ -101,8 +102,7 @@ def bear_junk(sctp: Any) -> None:
             await send(chunk)
 
     sctp._handle_data, sctp._receive, sctp.bears_junk = handle_or_drop, receive_text, True
-    if send is not None:
-        sctp._send_chunk = send_or_keep
+    sctp._send_chunk = send_or_keep
 
 
 def bear_strangers() -> None:
@@ -196,6 +196,10 @@ def hurry_gathering(connection: Any, seconds: float) -> None:
     gather = getattr(connection, "get_component_candidates", None)
     if gather is not None and "timeout" in inspect.signature(gather).parameters:
         connection.get_component_candidates = functools.partial(gather, timeout=seconds)
+
+
+async def _nobody_sends(chunk: Any) -> None:
+    """Who sends nothing, because a changed aiortc never asks."""
 
 
 def _nobody() -> None:
