@@ -93,7 +93,7 @@ def pytest_configure() -> None:
 
 
 APART: Final = frozenset({"browser", "clients", "network"})  # folders whose tests run in real time
-PATIENT: Final = frozenset({"test_patience"})  # whose tests hardly do anything but wait
+PATIENT: Final = frozenset({"test_patience", "test_local_voice"})  # whose tests hardly do anything but wait
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -77,7 +77,7 @@ async def relay(within: Callable[..., tuple[str, ...]], folder: Path) -> AsyncIt
     """The relay as its owner starts it, without a key: a process, and the voice's process."""
     ours = {name: text for name, text in os.environ.items() if not name.startswith(("RELAY_", "GEMINI_", "GOOGLE_"))}
     process = await asyncio.create_subprocess_exec(
-        *within(sys.executable, "-m", "signaling", "--port", "0"),
+        *within(sys.executable, "-m", "signaling", "--port", "0", "--drain", "0"),
         stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
         cwd=folder, env={**ours, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip

@@ -65,7 +65,7 @@ class Street:
             model = re.search(r"ws://\S+", words)
             assert model, words
             flags = ("--gemini-url", model.group(), "--metrics-port", str(METRICS_PORT), *flags)
-            flags = ("--host", self.line.far.address, "--port", str(PORT), *flags)
+            flags = ("--host", self.line.far.address, "--port", str(PORT), "--drain", "0", *flags)
             async with self._process("signaling", *flags, **environment) as (process, words):
                 assert self.base in words, words
                 yield process
@@ -149,7 +149,7 @@ def base(address: str) -> str:
 def _program(folder: Path, line: Line) -> Path:
     """Something to start that starts Chromium in `near`."""
     path = folder / "chromium"
-    path.write_text(f'#!/bin/sh\nexec {shlex.join(line.near.command(chromium.executable()))} "$@"\n')
+    path.write_text(f'#!/bin/sh\nexec {shlex.join(line.near.command(chromium.executable(whole=True)))} "$@"\n')
     path.chmod(0o700)
     return path
 

@@ -100,7 +100,7 @@ async def phone(room: Room, tmp_path_factory: pytest.TempPathFactory) -> AsyncIt
     folder = tmp_path_factory.mktemp("phone")
     chromium.record_microphone(folder / "microphone.wav")
     program = folder / "chromium"
-    program.write_text(f'#!/bin/sh\nexec {shlex.join(room.line.near.command(chromium.executable()))} "$@"\n')
+    program.write_text(f'#!/bin/sh\nexec {shlex.join(room.line.near.command(chromium.executable(whole=True)))} "$@"\n')
     program.chmod(0o700)
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
