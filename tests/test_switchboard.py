@@ -30,7 +30,7 @@ def test_a_check_goes_to_the_call_that_it_names_and_an_answer_to_the_one_that_as
     for n, (name, mark) in enumerate(calls):
         assert exchange.find(check_for(name)) == f"call {n}"
         assert exchange.find(b"\1\1\0\0\x21\x12\xa4\x42" + mark + bytes(8)) == f"call {n}"
-    assert exchange.dropped == {}
+    assert +exchange.dropped == {}
 
 
 def test_sound_from_an_unknown_address_is_known_by_its_stream_and_so_are_reports() -> None:
@@ -41,7 +41,7 @@ def test_sound_from_an_unknown_address_is_known_by_its_stream_and_so_are_reports
     assert exchange.find(sound_of(2, kind=0x80 | 96)) == "mine"
     assert exchange.find(report_of(2)) == "mine"
     assert exchange.find(sound_of(3)) is None
-    assert exchange.dropped == {"stranger": 1}
+    assert +exchange.dropped == {"stranger": 1}
 
 
 def test_a_stream_is_not_taken_from_a_call_by_another_that_claims_it() -> None:
@@ -68,7 +68,7 @@ def test_a_call_that_is_over_is_nobodys_any_more() -> None:
     assert exchange.find(check_for(name)) is None
     assert exchange.find(sound_of(1)) is None
     assert exchange.find(b"\1\1\0\0\x21\x12\xa4\x42" + mark + bytes(8)) is None
-    assert exchange.dropped == {"name": 1, "stranger": 1, "answer": 1}
+    assert +exchange.dropped == {"name": 1, "stranger": 1, "answer": 1}
 
 
 def test_what_is_cut_empty_or_anything_is_nobodys() -> None:

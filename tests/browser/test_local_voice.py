@@ -7,18 +7,20 @@ import re
 import shlex
 import sys
 import wave
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Final
 
+import pytest
 from playwright.async_api import Page, async_playwright
 
-from relay.standin import models, recording
+from relay.standin import models
 from relay.standin.wits.wits import Wits
 from tests import chromium
 from tests.network.namespace import Namespace, obstacle
+from tests.sound import Sound
 from tests.timbres import QUESTIONS, RATE, VOICES, speak
 
 ROOT: Final = Path(__file__).parent.parent.parent
@@ -33,6 +35,7 @@ WRITTEN: Final = {QUESTIONS[4][0], QUESTIONS[8][0]}  # "to-day", "205"
 CUT: Final = ("What is the capital of Italy?", "rome")
 
 # Writes down what the page plays, at 16 kHz.
+STEP_S, PAUSE_S, LOUD = 0.1, 0.7, 180.0  # the last of 32768: -45 dBFS
 LISTEN: Final = """() => {
   const context = new AudioContext({sampleRate: 16000});
   const ear = context.createScriptProcessor(4096, 1, 1);
@@ -116,6 +119,7 @@ async def offline(folder: Path, microphone: Path) -> AsyncIterator[tuple[str, Pa
         yield base, page
 
 
+@pytest.mark.alone
 async def test_ten_spoken_questions_get_spoken_answers_without_a_network(tmp_path: Path) -> None:
     ours = await asyncio.to_thread(models.load)
     seconds = await asyncio.to_thread(write_questions, tmp_path / "questions.wav", ours)
@@ -132,8 +136,7 @@ async def test_ten_spoken_questions_get_spoken_answers_without_a_network(tmp_pat
             "() => [...document.querySelectorAll('#captions > *')].map((turn) => [turn.className, turn.textContent])"
         )
         struck = await page.locator("#captions .struck").all_text_contents()
-    pieces = list(recording.pieces(pcm))
-    heard = " ".join([await asyncio.to_thread(ours.recognizer.text, piece) for piece in pieces])
+    heard = " ".join([await asyncio.to_thread(ours.recognizer.text, said) for said in _utterances(pcm)])
     await asyncio.to_thread(ours.voice.close)
     print(f"heard: {heard}\nshown: {shown}")
     asked = _plain(" ".join(text for kind, text in shown if "user" in kind))
@@ -148,6 +151,17 @@ async def test_ten_spoken_questions_get_spoken_answers_without_a_network(tmp_pat
         assert _plain(question.rpartition(",")[2]) in asked or question in WRITTEN, "the captions of the user"
     assert [text for text in struck if "remember your name" in text], "what was cut off is struck out"
     assert "remember your name" not in heard
+
+
+def _utterances(pcm: bytes) -> Iterator[bytes]:
+    """What is said between pauses of `PAUSE_S`, as a listener takes it in: the ears hear little in much silence."""
+    loud = [n for n, level in enumerate(Sound(pcm, 16_000).levels(STEP_S)) if level > LOUD]
+    first = 0
+    for n in range(1, len(loud) + 1):
+        if n == len(loud) or (loud[n] - loud[n - 1]) * STEP_S > PAUSE_S:
+            begin, end = max(0.0, loud[first] * STEP_S - 0.2), loud[n - 1] * STEP_S + 0.3
+            yield pcm[int(begin * 16_000) * 2 : int(end * 16_000) * 2]
+            first = n
 
 
 def _plain(text: str) -> str:

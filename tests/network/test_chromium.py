@@ -110,6 +110,7 @@ async def made_up(visitor: Visitor) -> list[float]:
     return [now.since(before)["concealed"] for before, now in pairwise(looks)]
 
 
+@pytest.mark.alone
 async def test_lost_packets_come_again_with_the_next_ones_both_ways(
     here: Street, measured: Callable[[str], None]
 ) -> None:
