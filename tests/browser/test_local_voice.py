@@ -35,7 +35,6 @@ WRITTEN: Final = {QUESTIONS[4][0], QUESTIONS[8][0]}  # "to-day", "205"
 CUT: Final = ("What is the capital of Italy?", "rome")
 
 # Writes down what the page plays, at 16 kHz.
-LEAST_HEARD: Final = 4  # of nine: on a busy machine the recording stutters, and its ears write nothing then
 STEP_S, PAUSE_S, LOUD = 0.1, 0.7, 180.0  # the last of 32768: -45 dBFS
 LISTEN: Final = """() => {
   const context = new AudioContext({sampleRate: 16000});
@@ -144,14 +143,12 @@ async def test_ten_spoken_questions_get_spoken_answers_without_a_network(tmp_pat
     answered = _plain(" ".join(text for kind, text in shown if "model" in kind))
     heard = _plain(heard)
     day = datetime.now().astimezone().strftime("%A").lower()
-    understood = 0
     for question, answer in (*QUESTIONS, CUT):
         expected = _plain(day if answer == "sunday" else answer)
         assert expected in answered, "the captions of the voice"
         if question not in (SPELL, QUESTIONS[-1][0]):
-            understood += SPOKEN.get(expected, expected) in heard
+            assert SPOKEN.get(expected, expected) in heard, "what was heard of it"
         assert _plain(question.rpartition(",")[2]) in asked or question in WRITTEN, "the captions of the user"
-    assert understood >= LEAST_HEARD, f"what the ears make of the recorded answers: {heard}"
     assert [text for text in struck if "remember your name" in text], "what was cut off is struck out"
     assert "remember your name" not in heard
 
