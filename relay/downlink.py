@@ -36,11 +36,15 @@ SendRtp = Callable[[bytes, int, bool, bool], bool]
 
 
 class SoundEvents(Protocol):
-    """What the way down tells: a turn's first frame left, the listener is at `wake_at`, a turn's last frame left."""
+    """What the way down tells: a turn's first frame left, the listener is at `wake_at`, a turn's last frame left.
+
+    Or a bug of ours has ended its sound for good.
+    """
 
     def on_sound_started(self) -> None: ...
     def on_played(self, position: int) -> None: ...
     def on_sound_stopped(self) -> None: ...
+    def on_sound_failed(self, error: Exception) -> None: ...
 
 
 class Downlink:
@@ -91,7 +95,7 @@ class Downlink:
         dropped = self.playout.put(pcm)
         if self.playout.ready and not self.playout.playing:
             self._beat(self._time(), at_once=True)
-            self._ticker.join(self._beat)
+            self._ticker.join(self._beat, self._events.on_sound_failed)
         return dropped
 
     def end(self) -> None:
@@ -105,13 +109,15 @@ class Downlink:
     def rouse(self) -> None:
         """Send a few frames of silence, so that the browser's audio element is running before the first word."""
         self._tail = 0
-        self._ticker.join(self._beat)
+        self._ticker.join(self._beat, self._events.on_sound_failed)
 
     def on_report(self, fraction_lost: float) -> None:
         """The browser lost this share (0–1) of what was sent since its last report."""
         self._protection.heard(fraction_lost, self.packets - self._reported)
         self._reported = self.packets
         self._blocks = self._protection.blocks
+        if not self._blocks:
+            self._earlier.clear()  # what was kept is past when the next is asked for
 
     def close(self) -> None:
         """Leave the ticker; idempotent."""
@@ -169,6 +175,7 @@ class Downlink:
     def _with_earlier(self, packet: bytes) -> bytes:
         """`packet` in RED with the ones before it; itself where that wins nothing, for silence needs no copy."""
         if self.red_over is None:
+            self._earlier.clear()
             return packet
         copies = [(self._timestamp - at, copy) for at, copy in self._earlier][-self._blocks :]
         self._earlier.append((self._timestamp, packet))

@@ -98,6 +98,37 @@ def test_after_ten_clean_seconds_it_is_plain_opus_again() -> None:
     assert not any(packet.red for packet in virtual.run(main()).sent)
 
 
+@pytest.mark.parametrize("pause", ["no loss", "no RED"])
+def test_protection_that_begins_again_brings_no_copy_from_before_it_ended(pause: str) -> None:
+    async def main() -> Line:
+        line = Line()
+        send = line._send  # one and the same: it is no other connection
+        line.downlink.connect(send, OPUS)
+        line.downlink.add(speak(40))
+        await asyncio.sleep(5)
+        line.downlink.on_report(MUCH)
+        await asyncio.sleep(1)
+        assert line.sent[-1].red
+        if pause == "no RED":
+            line.downlink.connect(send, None)
+        while line.sent[-1].red:
+            await asyncio.sleep(1)
+            line.downlink.on_report(0.0 if pause == "no loss" else MUCH)
+        await asyncio.sleep(5)
+        line.downlink.protected[:] = [0, 0]
+        line.sent.clear()
+        line.downlink.connect(send, OPUS)
+        line.downlink.on_report(MUCH)
+        await asyncio.sleep(1)
+        line.close()
+        return line
+
+    line = virtual.run(main())
+    assert [len(taken_apart(packet).redundant) for packet in line.sent] == [0, 1] + [2] * 48
+    assert [packet.red for packet in line.sent] == [False] + [True] * 49
+    assert line.downlink.protected == [1, 48]
+
+
 def test_the_last_words_are_protected_and_the_silence_behind_them_is_not() -> None:
     async def main() -> Line:
         line = Line()
