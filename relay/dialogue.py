@@ -20,7 +20,7 @@ from relay.audio.packet import ENCODED_RATE
 from relay.call import CallSettings
 from relay.dictation import Dictation
 from relay.downlink import Downlink
-from relay.errors import ModelFault, RelayError
+from relay.errors import ModelFault, OurBug, RelayError
 from relay.files import Files
 from relay.floor import Floor
 from relay.functions import FunctionCalls
@@ -294,6 +294,10 @@ class Dialogue:
             self._dictation.model_heard(self.downlink.playout.position)
         if self.client is not None:
             self.client.playing(False)
+
+    def on_sound_failed(self, error: Exception) -> None:
+        """Nothing will be heard any more: better no call than a silent one."""
+        self._end(OurBug(type(error).__name__))
 
     def _on_edge(self, edge: Edge) -> None:
         now = self._loop.time()

@@ -24,11 +24,11 @@ log = logging.getLogger(__name__)
 class Ticker:
     """Calls each member with the time `now` once per period; the deadline is `due += PERIOD`, so nothing adds up.
 
-    A member that raises is taken out and its error logged: one call's bug never stops another call's sound.
+    A member that raises is taken out, its error logged and its owner told: one call's bug never stops another's sound.
     """
 
     def __init__(self) -> None:
-        self._members: dict[Callable[[float], None], None] = {}
+        self._members: dict[Callable[[float], None], Callable[[Exception], object]] = {}  # and who is told of its bug
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0.0
         self._watched = 0  # calls that live
@@ -40,10 +40,10 @@ class Ticker:
         """How many lines are being sent sound."""
         return len(self._members)
 
-    def join(self, member: Callable[[float], None]) -> None:
-        """Call `member(now)` every period from now on, until `leave`."""
+    def join(self, member: Callable[[float], None], failed: Callable[[Exception], object]) -> None:
+        """Call `member(now)` every period from now on, until `leave`; if it raises, `failed(error)` once, soon."""
         resting = not self._members
-        self._members[member] = None
+        self._members[member] = failed
         if resting:
             self._start(PERIOD)
 
@@ -86,9 +86,10 @@ class Ticker:
         for member in tuple(self._members):
             try:
                 member(now)
-            except Exception:
+            except Exception as error:
                 log.exception("a call's tick failed; its sound stops")
-                self.leave(member)
+                if (failed := self._members.pop(member, None)) is not None:
+                    loop.call_soon(failed, error)
         if self._timer is not None or self._closed:
             return  # a member started it anew, or closed it
         if self._members:

@@ -57,6 +57,9 @@ class Line:
     def on_sound_stopped(self) -> None:
         self.told.append("stopped")
 
+    def on_sound_failed(self, error: Exception) -> None:
+        self.told.append(type(error).__name__)
+
     def stall(self, seconds: float) -> None:
         """The process stands still for so long."""
         self.loop._advance(seconds)

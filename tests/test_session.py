@@ -700,6 +700,19 @@ def test_a_message_that_we_stumble_over_ends_the_call_with_a_word(play: Play, mo
     play(main)
 
 
+def test_a_voice_that_we_cannot_send_ends_the_call_with_a_word(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main(call: Call) -> None:
+        await call.begin(2)
+        call.model.on_event(events.Audio(b"\1\0" * 24_000))
+        await asyncio.sleep(0.1)
+        monkeypatch.setattr("relay.audio.opus.Encoder.encode", None)
+        await call.over()
+        assert said(call)[-2:] == ["error", "peerLeft"]
+        assert '"code":"internal"' in call.peer.sent[-2]
+
+    play(main)
+
+
 def test_an_error_during_the_farewell_leaves_nothing_open(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
     async def main(call: Call) -> None:
         await call.begin(1)

@@ -8,11 +8,15 @@ from relay.ticker import PERIOD, WATCH_PERIOD, Ticker
 from tests import virtual
 
 
+def _nobody(error: Exception) -> None:
+    raise error
+
+
 def test_an_hour_of_ticks_does_not_drift() -> None:
     async def hour() -> list[float]:
         loop, ticker, ticks = asyncio.get_running_loop(), Ticker(), list[float]()
         started = loop.time()
-        ticker.join(lambda now: ticks.append(now - started))
+        ticker.join(lambda now: ticks.append(now - started), _nobody)
         await asyncio.sleep(3600 + PERIOD / 2)
         ticker.close()
         return ticks
@@ -22,9 +26,11 @@ def test_an_hour_of_ticks_does_not_drift() -> None:
     assert max(abs(tick - (n + 1) * PERIOD) for n, tick in enumerate(ticks)) < 0.001
 
 
-def test_a_member_that_raises_is_taken_out_and_the_others_go_on(caplog: pytest.LogCaptureFixture) -> None:
-    async def second() -> tuple[int, int]:
-        ticker, good, bad = Ticker(), [0], [0]
+def test_a_member_that_raises_is_taken_out_and_its_owner_told_and_the_others_go_on(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def second() -> tuple[int, int, list[type]]:
+        ticker, good, bad, told = Ticker(), [0], [0], list[type]()
 
         def fails(now: float) -> None:
             bad[0] += 1
@@ -33,13 +39,13 @@ def test_a_member_that_raises_is_taken_out_and_the_others_go_on(caplog: pytest.L
         def works(now: float) -> None:
             good[0] += 1
 
-        ticker.join(fails)
-        ticker.join(works)
+        ticker.join(fails, lambda error: told.append(type(error)))
+        ticker.join(works, _nobody)
         await asyncio.sleep(1)
         ticker.close()
-        return good[0], bad[0]
+        return good[0], bad[0], told
 
-    assert virtual.run(second()) == (50, 1)
+    assert virtual.run(second()) == (50, 1, [ZeroDivisionError])
     assert "tick failed" in caplog.text
 
 
@@ -52,10 +58,10 @@ def test_nothing_ticks_when_nobody_wants_it_and_it_starts_again() -> None:
             if ticks[0] in (10, 20):
                 ticker.leave(member)
 
-        ticker.join(member)
+        ticker.join(member, _nobody)
         await asyncio.sleep(10)
         assert ticks[0] == 10
-        ticker.join(member)
+        ticker.join(member, _nobody)
         await asyncio.sleep(10)
         return ticks[0]
 
@@ -65,7 +71,7 @@ def test_nothing_ticks_when_nobody_wants_it_and_it_starts_again() -> None:
 def test_after_a_stall_the_missed_ticks_are_not_made_up_in_a_burst() -> None:
     async def stall() -> list[float]:
         loop, ticker, ticks = asyncio.get_running_loop(), Ticker(), list[float]()
-        ticker.join(ticks.append)
+        ticker.join(ticks.append, _nobody)
         await asyncio.sleep(0.1)
         assert isinstance(loop, virtual.VirtualLoop)
         loop._advance(5.0)
@@ -105,7 +111,7 @@ def test_who_begins_to_speak_waits_for_no_watch() -> None:
         ticker.watch()
         await asyncio.sleep(1.01)
         started = loop.time()
-        ticker.join(lambda now: ticks.append(now - started))
+        ticker.join(lambda now: ticks.append(now - started), _nobody)
         await asyncio.sleep(0.1 + PERIOD / 2)
         ticker.unwatch()
         ticker.close()
@@ -136,9 +142,9 @@ def test_a_member_that_leaves_and_comes_back_within_its_tick_goes_on() -> None:
         def member(now: float) -> None:
             ticks[0] += 1
             ticker.leave(member)
-            ticker.join(member)
+            ticker.join(member, _nobody)
 
-        ticker.join(member)
+        ticker.join(member, _nobody)
         await asyncio.sleep(1 + PERIOD / 2)
         ticker.close()
         return ticks[0]
@@ -154,9 +160,9 @@ def test_a_closed_ticker_ticks_no_more() -> None:
             ticks[0] += 1
             ticker.close()
 
-        ticker.join(member)
+        ticker.join(member, _nobody)
         await asyncio.sleep(1)
-        ticker.join(member)
+        ticker.join(member, _nobody)
         ticker.watch()
         await asyncio.sleep(1)
         return ticks[0]
