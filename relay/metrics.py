@@ -140,6 +140,7 @@ class CallFigures:
         """Add what a connection has not let in."""
         if gate is not None:
             _add(self.dropped, gate.dropped)
+            self.packets_in["duplicate"] += gate.repeated
         self.dropped["srtp"] += rejected
 
 

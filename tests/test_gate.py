@@ -74,6 +74,17 @@ def test_a_new_stream_is_let_in_after_a_while() -> None:
     assert gate.admit(111, 2, 60, 10.0 + SSRC_CHANGE_SECONDS)
 
 
+def test_after_a_new_answer_the_stream_may_change_at_once_and_once() -> None:
+    gate = Gate(111)
+    assert gate.admit(111, 1, 60, 10.0)
+    gate.renegotiated()
+    assert gate.admit(111, 1, 60, 10.9), "what was under way of the old one"
+    assert gate.admit(111, 2, 60, 11.0)
+    assert not gate.admit(111, 3, 60, 11.1)
+    assert not gate.admit(111, 1, 60, 11.1)
+    assert gate.dropped == {"ssrc": 2}
+
+
 def test_a_burst_passes_and_a_flood_is_held_to_the_rate() -> None:
     gate = Gate(111)
     passed = sum(gate.admit(111, 7, 60, 100.0 + n / 20_000) for n in range(20_000))

@@ -471,6 +471,18 @@ async def test_a_second_offer_on_the_same_connection_is_a_harmless_renegotiation
         assert line.peer.connected
 
 
+async def test_a_microphone_that_is_replaced_is_heard_from_its_first_packet_after_the_answer() -> None:
+    async with call() as line:
+        await line.connect()
+        await asyncio.wait_for(line.owner.heard.wait(), 5)
+        sender: Any = line.browser.getSenders()[0]
+        sender._ssrc = sender._ssrc + 1 & 0xFFFFFFFF
+        await line.negotiate()
+        async with asyncio.timeout(2):
+            while line.owner.rtp[-1][2] != sender._ssrc:
+                await asyncio.sleep(0.02)
+
+
 AUDIO_ONLY = "v=0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=rtpmap:111 opus/48000/2\r\n"
 
 

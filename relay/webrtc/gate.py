@@ -16,7 +16,7 @@ PACKETS_PER_SECOND: Final = 100.0
 BURST_PACKETS: Final = 200.0
 # What a datagram of 1500 bytes holds besides the headers of IP, UDP and RTP and SRTP's tag; a browser stops at 1200.
 MAX_RED_BYTES: Final = 1500 - 20 - 8 - 12 - 10
-# A browser changes its SSRC when it replaces the transceiver, not several times in a row.
+# A browser changes its SSRC when it replaces the transceiver, not several times in a row; each time after an answer.
 SSRC_CHANGE_SECONDS: Final = 5.0
 
 
@@ -50,7 +50,7 @@ class Gate:
     The causes: ``type``, ``size``, ``ssrc``, ``rate``, ``red``, ``junk``, ``video``.
 
     The last three are for others to count: RED that is none, what never came as far as here, whoever sent it, and video
-    that makes no picture.
+    that makes no picture. So are packets that came twice.
 
     `payload_type` is Opus's, `red_type` that of Opus with copies, None if it was not negotiated.
     """
@@ -59,6 +59,7 @@ class Gate:
     red_type: int | None = None
     ssrc: int | None = None
     dropped: dict[str, int] = field(default_factory=dict)
+    repeated: int = 0  # packets of sound that SRTP had let in before
     _ssrc_since: float = 0.0
     _paced: float = float("-inf")  # when as many packets are due at the highest pace, less what they may be ahead
 
@@ -82,6 +83,10 @@ class Gate:
         earliest = now - _LEEWAY
         self._paced = paced if paced > earliest else earliest
         return True
+
+    def renegotiated(self) -> None:
+        """The browser was answered anew: it may change its stream once, at once."""
+        self._ssrc_since = float("-inf")
 
     def drop(self, cause: str) -> bool:
         """Count a packet that goes no further; False."""

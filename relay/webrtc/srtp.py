@@ -13,6 +13,9 @@ HEADER_BYTES: Final = 12  # of RTP, without its options (RFC 3550 §5.1)
 DATAGRAM_BYTES: Final = 2048
 # libsrtp appends at most this much to a packet (srtp.h: SRTP_MAX_TRAILER_LEN).
 SRTP_TRAILER_BYTES: Final = 144
+# libsrtp's word for a packet that came before, and for one so old that it cannot tell: 1024 behind the newest (srtp.h:
+# srtp_err_status_replay_fail, srtp_err_status_replay_old).
+REPEATED: Final = frozenset((9, 10))
 
 
 class Srtp:
@@ -32,15 +35,18 @@ class Srtp:
         self.session = session  # owns the context
         self._context = cast(Any, session)._srtp[0]
         self._protect, self._unprotect = self._lib.srtp_protect, self._lib.srtp_unprotect
+        self.repeated = False  # the datagram that was refused last came before
 
     def unprotect(self, datagram: bytes) -> bytes | None:
-        """The RTP packet; None for one that is not this call's, or came before."""
+        """The RTP packet; None for one that is not this call's, or came before: `repeated` says which."""
         size = len(datagram)
         if size > DATAGRAM_BYTES:
+            self.repeated = False
             return None
         self._length[0] = size
         self._view[0:size] = datagram
-        if self._unprotect(self._context, self._bytes, self._length):
+        if status := self._unprotect(self._context, self._bytes, self._length):
+            self.repeated = status in REPEATED
             return None
         packet: bytes = self._view[0 : self._length[0]]
         return packet

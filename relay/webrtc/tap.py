@@ -186,7 +186,9 @@ class MiddleLine:
     def attach(self, red_type: int | None = None) -> None:
         """Learn what was negotiated, RED's payload type too; call it after each answer."""
         payload_type: int = self._transceiver._codecs[0].payloadType
-        self.gate = self.gate or Gate(payload_type)
+        if self.gate is None:
+            self.gate = Gate(payload_type)
+        self.gate.renegotiated()
         self.gate.payload_type, self.gate.red_type = payload_type, red_type
         if red_type is not None:  # aiortc hands on what it has negotiated itself, and knows nothing of this
             self._receiver.transport._rtp_router.payload_type_table[red_type] = {self._receiver}

@@ -182,8 +182,8 @@ class RawLine(MiddleLine):
             return True
         try:
             compound = session.unprotect_rtcp(datagram)
-        except pylibsrtp.Error:
-            self.rejected += 1
+        except pylibsrtp.Error as error:
+            self.rejected += not str(error).startswith("replay")  # one that comes twice says nothing new
             return True
         self.last_heard = now
         for loss in self.reports.take(compound, clock.current_ntp_time()):
@@ -205,9 +205,10 @@ class RawLine(MiddleLine):
                 return False
             inbound = self._inbound = Srtp(session)
         packet = inbound.unprotect(datagram)
+        if packet is None:
+            self._refused(datagram, inbound.repeated)
+            return True
         try:
-            if packet is None:
-                raise ValueError
             first, second, sequence, timestamp, ssrc = RTP_HEADER.unpack_from(packet)
             start = HEADER_BYTES + 4 * (first & 0x0F)
             if first & 0x10:  # RFC 3550 §5.3.1: one header extension, its length in words
@@ -225,6 +226,15 @@ class RawLine(MiddleLine):
         else:
             self._admit(payload_type, sequence, timestamp, ssrc, packet[start:end])
         return True
+
+    def _refused(self, datagram: bytes, repeated: bool) -> None:
+        """Not this call's, or the network's second of a packet that SRTP has let in."""
+        if not repeated or self.gate is None:
+            self.rejected += 1
+        elif datagram[1] & 0x7F in self.video_types:
+            self.gate.drop("video")
+        else:
+            self.gate.repeated += 1
 
     def _put(self, header: bytes, payload: bytes) -> bool:
         if self._ice is None:
