@@ -10,25 +10,23 @@ from typing import Final
 import pytest
 
 from tests.netem import Trouble
+from tests.network.darkness import AUDIBLE, BACK_SECONDS, DARK_SECONDS, before_a_page
 from tests.network.measure import SCRIPT
 from tests.network.stalls import Stalls
 from tests.network.street import Street, street
 from tests.network.visitor import Visitor
-from tests.network.way import CLEAN, DARK
+from tests.network.way import CLEAN
 from tests.sound import Sound, read_wav
 
 SPOKEN: Final = read_wav("tests/sounds/weather.wav").part(1.0, 2.9)
-DARK_SECONDS: Final = 5.0
 TOLD_SECONDS: Final = 2.0  # until the page says that it reconnects
 # What is judged is the second best of so many seconds: in one in which the machine is busy, packets are late too.
 LOOKS: Final = 5
 MOST_MADE_UP: Final = {0.0: 0.001, 0.20: 0.03, 0.10: 0.016}
-BACK_SECONDS: Final = 1.0  # it takes a tenth of it; a busy machine may need longer
 # Chromium reports its losses every 5 s, give or take half of it, and one in five of these is lost too.
 ADAPT_SECONDS: Final = 25.0
 DOUBLY: Final = 'relay_packets_out_total{kind="red2"}'
 RESTORED, CONCEALED = 'relay_packets_in_total{fate="red"}', 'relay_packets_in_total{fate="concealed"}'
-AUDIBLE: Final = -45.0  # dBFS
 
 
 @pytest.fixture(scope="module")
@@ -65,24 +63,22 @@ async def test_a_spoken_sentence_is_answered_at_ten_percent_loss_with_packets_th
     assert answer.spoken() > 0.6 * SPOKEN.spoken()
 
 
+async def told(visitor: Visitor, stalls: Stalls) -> tuple[float, float, float]:
+    """When the page says that it reconnects, when that the model speaks, and the longest stall before the former."""
+    await visitor.state("reconnecting")
+    at, stalled = time.time(), stalls.longest
+    await visitor.state("speaking")
+    return at, time.time(), stalled
+
+
 async def test_five_seconds_of_darkness_end_no_call_and_sound_is_back_at_once(
     here: Street, measured: Callable[[str], None]
 ) -> None:
     async with here.call() as visitor, Stalls() as stalls:
         await visitor.have_it_speak()
-        await visitor.listen()
-        await asyncio.sleep(0.5)
-        dark_at = time.time()
-        bend(here, DARK)
-        await visitor.state("reconnecting")
-        told_at, told_stalls = time.time(), stalls.longest
-        await asyncio.sleep(dark_at + DARK_SECONDS - time.time())
-        light_at = time.time()
-        bend(here, CLEAN)
-        await visitor.state("speaking")
-        shown_at = time.time()
-        await asyncio.sleep(1.0)
-        heard = await visitor.heard()
+        played, (told_at, shown_at, told_stalls) = await asyncio.gather(
+            before_a_page(here, visitor), told(visitor, stalls)
+        )
         await visitor.type("Stop.")
         await visitor.shown("model", "You typed: Stop.")
         await visitor.state("listening")
@@ -90,14 +86,13 @@ async def test_five_seconds_of_darkness_end_no_call_and_sound_is_back_at_once(
         await visitor.shown("user", "s of speech")
         await visitor.shown("model", "own words")
         stats = await visitor.stats()
-    dark = [piece.level() for at, piece in heard if light_at - 2.0 < at < light_at]
-    back_at = min(at for at, piece in heard if at >= light_at and piece.level() > AUDIBLE)
-    measured(f"darkness is shown after {1000 * (told_at - dark_at):.0f} ms; "
-             f"after {DARK_SECONDS:g} s of it Chromium plays sound after {1000 * (back_at - light_at):.0f} ms, "
-             f"the page shows it after {1000 * (shown_at - light_at):.0f}")  # fmt: skip
-    assert told_at - dark_at < TOLD_SECONDS + told_stalls
-    assert max(dark) < AUDIBLE, "it was dark"
-    assert back_at - light_at < BACK_SECONDS + stalls.longest
+    back = played.back_at - played.light_at
+    measured(f"darkness is shown after {1000 * (told_at - played.dark_at):.0f} ms; "
+             f"after {DARK_SECONDS:g} s of it Chromium plays sound after {1000 * back:.0f} ms, "
+             f"the page shows it after {1000 * (shown_at - played.light_at):.0f}")  # fmt: skip
+    assert told_at - played.dark_at < TOLD_SECONDS + told_stalls
+    assert played.loudest < AUDIBLE, "it was dark"
+    assert back < BACK_SECONDS + stalls.longest
     assert stats.peers == 1, "it is the same connection"
 
 
