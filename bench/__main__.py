@@ -27,7 +27,7 @@ ROUNDS: Final = 3  # windows of each side; min and median are over them
 LIVE: Final = frozenset({"talk", "turns", "quiet", "loss", "onsets", "captions", "single", "search"})
 QUICK: Final = frozenset({"talk", "quiet", "loss", "onsets", "tools"})
 ROOMS: Final = ("tools", "quality", "network", "local")  # runs with rooms of their own: bench.<name>.rows(options)
-FULL: Final = LIVE | set(ROOMS)  # sixteen minutes, five of them the network
+FULL: Final = LIVE | set(ROOMS)  # sixteen to eighteen minutes, six of them the network
 
 
 def say(row: Row) -> None:
@@ -102,8 +102,7 @@ def main() -> int:
             for row in importlib.import_module(f"bench.{room}").rows(options):
                 say(row)
                 rows.append(row)
-    missed = [row.name for row in rows if row.met is False]
-    print("\n" + (f"{len(missed)} targets missed\n- " + "\n- ".join(missed) if missed else "all targets met"))
+    print("\n" + report.outcome(rows))
     if options.json is not None:
         options.json.write_text(json.dumps([asdict(row) for row in rows], indent=1))
     return 0

@@ -43,6 +43,18 @@ VOICES: Final = ("slt", "rms", "awb")
 RATE: Final = 16_000
 FRAME: Final = 640  # bytes of 20 ms
 QUIET: Final = 0.004  # of full scale: below it the question is over
+# What is measured: its unit, and the most that it may be.
+FIGURES: Final = {
+    "process start → ready": ("s", 4.0),
+    "end of speech → first sound, p50": ("ms", 650.0),
+    "the same, p90": ("ms", 900.0),
+    "CPU a turn, answer and silence included, p50": ("s", 0.6),
+    "first caption after onset, p90": ("ms", 1000.0),
+    "interrupted after onset, p50": ("ms", 250.0),
+    "four calls at once, p50": ("ms", 800.0),
+    "questions without an answer": ("", 0.0),
+    "memory, at most": ("MB", 500.0),
+}
 START_S: Final = 60.0
 ANSWER_S: Final = 10.0
 
@@ -203,36 +215,40 @@ def _rank(values: Iterable[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else float("nan")
 
 
-async def measure(options: argparse.Namespace) -> list[Row]:
+async def measure(options: argparse.Namespace) -> dict[str, float]:
+    """The value of each of `FIGURES`; raises `RuntimeError` where something is missing."""
     with tempfile.TemporaryDirectory() as folder:
         questions = spoken(Path(folder))
     questions = questions[: 3 if options.quick else None]
-    rows: list[Row] = []
-
-    def say(name: str, value: float, unit: str, most: float | None) -> None:
-        rows.append(Row(name, [value], unit, most))
-
     async with voice() as (url, pid, took):
-        say("local voice: process start → ready", took, "s", 4.0)
         told = await call(url, questions, cut=False, pid=pid)
-        say("local voice: end of speech → first sound, p50", 1000 * _rank(told.answers, 0.5), "ms", 650)
-        say("local voice: the same, p90", 1000 * _rank(told.answers, 0.9), "ms", 900)
-        say("local voice: CPU a turn, answer and silence included, p50", _rank(told.spent, 0.5), "s", 0.6)
-        say("local voice: first caption after onset, p90", 1000 * _rank(told.captions, 0.9), "ms", 1000)
         cuts = await call(url, questions[:4], cut=True)
-        say("local voice: interrupted after onset, p50", 1000 * _rank(cuts.stops, 0.5), "ms", 250)
         many = await asyncio.gather(*(call(url, questions, cut=False) for _ in range(4)))
         answers = [answer for one in many for answer in one.answers]
-        say("local voice: four calls at once, p50", 1000 * _rank(answers, 0.5), "ms", 800)
-        missed = sum(one.missed for one in (told, cuts, *many))
-        say("local voice: questions without an answer", float(missed), "", 0.0)
-        say("local voice: memory, at most", _memory(pid), "MB", 500)
-    return rows
+        values = (
+            took,
+            1000 * _rank(told.answers, 0.5),
+            1000 * _rank(told.answers, 0.9),
+            _rank(told.spent, 0.5),
+            1000 * _rank(told.captions, 0.9),
+            1000 * _rank(cuts.stops, 0.5),
+            1000 * _rank(answers, 0.5),
+            float(sum(one.missed for one in (told, cuts, *many))),
+            _memory(pid),
+        )
+    return dict(zip(FIGURES, values, strict=True))
 
 
 def rows(options: argparse.Namespace) -> list[Row]:
-    """For `bench`."""
-    return asyncio.run(measure(options))
+    """For `bench`; where it cannot be measured the rows have no figures, and say why."""
+    try:
+        values, reason = asyncio.run(measure(options)), ""
+    except RuntimeError as missing:
+        values, reason = {}, str(missing)
+    return [
+        Row(f"local voice: {name}", [values[name]] if name in values else [], unit, most, reason)
+        for name, (unit, most) in FIGURES.items()
+    ]
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import av
 from tests.sound import Sound, read_wav, silence
 
 LIBRIVOX: Final = Path("/usr/share/pocketsphinx/test/data/librivox")
+LIBRIVOX_NAME: Final = "five sentences of “Sense and Sensibility” that a person reads for LibriVox, 25 s"
 PAUSE: Final = 0.3  # seconds between sentences
 VOICES: Final = ("en-us+m3", "en-gb+f2", "en-gb-scotland", "en-us+f4")
 TEXT: Final = (

@@ -141,20 +141,28 @@ def network(trouble: Trouble) -> str:
 
 
 def rows(options: argparse.Namespace) -> list[Row]:
-    """Every figure of this room, its target and the stock path beside it; without what it takes, one row says so."""
+    """Every figure of this room, its target and the stock path beside it; without what it takes, the rows say so."""
     seeds = QUICK_SEEDS if options.quick else SEEDS
+    planned = list(plan())
+    by_way: dict[tuple[Trouble, str], list[Figures]] = {}
+    reason = obstacle()
+    if not reason:
+        cases = [Case(trouble, way, seed) for trouble, way, _ in planned for seed in range(seeds)]
+        figures = measured(cases)
+        for number, (trouble, way, _) in enumerate(planned):
+            by_way[trouble, way] = figures[number * seeds : (number + 1) * seeds]
+    told = Row("(uplink quality: what is spoken)", [], "", note=material.LIBRIVOX_NAME)
+    return [told, *(row for trouble, way, kind in planned if kind for row in rows_of(trouble, way, by_way, reason))]
+
+
+def obstacle() -> str:
+    """What is missing to judge quality, in a few words; empty if nothing is."""
     try:
         material.librivox(16_000)
         importlib.import_module("pesq"), importlib.import_module("pystoi")
     except (material.NoMaterial, ImportError) as missing:
-        return [Row("uplink quality", [], "", note=str(missing))]
-    planned = list(plan())
-    cases = [Case(trouble, way, seed) for trouble, way, _ in planned for seed in range(seeds)]
-    figures = measured(cases)
-    by_way: dict[tuple[Trouble, str], list[Figures]] = {}
-    for number, (trouble, way, _) in enumerate(planned):
-        by_way[trouble, way] = figures[number * seeds : (number + 1) * seeds]
-    return [row for trouble, way, kind in planned if kind for row in rows_of(trouble, way, by_way)]
+        return str(missing)
+    return ""
 
 
 def plan() -> Iterator[tuple[Trouble, str, bool]]:
@@ -171,13 +179,17 @@ def plan() -> Iterator[tuple[Trouble, str, bool]]:
     yield jitter, "stock", False
 
 
-def rows_of(trouble: Trouble, way: str, by_way: dict[tuple[Trouble, str], list[Figures]]) -> Iterator[Row]:
-    """The rows of one network and way: `by_way` holds their figures, and the stock path's, by seed."""
-    ours, stock = by_way[trouble, way], by_way[trouble, "stock"]
+def rows_of(
+    trouble: Trouble, way: str, by_way: dict[tuple[Trouble, str], list[Figures]], reason: str = ""
+) -> Iterator[Row]:
+    """The rows of one network and way: `by_way` holds their figures, and the stock path's, by seed; or a `reason`."""
+    ours, stock = by_way.get((trouble, way), []), by_way.get((trouble, "stock"), [])
     loss = (trouble.loss, trouble.burst)
     label = f"uplink {'RED+FEC' if way == 'red' else 'FEC'}, {network(trouble)}"
 
     def row(what: str, key: str, unit: str, target: float | None = None, *, least: bool = False) -> Row:
+        if not ours:
+            return Row(f"{label}: {what}", [], unit, target, reason, least=least)
         values, theirs = ([round(getattr(one, key), 4) for one in figures] for figures in (ours, stock))
         mean, worst = statistics.mean(values), (min if least else max)(values)
         note = f"mean {mean:.3f}, worst of {len(values)} seeds {worst:.3f}"

@@ -38,6 +38,18 @@ class Row:
         return above / below if below > 0 else None
 
 
+def outcome(rows: Sequence[Row]) -> str:
+    """What became of the targets: those missed and those that nobody measured, by name; nothing of either is `met`."""
+    missed = [row.name for row in rows if row.met is False]
+    unmeasured = [f"{row.name}: {row.note}" for row in rows if row.target is not None and row.met is None]
+    lines = _listed("missed", missed) + _listed("not measured", unmeasured)
+    return "\n".join(lines) if lines else "all targets met"
+
+
+def _listed(what: str, names: Sequence[str]) -> list[str]:
+    return [f"{len(names)} target{'s' * (len(names) != 1)} {what}", *(f"- {name}" for name in names)] if names else []
+
+
 def table(rows: Sequence[Row]) -> str:
     """A line of headings, then one for each row."""
     head = (

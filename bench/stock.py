@@ -1,6 +1,7 @@
 """The same relay as most people would write it, on aiortc's own media path: what the product is compared with.
 
-`python -m bench.stock --port P --gemini-url ws://…` serves the routes the bench needs, and no more.
+`python -m bench.stock --port P --gemini-url ws://…` serves the routes the bench needs, and no more. Its page is
+`stock.html`.
 """
 
 import argparse
@@ -11,6 +12,7 @@ import json
 import time
 import uuid
 from fractions import Fraction
+from pathlib import Path
 from typing import Any, Final
 
 import av
@@ -21,6 +23,7 @@ from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 PATH: Final = "/ws/google.ai.generativelanguage.v1.GenerativeService.BidiGenerateContent"
 RATE: Final = 24000
 FRAME: Final = RATE // 50
+PAGE: Final = Path(__file__).with_name("stock.html")
 FORGOTTEN: Final = 1.0  # seconds; a stall longer than this is not made up for
 
 
@@ -63,6 +66,9 @@ class Stock:
 
     async def health(self, request: web.Request) -> web.Response:
         return web.json_response({"status": "ok"})
+
+    async def page(self, request: web.Request) -> web.FileResponse:
+        return web.FileResponse(PAGE)
 
     async def start(self, request: web.Request) -> web.Response:
         return web.json_response({"sessionId": uuid.uuid4().hex})
@@ -131,10 +137,11 @@ def main() -> None:
     options, _ = parser.parse_known_args()
     stock = Stock(options.gemini_url)
     app = web.Application()
+    app.router.add_get("/", stock.page)
     app.router.add_get("/healthz", stock.health)
     app.router.add_post("/start", stock.start)
     app.router.add_post("/sessions/{id}/api/offer", stock.offer)
-    web.run_app(app, host=options.host, port=options.port, print=None)
+    web.run_app(app, host=options.host, port=options.port, print=lambda *words: print(*words, flush=True))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import aioice.ice
 import pytest
 from aiohttp import ClientSession
 
-from bench import fate, report, speech, stamps, tools
+from bench import fate, local, material, network, quality, report, speech, stamps, tools
 from bench.caller import RED_TYPE, Caller, Reception, formats, redundant, with_red, without_red
 from bench.floor import Floor
 from bench.report import Row
@@ -97,6 +97,38 @@ def test_a_row_says_whether_its_median_meets_the_target() -> None:
     assert Row("c", [1.0], "ms").met is None
     assert Row("d", [100.0], "", 90, least=True).met
     assert "MISSED" in report.line(Row("b", [2.1], "ms", 2.0))
+
+
+def test_a_target_is_met_missed_or_not_measured_and_a_run_that_could_not_measure_all_says_so() -> None:
+    met, missed, bare = Row("a", [1.0], "ms", 2.0), Row("b", [3.0], "ms", 2.0), Row("c", [], "ms", note="to be told")
+    absent = Row("d", [], "ms", 2.0, "it takes root")
+    assert report.outcome([met, bare]) == "all targets met"
+    assert report.outcome([met, missed]) == "1 target missed\n- b"
+    assert report.outcome([met, absent, absent]).splitlines() == ["2 targets not measured", *["- d: it takes root"] * 2]
+    assert report.outcome([missed, absent]).splitlines()[::2] == ["1 target missed", "1 target not measured"]
+
+
+@pytest.mark.parametrize("room", [network, quality, local], ids=["network", "quality", "local"])
+def test_a_room_that_cannot_measure_names_every_target_that_it_has_not(
+    room: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(*_: object) -> Any:
+        raise material.NoMaterial("nothing is there")
+
+    def fails(*_: object) -> Any:
+        raise RuntimeError("nothing is there")
+
+    async def nobody() -> list[Row]:
+        return []
+
+    monkeypatch.setattr(network, "obstacle", lambda: "nothing is there")
+    monkeypatch.setattr(network, "without_a_browser", nobody)
+    monkeypatch.setattr(material, "librivox", missing)
+    monkeypatch.setattr(local, "spoken", fails)
+    rows = room.rows(argparse.Namespace(quick=True, alone=False))
+    assert not any(row.values for row in rows)
+    assert sum(row.target is not None for row in rows) >= 5
+    assert all(row.note == "nothing is there" for row in rows if row.target is not None)
 
 
 def test_speech_without_the_recording_is_loud_from_its_first_frame() -> None:

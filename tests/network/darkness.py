@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from relay.standin.script import parse
 from relay.standin.server import Heard as ModelHeard
@@ -15,10 +15,12 @@ from tests.caller import RTP_RATE, Caller, Packet, time_now
 from tests.network.edge import edge
 from tests.network.siren import ages, siren
 from tests.network.stalls import Stalls
-from tests.network.street import Street
-from tests.network.visitor import Visitor
 from tests.network.way import CLEAN, DARK, Way
 from tests.running import Running, running
+
+if TYPE_CHECKING:  # who has no Playwright has a caller all the same
+    from tests.network.street import Street
+    from tests.network.visitor import Visitor
 
 DARK_SECONDS: Final = 5.0
 BACK_SECONDS: Final = 0.5  # it takes a tenth of it
@@ -37,7 +39,7 @@ class Played:
     loudest: float  # dBFS while it was dark
 
 
-async def before_a_page(here: Street, visitor: Visitor) -> Played:
+async def before_a_page(here: "Street", visitor: "Visitor") -> Played:
     """The wire is dark for a while in a call in which the model is being heard."""
     await visitor.listen()
     await asyncio.sleep(0.5)

@@ -29,7 +29,8 @@ async def concealment(here: Street, trouble: Trouble, seconds: float, seeds: Seq
         await visitor.have_it_speak()
         try:
             here.line.down.trouble = trouble
-            await asyncio.sleep(SETTLE_SECONDS)
+            if trouble != CLEAN:
+                await asyncio.sleep(SETTLE_SECONDS)
             for seed in seeds:
                 here.line.down.seed, here.line.down.trouble = seed, trouble
                 before = await visitor.stats()

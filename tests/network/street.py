@@ -56,9 +56,12 @@ class Street:
 
     @contextlib.asynccontextmanager
     async def relay(
-        self, *flags: str, script: str = "{}", **environment: str
+        self, *flags: str, script: str = "{}", module: str = "signaling", **environment: str
     ) -> AsyncIterator[asyncio.subprocess.Process]:
-        """The relay in `far`, serving at `base`, and a stand-in with this script (JSON) for a model."""
+        """The relay in `far`, serving at `base`, and a stand-in with this script (JSON) for a model.
+
+        Another `module` may be a relay in its place, and take what it understands of the flags.
+        """
         path = self.folder / "script.json"
         path.write_text(script)
         async with self._process("relay.standin", "--script", str(path)) as (_, words):
@@ -66,7 +69,7 @@ class Street:
             assert model, words
             flags = ("--gemini-url", model.group(), "--metrics-port", str(METRICS_PORT), *flags)
             flags = ("--host", self.line.far.address, "--port", str(PORT), "--drain", "0", *flags)
-            async with self._process("signaling", *flags, **environment) as (process, words):
+            async with self._process(module, *flags, **environment) as (process, words):
                 assert self.base in words, words
                 yield process
 
