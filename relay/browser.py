@@ -29,6 +29,8 @@ MICROPHONE_SECONDS: Final = 3.0
 # Of these, the first. The clients close the old connection, and the microphone with it, once the new one is answered
 # and their candidates are acknowledged: by then it may have been heard.
 STOPPING_SECONDS: Final = 1.0
+# What is closed is taken apart so much later: a request that was under way when it closed has been answered by then.
+FORGET_SECONDS: Final = 10.0
 # After `peerLeft` a client needs a moment to read it before the connection goes.
 FAREWELL_SECONDS: Final = 0.2
 FAREWELL_LOOKS: Final = 10
@@ -105,6 +107,7 @@ class Browser:
                 raise BrowserFault("unknown-peer")
         except BaseException:
             await peer.close()
+            self._loop.call_later(FORGET_SECONDS, peer.forget)
             raise
         self._peers.add(peer)
         if self._peer is None:
@@ -156,6 +159,8 @@ class Browser:
             await _read(peer)
         await peer.close()
         self._peers.discard(peer)
+        if peer is not self._peer:
+            self._loop.call_later(FORGET_SECONDS, peer.forget)
 
     def _drop_next(self) -> None:
         peer, self._next = self._next, None
@@ -187,6 +192,12 @@ class Browser:
         """Free every connection; no offer is answered any more; idempotent."""
         self._closed = True
         await asyncio.gather(*(peer.close() for peer in self._peers))
+
+    def forget(self) -> None:
+        """Closed and asked for by nobody any more: be freed without the garbage collector."""
+        if self._peer is not None:
+            self._peer.forget()
+        self.__dict__.clear()
 
     # ---- is it there? ----
 

@@ -156,6 +156,10 @@ class Dialogue:
         self.uplink.close()
         self.downlink.close()
 
+    def forget(self) -> None:
+        """Closed and asked for by nobody any more: be freed without the garbage collector."""
+        self.__dict__.clear()
+
     # ---- from the browser ----
 
     def on_frame(self, frame: str | bytes) -> None:

@@ -13,12 +13,13 @@ import asyncio
 import json
 import logging
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from typing import Final
 
 from relay import rtvi
 from relay.browser import CONNECT_SECONDS as CONNECT_SECONDS
-from relay.browser import Answer, Browser
+from relay.browser import FORGET_SECONDS, Answer, Browser
 from relay.call import CallSettings
 from relay.dialogue import Dialogue
 from relay.errors import BrowserFault, OurBug, RelayError
@@ -127,6 +128,7 @@ class Session:
                 self._dialogue.close()
                 await self._browser.close()
                 self._on_closed(self)
+                self._loop.call_later(FORGET_SECONDS, self._forget)
         elif self._life is not asyncio.current_task():
             await asyncio.wait([self._life], timeout=CLOSE_SECONDS)
 
@@ -183,10 +185,12 @@ class Session:
                     self.end(OurBug("a task of the call failed"))
                     await self._part()
                 raise _Ended
-        except* _Ended:
-            pass
+        except* _Ended as ended:
+            traceback.clear_frames(ended.__traceback__)  # they hold what they have raised, and that holds them
         except* Exception as errors:
             log.error("call %s failed", self.id[:8], exc_info=errors.exceptions[0])
+        finally:
+            self._loop.call_later(FORGET_SECONDS, self._forget)
 
     async def _converse(self) -> None:
         """Connect to the model while the browser connects, then let them talk."""
@@ -265,6 +269,15 @@ class Session:
             finally:
                 self._log_summary()
                 self._on_closed(self)
+
+    def _forget(self) -> None:
+        """Nobody asks for it any more: the rooms, which hold each other, are taken apart.
+
+        Else they would wait for the garbage collector, which stops all other calls while it looks at them.
+        """
+        for room in (self._client, self._browser, self._dialogue):
+            if room is not None:
+                room.forget()
 
     def _log_summary(self) -> None:
         uplink, downlink, spent = self._dialogue.uplink, self._dialogue.downlink, self._dialogue.warden.spent

@@ -9,10 +9,11 @@ once, whenever a counter says so. What we do about it:
   19 ms, and nothing takes 0.01.
 - A full collection never starts by itself (`THRESHOLDS`). Young objects are still looked at, a few at a time: sound
   makes none that outlive it, so only the beginning of calls triggers that, for 1 ms, and every fifth time for 8.
-- A call that ends leaves 310 objects in circles, aiortc's for the most part, and 165 kB with them. They are collected
-  when no call is live; else, once enough calls have ended, in a moment when nobody is being spoken to, because the
-  model does not mind 20 ms and a listener hears nothing of it; and after `OVERDUE_CALLS` without such a moment anyway,
-  lest memory be lost for good.
+- A call that ends is taken apart ten seconds later (`Session`): its 600 objects, which hold each other, are freed there
+  and then. What is left in circles is one check of a certificate, 5 objects, and whatever the owner's functions leave.
+  It is collected when no call is live; else, once enough calls have ended, in a moment when nobody is being spoken to,
+  because the model does not mind 20 ms and a listener hears nothing of it; and after `OVERDUE_CALLS` without such a
+  moment anyway, lest memory be lost for good.
 """
 
 import asyncio
@@ -28,9 +29,9 @@ from relay.metrics import Metrics
 # last is what counts: with a higher first number the pauses are rarer and longer, 6 ms with 10,000.
 THRESHOLDS: Final = (2_000, 5, 1_000_000)
 LOOK_SECONDS: Final = 2.0
-# Ended calls until it is worth a short pause in others: 5,000 objects, 2.6 MB.
-DUE_CALLS: Final = 16
-OVERDUE_CALLS: Final = 256  # 42 MB
+# Ended calls until it is worth a short pause in others.
+DUE_CALLS: Final = 256
+OVERDUE_CALLS: Final = 4096  # a few MB, and no sooner than in an hour of a hundred calls at a time
 
 log = logging.getLogger(__name__)
 

@@ -31,7 +31,7 @@ class FakePeer:
         self.events = events
         self.connected = self.channel_open = self.closed = False
         self.backlog = self.unacknowledged = 0
-        self.deaf = False
+        self.deaf = self.forgotten = False
         self.silent_since: float | None = None
         self.sent: list[str] = []
         self.rtp = 0
@@ -79,6 +79,9 @@ class FakePeer:
     async def close(self) -> None:
         self.closed, self.connected, self.channel_open = True, False, False
         await asyncio.sleep(self.close_takes)
+
+    def forget(self) -> None:
+        self.forgotten = True
 
     def vanish(self) -> None:
         """Nothing comes from it any more."""
@@ -154,6 +157,9 @@ class FakeModel:
 
     def renew(self) -> None:
         self.said.append("renew")
+
+    def forget(self) -> None:
+        self.said.append("forget")
 
     async def close(self) -> None:
         self.closed = True

@@ -7,10 +7,22 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
+from aiortc import RTCDtlsTransport, RTCPeerConnection, RTCRtpTransceiver, RTCSctpTransport
 
+from relay.browser import Browser
+from relay.dialogue import Dialogue
+from relay.downlink import Downlink
+from relay.gemini.client import LiveClient
+from relay.gemini.upstream import Upstream
 from relay.metrics import CallFigures, Metrics, Quality
+from relay.session import Session
+from relay.uplink import Uplink
+from relay.webrtc.peer import Peer
+from relay.webrtc.wire import RawLine
 from signaling.garbage import DUE_CALLS, LOOK_SECONDS, OVERDUE_CALLS, THRESHOLDS, Garbage
 from tests import virtual
+from tests.caller import Caller
+from tests.running import running
 
 
 @dataclass(eq=False)
@@ -101,6 +113,35 @@ def test_it_does_not_wait_for_ever(house: House) -> None:
     assert not house.garbage.look()
     house.ended(1)
     assert house.garbage.look()
+
+
+async def test_a_call_that_is_over_is_freed_without_the_collector(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("relay.session.FORGET_SECONDS", 0.1)
+    rooms = Session, Browser, Dialogue, Uplink, Downlink, Upstream, LiveClient, Peer, RawLine
+    parts = RTCPeerConnection, RTCRtpTransceiver, RTCDtlsTransport, RTCSctpTransport
+    async with running() as house, Caller(house.base) as caller:
+        gc.collect()
+        gc.disable()
+        try:
+            await caller.dial()
+            await caller.message("bot-ready")
+            theirs = [caller.peer, caller.peer.sctp, *caller.peer.getTransceivers(), *transports(caller.peer)]
+            found = [one for one in gc.get_objects() if type(one) in (*rooms, *parts) and one not in theirs]
+            assert {type(one) for one in found} == {*rooms, *parts}
+            kept = [weakref.ref(one) for one in found]
+            found.clear()
+            await caller.hang_up()
+            async with asyncio.timeout(5):
+                while any(ref() is not None for ref in kept):
+                    await asyncio.sleep(0.05)
+        finally:
+            gc.enable()
+
+
+def transports(peer: RTCPeerConnection) -> list[RTCDtlsTransport]:
+    """All that it has; a section that was bundled has lost its own."""
+    parts = [peer.sctp, *(section.receiver for section in peer.getTransceivers())]
+    return [part.transport for part in parts if part is not None]
 
 
 def test_it_looks_by_itself_keeps_what_was_there_and_lets_the_collector_go(house: House) -> None:

@@ -128,6 +128,12 @@ class Upstream:
         if tasks:
             await asyncio.wait(tasks, timeout=CLOSE_DEADLINE)
 
+    def forget(self) -> None:
+        """Closed and asked for by nobody any more: be freed without the garbage collector."""
+        if self._client is not None:
+            self._client.__dict__.clear()
+        self.__dict__.clear()
+
     def renew(self) -> None:
         """The connection is of no use, though it has not ended: go on with another."""
         if self._listening:

@@ -294,6 +294,13 @@ class Peer:
             self._closing = asyncio.ensure_future(self._close())
         await asyncio.shield(self._closing)
 
+    def forget(self) -> None:
+        """Closed and asked for by nobody any more: be freed without the garbage collector; idempotent."""
+        if self.__dict__:
+            tame.forget(self._pc)
+            self.line.__dict__.clear()
+            self.__dict__.clear()
+
     async def _close(self) -> None:
         self._pc.remove_all_listeners()
         if self._eyes is not None:
