@@ -159,6 +159,8 @@ class _Reading(Collector):
         yield CounterMetricFamily("relay_cpu_seconds", "CPU time while a call was live.", spent)
         yield GaugeMetricFamily("relay_cpu_per_call_ratio", "Cores per call, the mean since the start.",
                                 spent / lasted if lasted else 0.0)  # fmt: skip
+        yield GaugeMetricFamily("relay_tasks", "Tasks of the event loop, this reading among them.",
+                                len(asyncio.all_tasks()))  # fmt: skip
         yield _histogram("relay_gc_pause_seconds", "How long garbage collections stopped us.", metrics.pauses)
 
 

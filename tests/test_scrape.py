@@ -95,7 +95,7 @@ async def test_every_figure_has_a_name_and_starts_at_nothing() -> None:
         "relay_accepting", "relay_calls_live", "relay_calls_promised", "relay_calls_opened_total",
         "relay_call_seconds_total", "relay_underruns_total", "relay_cpu_seconds_total", "relay_cpu_per_call_ratio",
         "relay_tick_lateness_p99_seconds", "relay_tick_lateness_seconds_count", "relay_first_packet_seconds_count",
-        "relay_answer_seconds_count", "relay_gc_pause_seconds_count", "relay_media_info tier=raw",
+        "relay_answer_seconds_count", "relay_gc_pause_seconds_count", "relay_media_info tier=raw", "relay_tasks",
         "process_cpu_seconds_total", "python_gc_collections_total generation=2",
     ):  # fmt: skip
         assert name in told, name

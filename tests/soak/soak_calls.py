@@ -9,14 +9,17 @@ import asyncio
 import json
 import os
 import random
+import re
 import struct
 import sys
 import time
+import urllib.request
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from bench.process import free_port
 from relay.presence import LOST_SECONDS
 from relay.standin.script import parse
 from relay.standin.server import serve
@@ -34,9 +37,10 @@ SETTLE_SECONDS: Final = LOST_SECONDS + KEEP_SECONDS + 10.0  # a vanished browser
 class Process:
     """A relay process, and what the system says of it."""
 
-    def __init__(self, pid: int, base: str) -> None:
+    def __init__(self, pid: int, base: str, metrics: str) -> None:
         self.pid = pid
         self.base = base
+        self._metrics = metrics
 
     @property
     def rss(self) -> float:
@@ -52,13 +56,30 @@ class Process:
     def threads(self) -> int:
         return len(os.listdir(f"/proc/{self.pid}/task"))
 
+    async def figure(self, name: str) -> float:
+        """One of its own figures, by its name in `/metrics`."""
+
+        def read() -> str:
+            with urllib.request.urlopen(self._metrics) as answer:
+                return str(answer.read().decode())
+
+        [value] = re.findall(rf"^{name} (\S+)$", await asyncio.to_thread(read), re.MULTILINE)
+        return float(value)
+
+    async def look(self) -> tuple[float, int, int, int]:
+        """RSS in MiB, descriptors, threads, tasks; of the descriptors without our question's."""
+        tasks = int(await self.figure("relay_tasks"))
+        await asyncio.sleep(1)
+        return self.rss, self.descriptors, self.threads, tasks
+
 
 @asynccontextmanager
 async def relay_process(model: str) -> AsyncIterator[Process]:
     """A relay in a process of its own."""
     environment = {**os.environ, "GEMINI_API_KEY": "AIzaSoak"}
     flags = ["--port", "0", "--gemini-url", model, "--ice-address", "127.0.0.1", "--log-level", "error"]
-    flags += ["--keep", str(KEEP_SECONDS)]
+    port = free_port()
+    flags += ["--keep", str(KEEP_SECONDS), "--metrics-port", str(port)]
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "signaling", *flags, stdout=asyncio.subprocess.PIPE, env=environment
     )
@@ -66,7 +87,7 @@ async def relay_process(model: str) -> AsyncIterator[Process]:
     try:
         async with asyncio.timeout(30):
             line = await process.stdout.readline()
-        yield Process(process.pid, line.decode().split()[-1])
+        yield Process(process.pid, line.decode().split()[-1], f"http://127.0.0.1:{port}/metrics")
     finally:
         process.terminate()
         await asyncio.wait_for(process.wait(), 10)
@@ -141,11 +162,13 @@ async def test_a_thousand_calls_leave_nothing() -> None:
 
         await asyncio.gather(*(placed() for _ in range(WARM_CALLS)))
         await asyncio.sleep(SETTLE_SECONDS)
-        warm = (process.rss, process.descriptors, process.threads)
+        warm = await process.look()
         await asyncio.gather(*(placed() for _ in range(CALLS - WARM_CALLS)))
         await asyncio.sleep(SETTLE_SECONDS)
-        done = (process.rss, process.descriptors, process.threads)
-        print(f"\n{CALLS} calls in {time.monotonic() - started:.0f} s; RSS MiB, descriptors, threads: {warm} -> {done}")
+        done = await process.look()
+        took = time.monotonic() - started
+        print(f"\n{CALLS} calls in {took:.0f} s; RSS MiB, descriptors, threads, tasks: {warm} -> {done}")
         assert done[0] - warm[0] <= MAX_GROWTH_MIB
         assert done[1] <= warm[1]
         assert done[2] <= warm[2]
+        assert done[3] == warm[3]
