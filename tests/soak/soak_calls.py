@@ -9,21 +9,15 @@ import asyncio
 import json
 import os
 import random
-import re
 import struct
-import sys
 import time
-import urllib.request
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any, Final
 
-from bench.process import free_port
 from relay.presence import LOST_SECONDS
 from relay.standin.script import parse
 from relay.standin.server import serve
 from tests.caller import Caller, Refused
+from tests.process import relay_process
 
 CALLS: Final = int(os.environ.get("RELAY_SOAK_CALLS", "1000"))
 WARM_CALLS: Final = 100
@@ -32,65 +26,6 @@ MAX_GROWTH_MIB: Final = 10.0
 BUSY_SECONDS: Final = 5.0
 KEEP_SECONDS: Final = 5
 SETTLE_SECONDS: Final = LOST_SECONDS + KEEP_SECONDS + 10.0  # a vanished browser is waited for, as is a half-open one
-
-
-class Process:
-    """A relay process, and what the system says of it."""
-
-    def __init__(self, pid: int, base: str, metrics: str) -> None:
-        self.pid = pid
-        self.base = base
-        self._metrics = metrics
-
-    @property
-    def rss(self) -> float:
-        """Resident memory in MiB."""
-        pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
-
-    @property
-    def descriptors(self) -> int:
-        return len(os.listdir(f"/proc/{self.pid}/fd"))
-
-    @property
-    def threads(self) -> int:
-        return len(os.listdir(f"/proc/{self.pid}/task"))
-
-    async def figure(self, name: str) -> float:
-        """One of its own figures, by its name in `/metrics`."""
-
-        def read() -> str:
-            with urllib.request.urlopen(self._metrics) as answer:
-                return str(answer.read().decode())
-
-        [value] = re.findall(rf"^{name} (\S+)$", await asyncio.to_thread(read), re.MULTILINE)
-        return float(value)
-
-    async def look(self) -> tuple[float, int, int, int]:
-        """RSS in MiB, descriptors, threads, tasks; of the descriptors without our question's."""
-        tasks = int(await self.figure("relay_tasks"))
-        await asyncio.sleep(1)
-        return self.rss, self.descriptors, self.threads, tasks
-
-
-@asynccontextmanager
-async def relay_process(model: str) -> AsyncIterator[Process]:
-    """A relay in a process of its own."""
-    environment = {**os.environ, "GEMINI_API_KEY": "AIzaSoak"}
-    flags = ["--port", "0", "--gemini-url", model, "--ice-address", "127.0.0.1", "--log-level", "error"]
-    port = free_port()
-    flags += ["--keep", str(KEEP_SECONDS), "--metrics-port", str(port)]
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "signaling", *flags, stdout=asyncio.subprocess.PIPE, env=environment
-    )
-    assert process.stdout is not None
-    try:
-        async with asyncio.timeout(30):
-            line = await process.stdout.readline()
-        yield Process(process.pid, line.decode().split()[-1], f"http://127.0.0.1:{port}/metrics")
-    finally:
-        process.terminate()
-        await asyncio.wait_for(process.wait(), 10)
 
 
 async def polite(caller: Caller) -> None:
@@ -153,7 +88,7 @@ async def one(base: str, chance: random.Random) -> None:
 async def test_a_thousand_calls_leave_nothing() -> None:
     chance, started = random.Random(7), time.monotonic()
     script = parse({"greeting": {"say": "Hello.", "seconds": 0.2}})
-    async with serve(script, record=False) as model, relay_process(model.url) as process:
+    async with serve(script, record=False) as model, relay_process(model.url, "--keep", str(KEEP_SECONDS)) as process:
         places = asyncio.Semaphore(AT_ONCE)
 
         async def placed() -> None:
