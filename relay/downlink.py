@@ -28,6 +28,8 @@ TAIL_FRAMES: Final = 10
 # between two beats, and those after it are early by up to a period; one that is earlier still waits for another beat.
 GAP_SECONDS: Final = MAX_CATCH_UP + PERIOD
 EARLY_SECONDS: Final = 1.5 * PERIOD
+# A packet and its copies, on every path (IPv6's least): less IPv6, UDP, RTP, SRTP's tag and the headers of RED.
+MAX_RED_BYTES: Final = 1280 - 40 - 8 - 12 - 10 - (4 * MAX_BLOCKS + 1)
 
 _QUIET: Final = bytes(FRAME_BYTES)
 
@@ -178,6 +180,8 @@ class Downlink:
             self._earlier.clear()
             return packet
         copies = [(self._timestamp - at, copy) for at, copy in self._earlier][-self._blocks :]
+        while copies and len(packet) + sum(len(copy) for _, copy in copies) > MAX_RED_BYTES:
+            del copies[0]
         self._earlier.append((self._timestamp, packet))
         if not copies or packet == SILENCE == copies[0][1] == copies[-1][1]:
             return packet

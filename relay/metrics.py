@@ -28,8 +28,8 @@ CAUSES: Final = ("type", "size", "ssrc", "rate", "red", "junk", "video", "srtp")
 """Why a packet was not let in: seven of `webrtc.gate`, and SRTP that is not this call's."""
 CHANGES: Final = ("planned", "lost", "afresh")
 """Why a connection to the model was left for the next; and how many of these had to be told what was said."""
-KINDS: Final = ("plain", "red1", "red2")
-"""What was to go out: bare Opus, or with one or two earlier packets beside it (RFC 2198)."""
+KINDS: Final = ("plain", "red1", "red2", "red3")
+"""What was to go out: bare Opus, or with one, two or three earlier packets beside it (RFC 2198)."""
 
 # Seconds from the model's first byte of an answer to its first packet on the wire: the relay's own share.
 FIRST_PACKET_EDGES: Final = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.010, 0.020, 0.050, 0.100)

@@ -235,7 +235,7 @@ def test_packets_are_told_by_the_copies_they_carry_and_no_sum_falls_when_one_can
         ticker = Ticker()
         downlink, uplink = Downlink(lambda *_: True, ticker, Deaf()), Uplink(_nothing, _nothing, _nothing)
         read = list[CallFigures]()
-        for packets, protected, unsent in ((10, [3, 1], 0), (10, [4, 1], 1), (11, [4, 1], 1)):
+        for packets, protected, unsent in ((10, [3, 1, 1], 0), (10, [4, 1, 1], 1), (11, [4, 1, 1], 1)):
             downlink.packets, downlink.protected, downlink.unsent = packets, protected, unsent
             read.append(CallFigures())
             read[-1].add_sound(uplink, downlink, Promptness(Watch()))
@@ -243,5 +243,5 @@ def test_packets_are_told_by_the_copies_they_carry_and_no_sum_falls_when_one_can
         return read
 
     read = virtual.run(main())
-    assert [list(figures.packets_out.values()) for figures in read] == [[6, 3, 1], [6, 4, 1], [7, 4, 1]]
+    assert [list(figures.packets_out.values()) for figures in read] == [[5, 3, 1, 1], [5, 4, 1, 1], [6, 4, 1, 1]]
     assert [figures.unsent for figures in read] == [0, 1, 1]
