@@ -1,7 +1,8 @@
 """`python -m bench.stages`: where the microseconds of a packet go, room by room, on the straight way.
 
 Each step is called in a loop of its own on the bytes of a call, and the least of many batches counts: what is left of
-a call's processor time is the event loop, and Python between the steps. Steps in C are taken from `bench.floor`.
+a call's processor time is the event loop, and Python between the steps. Steps in C are taken from `bench.floor`. The
+way from the socket to the line is measured through a socket of the one port, less what is measured beside it.
 """
 
 import argparse
@@ -9,6 +10,7 @@ import asyncio
 import base64
 import itertools
 import json
+import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -29,7 +31,12 @@ from relay.audio.playout import Playout
 from relay.gemini import protocol
 from relay.uplink import Uplink
 from relay.webrtc.gate import Gate
+from relay.webrtc.port.connection import Connection
+from relay.webrtc.port.sockets import Port
 from relay.webrtc.reception import Reception
+from relay.webrtc.tap import RTP_HEADER
+from signaling.__main__ import quickest_loop
+from tests.fuzz.parsers import raw_line
 
 BATCH: Final = 50  # one second of sound
 BATCHES: Final = 400
@@ -63,23 +70,69 @@ def least(step: Callable[[int], Any]) -> Microseconds:
     return found / BATCH / 1000
 
 
-def up(packets: list[bytes], floor: dict[str, float]) -> Iterator[Stage]:
+def with_copies(packets: list[bytes]) -> list[bytes]:
+    """Each with the one before it, as a browser sends them."""
+    befores = zip([packets[-1], *packets], packets, strict=False)
+    return [red.write(packet, [(FRAME_TICKS, before)], PAYLOAD_TYPE) for before, packet in befores]
+
+
+class _Open(Gate):
+    """It lets a second's sound pass in a millisecond."""
+
+    def admit(self, payload_type: int, ssrc: int, size: int, now: float) -> bool:
+        return True
+
+
+async def arrive(packets: list[bytes]) -> Microseconds:
+    """From the kernel's hands to the uplink's: the loop, the port's socket, the call's connection, its line.
+
+    A second's datagrams wait when the clock starts, so that the loop's waking is shared by all of them; SRTP and the
+    gate let everything pass.
+    """
+    came = [0]
+
+    def take(*packet: Any) -> None:
+        came[0] += 1
+
+    line = raw_line(take)
+    line.gate = _Open(PAYLOAD_TYPE, RED_TYPE)
+    port, found = await Port.open(["127.0.0.1"]), float("inf")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as browser:
+        browser.bind(("127.0.0.1", 0))
+        connection = Connection(port)
+        connection.line = line
+        [listening] = port._sockets.values()
+        listening.known[browser.getsockname()] = connection._take
+        wrapped = itertools.cycle(with_copies(packets))
+        for number in range(0, BATCH * BATCHES, BATCH):
+            for place in range(number, number + BATCH):
+                header = RTP_HEADER.pack(0x80, RED_TYPE, place & 0xFFFF, place * FRAME_TICKS & 0xFFFFFFFF, 1)
+                browser.sendto(header + next(wrapped), ("127.0.0.1", port.number))
+            began = time.thread_time_ns()
+            while came[0] < number + BATCH:  # noqa: ASYNC110  # nothing but the reading is to be measured
+                await asyncio.sleep(0)
+            found = min(found, time.thread_time_ns() - began)
+    await connection.close()
+    port.close()
+    return found / BATCH / 1000
+
+
+def up(packets: list[bytes], floor: dict[str, float], arrived: Microseconds) -> Iterator[Stage]:
     """From a datagram to the model's socket."""
-    count = len(packets)
-    wrapped = [
-        red.write(packet, [(FRAME_TICKS, before)], PAYLOAD_TYPE)
-        for before, packet in zip([packets[-1], *packets], packets, strict=False)
-    ]
+    count, wrapped = len(packets), with_copies(packets)
     pcm = [Decoder().decode(packet) for packet in packets]
     gate, reception, jitter = Gate(PAYLOAD_TYPE, RED_TYPE), Reception(0, 0, 0.0), JitterBuffer()
     jitter.push(0, 0, packets[0], 1, 0.0)
     jitter.poll(0.0)
     decoder, activity = Decoder(), Activity()
+    found = least(lambda n: red.primary(wrapped[n % count], PAYLOAD_TYPE))
+    noted = least(lambda n: reception.add(n & 0xFFFF, n * FRAME_TICKS, n / 50))
     yield Stage("up", "kernel: take the datagram", floor["recvfrom"], True)
+    yield Stage("up", "port: read, whose is it, its header", max(0.0, arrived - floor["recvfrom"] - found - noted))
     yield Stage("up", "libsrtp: unprotect", floor["unprotect"], True)
     yield Stage("up", "gate: is it let in", least(lambda n: gate.admit(RED_TYPE, 1, 150, n / 50)))
-    yield Stage("up", "red: find the packet itself", least(lambda n: red.primary(wrapped[n % count], PAYLOAD_TYPE)))
-    yield Stage("up", "reception: for our reports", least(lambda n: reception.add(n & 0xFFFF, n * FRAME_TICKS, n / 50)))
+    yield Stage("up", "red: find the packet itself", found)
+    yield Stage("up", "reception: for our reports", noted)
     yield Stage(
         "up",
         "jitter: is it the next",
@@ -155,7 +208,7 @@ async def one_round() -> list[Stage]:
     pcm = speech.sentence(ENCODED_RATE).pcm
     frames = [pcm[at : at + FRAME_BYTES] for at in range(0, len(pcm) - FRAME_BYTES + 1, FRAME_BYTES)]
     return [
-        *up(packets, floor),
+        *up(packets, floor, await arrive(packets)),
         *down(frames, floor),
         Stage("whole", "Uplink.on_rtp, without the socket", await whole(packets)),
     ]
@@ -177,7 +230,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="bench.stages", description="Where the microseconds of a packet go.")
     parser.add_argument("--json", type=Path, help="write the figures to this file too")
     options = parser.parse_args()
-    stages = asyncio.run(measure())
+    with asyncio.Runner(loop_factory=quickest_loop()) as runner:
+        stages = runner.run(measure())
     print(table(stages))
     if options.json is not None:
         options.json.write_text(json.dumps([[stage.way, stage.name, stage.microseconds] for stage in stages], indent=1))
