@@ -26,7 +26,8 @@ START: Final = 1.5  # s
 ROUNDS: Final = 3  # windows of each side; min and median are over them
 LIVE: Final = frozenset({"talk", "turns", "quiet", "loss", "onsets", "captions", "single", "search"})
 QUICK: Final = frozenset({"talk", "quiet", "loss", "onsets", "tools"})
-ROOMS: Final = ("tools", "quality", "network", "local")  # runs with rooms of their own: bench.<name>.rows(options)
+# Runs with rooms of their own: bench.<name>.rows(options)
+ROOMS: Final = ("tools", "quality", "network", "opening", "local")
 FULL: Final = LIVE | set(ROOMS)  # sixteen to eighteen minutes, six of them the network
 
 

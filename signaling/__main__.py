@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from relay.config import WILDCARDS, Config, ConfigError, is_loopback, load
 from signaling import logs
-from signaling.drain import Leave, drain
+from signaling.drain import Leave, cut_off, cut_off_by_signals, drain
 from signaling.garbage import Garbage
 from signaling.model import Studio, load_agent
 from signaling.sockets import check_ice_addresses, listen, listen_for_https, listen_for_metrics, open_udp_port
@@ -48,6 +48,7 @@ def main() -> int:
 
                 return runner.run(doctor(config))
             runner.run(run(config))
+        cut_off_by_signals()  # threads of the owner's may go on
     except ConfigError as exc:
         print(exc, file=sys.stderr)
         return 2
@@ -91,7 +92,7 @@ def read_env_file(path: Path, environ: MutableMapping[str, str]) -> None:
 
 async def run(config: Config) -> None:
     """From settings to a served address, until SIGINT or SIGTERM; then the calls end, and everything is closed."""
-    leave = Leave().on_signals()
+    leave = Leave(cut_off).on_signals()
     async with contextlib.AsyncExitStack() as stack:
         standin: StandIn | None = None
         if config.model == "local":
@@ -121,7 +122,7 @@ async def run(config: Config) -> None:
         from signaling.registry import Registry
 
         registry = Registry(config.max_calls, studio.overloaded, studio.unaffordable)
-        checkup = Checkup(config, lambda: studio.tier)
+        checkup = Checkup(config, lambda: studio.tier, studio.silent)
         house = House(
             config=config, maker=studio.maker, registry=registry, model_well=lambda: studio.well,
             media=lambda: studio.tier, voice=lambda: studio.voice, refused=studio.metrics.refuse, https=https,
@@ -135,8 +136,8 @@ async def run(config: Config) -> None:
             figures = Figures(studio.metrics, registry, lambda: studio.tier, lambda: studio.lateness, strangers)
             await stack.enter_async_context(scraping(figures, config, metrics_sockets))
             log.info("metrics at %s/metrics", address_of(config.metrics_host, metrics_sockets[0]))
-        if standin is not None:
-            await standin.ready()
+        if standin is not None and not await leave.unless_asked(standin.ready()):
+            return
         warn(config)
         log.info("listening on %s, the model is %s", where(config, sockets[0], https), config.speaker)
         announce(config, sockets[0], https)

@@ -7,7 +7,7 @@ own machine: a foreign page that drives it, a name that is rebound to it, a stra
 import hmac
 import ipaddress
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
@@ -34,7 +34,7 @@ class Policy:
     allow_origins: frozenset[str] = frozenset()
     access_token: Secret | None = None
     trusted_proxies: tuple[Network, ...] = ()
-    names: frozenset[str] = frozenset()  # more names of ours: those in our certificate
+    names: Callable[[], Collection[str]] = frozenset  # more names of ours: those in our certificate, which is renewed
     secure: bool = False  # our own pages come over HTTPS
 
 
@@ -55,7 +55,7 @@ class Admission:
         name, _ = authority(header or "")
         if name and (name in LOOPBACK_NAMES or name in (self._policy.host, self._public.hostname)):
             return
-        if name in self._policy.names:
+        if name in self._policy.names():
             return
         if name and self._policy.host in WILDCARDS and name == _plain(local):
             return

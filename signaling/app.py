@@ -101,7 +101,7 @@ def doorkeeper(config: Config, https: Https | None = None) -> Admission:
             allow_origins=frozenset(config.allow_origins),
             access_token=config.access_token,
             trusted_proxies=config.trusted_proxies,
-            names=https.names if https is not None else frozenset(),
+            names=(lambda: https.names) if https is not None else frozenset,
             secure=https is not None,
         )
     )

@@ -159,18 +159,19 @@ async def _server(server: IceServer, url: str) -> Finding:
             where = await ask(server, url)
     except TimeoutError:
         do = f"Check its name and port, and that this machine may send there; {what} servers listen on 3478."
-        return Finding(what, f"{url} does not answer.", do, grave=True)
+        return Finding(what, f"{url} does not answer.", do, grave=True, url=url)
     except PermissionError:
         do = "Check username and credential in --ice-servers."
         if server.username.endswith(f":{NAME}"):
             do = "Check --turn-secret against the server's static-auth-secret, and the clocks of both."
-        return Finding(what, f"{url} refuses the credentials.", do, grave=True)
+        return Finding(what, f"{url} refuses the credentials.", do, grave=True, url=url)
     except OSError as exc:
         do = "Check its name and port, and for turns: its certificate."
-        return Finding(what, f"{url} cannot be reached: {exc.strerror or type(exc).__name__}.", do, grave=True)
+        why = exc.strerror or type(exc).__name__
+        return Finding(what, f"{url} cannot be reached: {why}.", do, grave=True, url=url)
     took = round(1000 * (time.monotonic() - began))
     says = f"{url} lends {where}" if what == "TURN" else f"{url} sees us at {where}"
-    return Finding(what, f"{says}, after {took} ms.")
+    return Finding(what, f"{says}, after {took} ms.", url=url)
 
 
 async def proxy(config: Config) -> list[Finding]:

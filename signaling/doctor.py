@@ -72,10 +72,11 @@ async def doctor(config: Config) -> int:
 class Checkup:
     """Looks after a relay that runs: `summary` is for everybody to read, and what becomes amiss is logged once."""
 
-    def __init__(self, config: Config, tier: Callable[[], str]) -> None:
-        """`tier` says which path sound takes; empty while that is not known."""
+    def __init__(self, config: Config, tier: Callable[[], str], silent: set[str] | None = None) -> None:
+        """`tier` says which path sound takes; empty while that is not known. `silent` is told which servers are."""
         self._config = config
         self._tier = tier
+        self._silent = silent if silent is not None else set()
         self._found: list[Finding] = []
         self._amiss: set[str] = set()
 
@@ -103,6 +104,9 @@ class Checkup:
         for words in sorted(amiss - self._amiss):
             log.warning("%s", words)
         self._amiss = amiss
+        silent = {found.url for found in self._found if found.url and found.do}
+        self._silent.intersection_update(silent)
+        self._silent.update(silent)
 
     async def _look_again(self) -> None:
         while True:

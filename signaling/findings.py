@@ -18,6 +18,7 @@ class Finding:
     says: str
     do: str = ""
     grave: bool = False
+    url: str = ""  # of the server that was asked, if one was
 
     @property
     def word(self) -> str:

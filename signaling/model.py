@@ -55,6 +55,7 @@ class Studio:
         )
         self.metrics = Metrics(time.process_time, self.ledger.total, self.ledger.currency)
         self.tier = ""  # how sound reaches us on this machine; empty while warming up
+        self.silent: set[str] = set()  # STUN and TURN servers, by URL, that do not answer; whoever asks them says so
 
     @property
     def well(self) -> bool:
@@ -120,7 +121,8 @@ class Studio:
         from relay.webrtc.reach import reach_of
 
         config, source = self._config, self._source or AgentSource(Agent())
-        media = prepare(config.ice_addresses, loopback=config.on_loopback, reach=reach_of(config), port=self._port)
+        reach = reach_of(config, self.silent)
+        media = prepare(config.ice_addresses, loopback=config.on_loopback, reach=reach, port=self._port)
         ticker = self._ticker = Ticker()
         if config.transcription == "flash":
             await asyncio.to_thread(importlib.import_module, "google.genai")

@@ -5,8 +5,9 @@ them, so a session's browser needs a session's loop, and what a test leaves in t
 """
 
 import asyncio
+import functools
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Final
 
@@ -77,6 +78,22 @@ async def page(context: BrowserContext) -> AsyncIterator[Page]:
     """An empty page; an exception that its scripts let escape fails the test."""
     async with chromium.empty_page(context) as empty:
         yield empty
+
+
+@pytest.fixture
+def told(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """Takes a line for the end of the run, also from one of several workers."""
+    return functools.partial(record_property, "told")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    reports = (report for kind in terminalreporter.stats.values() for report in kind)
+    calls = [report for report in reports if getattr(report, "when", "") == "call"]
+    lines = [str(line) for report in calls for name, line in report.user_properties if name == "told"]
+    if lines:
+        terminalreporter.section("what the tests have seen")
+        for line in lines:
+            terminalreporter.write_line(line)
 
 
 class Loops(asyncio.DefaultEventLoopPolicy):

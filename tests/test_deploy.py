@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import json
 import os
 import re
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+import time
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,9 +21,12 @@ from typing import Any, Final
 import aiohttp
 import pytest
 from aiohttp import web
+from aioice import stun, turn
 
 from relay.config import FLAGS, KEY_VARIABLES, load
-from signaling import beyond, certificate
+from relay.turn import Turn
+from relay.values import Secret
+from signaling import beyond, certificate, pulse
 from tests.house import visiting
 
 ROOT: Final = Path(__file__).parent.parent
@@ -32,6 +37,8 @@ EXPOSED: Final = 2.0  # of 10, by systemd's own reckoning; a service without har
 START_SECONDS: Final = 15.0
 NOBODY_ID: Final = 10001  # the Dockerfile's user
 
+# This machine by another name, others beside it, a cloud's own service, somebody far away.
+STRANGERS: Final = ("127.0.0.2", "10.0.0.1", "192.168.1.1", "169.254.169.254", "8.8.8.8")
 FILLED_IN: Final = {
     "DOMAIN": SITE,
     "PUBLIC_ADDRESS": "203.0.113.7",
@@ -109,14 +116,25 @@ def test_every_flag_that_is_named_is_one_of_ours() -> None:
 # --- systemd ---
 
 
-@pytest.fixture
-def unit(tmp_path: Path) -> Path:
-    """The unit as it stands, but for the program, which must be there to be verified."""
-    copy = tmp_path / "gemini-relay.service"
-    text = (DEPLOY / copy.name).read_text()
+def placed(folder: Path, *, serves: bool) -> Path:
+    """The unit as it stands, but for the program, which must be there to be verified; it may serve HTTPS by itself."""
+    unit = folder / "gemini-relay.service"
+    text = (DEPLOY / unit.name).read_text()
     assert "/opt/gemini-relay/bin/gemini-relay" in text
-    copy.write_text(text.replace("/opt/gemini-relay/bin/gemini-relay", "/usr/bin/env"))
-    return copy
+    unit.write_text(text.replace("/opt/gemini-relay/bin/gemini-relay", "/usr/bin/env"))
+    if serves:
+        (more := folder / f"{unit.name}.d").mkdir()
+        shutil.copy(DEPLOY / "gemini-relay-https.conf", more / "https.conf")
+    return unit
+
+
+@pytest.fixture(params=[False, True], ids=["behind a proxy", "with a certificate"])
+def unit(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    return placed(tmp_path, serves=request.param)
+
+
+def judged(unit: Path) -> str:
+    return ran(program("systemd-analyze"), "security", "--offline=true", "--no-pager", unit)
 
 
 def test_systemd_has_nothing_to_say_against_the_unit(unit: Path) -> None:
@@ -124,10 +142,19 @@ def test_systemd_has_nothing_to_say_against_the_unit(unit: Path) -> None:
 
 
 def test_systemd_finds_the_unit_well_hardened(unit: Path) -> None:
-    told = ran(program("systemd-analyze"), "security", "--offline=true", "--no-pager", unit)
+    told = judged(unit)
     level = re.search(r"Overall exposure level for \S+: ([\d.]+)", told)
     assert level, told
     assert float(level.group(1)) <= EXPOSED
+
+
+def test_to_serve_https_by_itself_it_takes_the_right_to_its_port_and_nothing_else(tmp_path: Path) -> None:
+    lacks = []
+    for serves in (False, True):
+        (folder := tmp_path / str(serves)).mkdir()
+        lacks.append(set(re.findall(r"^✗ (\S+)", judged(placed(folder, serves=serves)), flags=re.MULTILINE)))
+    bind = "CapabilityBoundingSet=~CAP_NET_(BIND_SERVICE|BROADCAST|RAW)"  # systemd counts these three as one
+    assert lacks[1] - lacks[0] == {"AmbientCapabilities=", bind, "PrivateUsers="}
 
 
 def test_whoever_stops_the_relay_waits_longer_than_its_calls_may_last() -> None:
@@ -178,7 +205,7 @@ def test_compose_starts_nothing_while_a_setting_is_missing() -> None:
     assert "TURN_SECRET" in done.stderr
 
 
-async def test_coturn_as_compose_starts_it_takes_the_relays_credentials_and_no_others(
+async def test_coturn_as_compose_starts_it_takes_the_relays_credentials_alone_and_sends_to_the_relay_alone(
     composed: Any, tmp_path: Path
 ) -> None:
     port = free_port()
@@ -202,6 +229,31 @@ async def test_coturn_as_compose_starts_it_takes_the_relays_credentials_and_no_o
         assert len(found) == 2, "by UDP and by TCP"
         for refused in await beyond.servers(load([*flags, "another-secret"], {})):
             assert (refused.word, "--turn-secret" in refused.do) == ("bad", True), refused
+        forbidden = [403] * len(STRANGERS)  # RFC 8656 §9.2
+        assert await permitted(port, "127.0.0.1", *STRANGERS) == [200, *forbidden], "to the relay, and to nobody else"
+
+
+async def permitted(port: int, *peers: str) -> list[int]:
+    """What the server says when somebody whom the relay has let in wants to send to each of these, 200 for yes."""
+    account = Turn((), Secret(FILLED_IN["TURN_SECRET"])).server("caller", time.time()).told()
+    client = functools.partial(turn.TurnClientUdpProtocol, ("127.0.0.1", port), account["username"],
+                               account["credential"], turn.DEFAULT_ALLOCATION_LIFETIME,
+                               turn.DEFAULT_CHANNEL_REFRESH_TIME)  # fmt: skip
+    _, asking = await asyncio.get_running_loop().create_datagram_endpoint(client, remote_addr=("127.0.0.1", port))
+    codes = []
+    try:
+        await asking.connect()
+        for peer in peers:
+            request = stun.Message(stun.Method.CREATE_PERMISSION, stun.Class.REQUEST)
+            request.attributes["XOR-PEER-ADDRESS"] = (peer, 7860)
+            try:
+                await asking.request_with_retry(request)
+                codes.append(200)
+            except stun.TransactionFailed as refusal:
+                codes.append(refusal.response.error_code or 0)
+    finally:
+        await asking.delete()
+    return codes
 
 
 # --- proxies ---
@@ -363,8 +415,9 @@ def _boxed(folder: Path, command: list[str]) -> tuple[list[str], dict[str, str]]
     return ["unshare", "--mount", "sh", "-c", IN_A_BOX, "box", *command], environ
 
 
+@pytest.mark.parametrize("more", [{}, {"RELAY_LAN": "yes", "RELAY_HTTPS_PORT": "0"}], ids=["http", "https"])
 async def test_what_the_container_runs_serves_and_leaves_as_an_unprivileged_user_that_writes_nowhere_else(
-    container: Path,
+    container: Path, more: dict[str, str]
 ) -> None:
     (entry,) = (json.loads(rest) for word, rest in _steps() if word == "ENTRYPOINT")
     (check,) = (json.loads(rest.partition(" CMD ")[2]) for word, rest in _steps() if word == "HEALTHCHECK")
@@ -372,10 +425,11 @@ async def test_what_the_container_runs_serves_and_leaves_as_an_unprivileged_user
     environ = dict(pair.split("=", 1) for pair in given.replace("/state", f"{container}/state").split())
     assert ("USER", f"{NOBODY_ID}:{NOBODY_ID}") in _steps()
     port = free_port()
-    inside = [word.replace("/opt/", f"{container}/opt/").replace(":7860", f":{port}") for word in (*entry, *check)]
-    command, box = _boxed(container, [inside[0], "--port", str(port)])
+    inside = [word.replace("/opt/", f"{container}/opt/") for word in (*entry, *check)]
+    command, box = _boxed(container, inside[: len(entry)])
     kept = {name: text for name, text in os.environ.items() if not name.startswith(("RELAY_", "GEMINI_", "GOOGLE_"))}
     kept |= environ | box | {"RELAY_ACCESS_TOKEN": FILLED_IN["RELAY_ACCESS_TOKEN"], "HOME": "/"}
+    kept |= {"RELAY_PORT": str(port)} | more
     child = await asyncio.create_subprocess_exec(
         *command, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         env=kept, cwd=container / "state",
@@ -388,7 +442,9 @@ async def test_what_the_container_runs_serves_and_leaves_as_an_unprivileged_user
             status = await asyncio.to_thread(Path(f"/proc/{child.pid}/status").read_text)
             assert re.search(rf"^Uid:\s+{NOBODY_ID}\s", status, flags=re.MULTILINE)
             assert re.search(r"^CapEff:\s+0+$", status, flags=re.MULTILINE)
-        healthy = await asyncio.create_subprocess_exec(*inside[1:], env=kept)
+        healthy = await asyncio.create_subprocess_exec(
+            *inside[len(entry) :], env=kept | {"http_proxy": "http://127.0.0.1:9"}, cwd=container / "state"
+        )
         assert await asyncio.wait_for(healthy.wait(), START_SECONDS) == 0
         child.terminate()
         _, err = await asyncio.wait_for(child.communicate(), START_SECONDS)
@@ -400,8 +456,20 @@ async def test_what_the_container_runs_serves_and_leaves_as_an_unprivileged_user
             await child.communicate()
 
 
+def test_the_health_check_asks_where_the_relay_listens() -> None:
+    for host, port, asked in (
+        ("", "", "http://127.0.0.1:7860/healthz"),
+        ("0.0.0.0", "8080", "http://0.0.0.0:8080/healthz"),
+        ("::", "", "http://[::]:7860/healthz"),
+    ):
+        assert pulse.address({"RELAY_HOST": host, "RELAY_PORT": port}) == asked
+
+
 async def test_the_health_check_fails_where_no_relay_answers(container: Path) -> None:
     (check,) = (json.loads(rest.partition(" CMD ")[2]) for word, rest in _steps() if word == "HEALTHCHECK")
-    command = [word.replace("/opt/", f"{container}/opt/").replace(":7860", f":{free_port()}") for word in check]
-    child = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.DEVNULL)
+    command = [word.replace("/opt/", f"{container}/opt/") for word in check]
+    child = await asyncio.create_subprocess_exec(
+        *command, stderr=asyncio.subprocess.DEVNULL, env=os.environ | {"RELAY_PORT": str(free_port())},
+        cwd=container / "state",
+    )  # fmt: skip
     assert await asyncio.wait_for(child.wait(), START_SECONDS) != 0

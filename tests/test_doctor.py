@@ -286,6 +286,24 @@ async def test_a_turn_server_that_is_not_there_is_bad_by_each_way_to_it(monkeypa
     assert "transport=tcp" in found[1].says
 
 
+async def test_which_servers_are_silent_is_told_and_forgotten_when_they_answer(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(beyond, "ASK_SECONDS", 0.3)
+    dead, port, silent = f"stun:127.0.0.1:{free_port()}", free_port(), {"stun:of.a.look.before"}
+    late = f"stun:127.0.0.1:{port}"
+    checkup = doctor.Checkup(settings("--ice-servers", f"{dead},{late}"), lambda: "raw", silent)
+    await checkup.look()
+    assert silent == {dead, late}
+    assert f"{late} cannot be reached" in caplog.text
+    transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(_Stun, local_addr=("127.0.0.1", port))
+    try:
+        await checkup.look()
+    finally:
+        transport.close()
+    assert silent == {dead}
+
+
 # --- the whole ---
 
 

@@ -98,3 +98,41 @@ async def test_while_it_drains_nobody_new_comes_in_and_who_is_in_may_come_back()
         assert again.status == 200
         await visit.calls[0].close()
         await asyncio.wait_for(leaving, 1)
+
+
+# --- while it starts ---
+
+
+async def test_what_is_waited_for_at_the_start_is_given_up_when_the_owner_would_rather_leave() -> None:
+    leave, began, cancelled = Leave(), time.monotonic(), asyncio.Event()
+
+    async def slow() -> None:
+        try:
+            await asyncio.sleep(30)
+        finally:
+            cancelled.set()
+
+    asyncio.get_running_loop().call_later(0.05, leave.ask)
+    assert not await leave.unless_asked(slow())
+    assert seconds(began) < 0.5
+    assert cancelled.is_set()
+    assert not await leave.unless_asked(slow())  # whoever has asked need not ask again
+
+
+async def test_what_is_done_in_time_is_done_and_what_fails_fails() -> None:
+    async def fails() -> None:
+        raise OSError("no")
+
+    assert await Leave().unless_asked(asyncio.sleep(0.01))
+    with pytest.raises(OSError, match="no"):
+        await Leave().unless_asked(fails())
+
+
+def test_the_second_signal_alone_cuts_off_and_once() -> None:
+    cuts: list[None] = []
+    leave = Leave(lambda: cuts.append(None))
+    leave.ask()
+    assert cuts == []
+    for _ in range(2):
+        leave.ask()
+    assert len(cuts) == 1

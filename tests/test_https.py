@@ -126,6 +126,19 @@ async def test_it_ends_in_time_with_a_connection_that_is_half_open(tmp_path: Pat
     writer.transport.abort()
 
 
+async def test_names_of_a_renewed_certificate_are_ours_from_then_on(tmp_path: Path) -> None:
+    path = owners(tmp_path, "localhost", "old.example")
+    async with visiting(tmp_path, "--tls-cert", str(path)) as visit:
+        refused = await visit.ask("GET", visit.secure, headers={"Host": "new.example"})
+        assert refused.json["code"] == "host-refused"
+        owners(tmp_path, "localhost", "new.example")
+        assert visit.https.look()
+        for address in (visit.secure, visit.plain):
+            assert (await visit.ask("GET", address, headers={"Host": "new.example"})).status in (200, 307)
+            refused = await visit.ask("GET", address, headers={"Host": "old.example"})
+            assert refused.json["code"] == "host-refused"
+
+
 # --- the plain port ---
 
 

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import errno
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, Final
 
 import pytest
@@ -12,7 +12,8 @@ from aioice import stun
 
 from relay.config import ConfigError, load
 from relay.webrtc.peer import Media, prepare
-from relay.webrtc.port import sockets
+from relay.webrtc.port import agent, sockets
+from relay.webrtc.port import connection as connections
 from relay.webrtc.port.connection import Connection
 from relay.webrtc.port.sockets import Port, local_addresses
 from signaling.sockets import open_udp_port
@@ -23,10 +24,12 @@ REBOUND_SECONDS: Final = 1.0
 
 
 @contextlib.asynccontextmanager
-async def calls(count: int, tier: str = "raw", public: tuple[str, ...] = ()) -> AsyncIterator[tuple[Port, list[Call]]]:
-    """So many calls on one port, connected."""
-    port = await Port.open(["127.0.0.1"], public=public)
-    media: Media = prepare(["127.0.0.1"], tiers=[tier], port=port)
+async def calls(
+    count: int, tier: str = "raw", public: tuple[str, ...] = (), address: str = "127.0.0.1"
+) -> AsyncIterator[tuple[Port, list[Call]]]:
+    """So many calls on one port of this address, connected."""
+    port = await Port.open([address], public=public)
+    media: Media = prepare([address], tiers=[tier], port=port)
     made = [Call(media) for _ in range(count)]
     try:
         for call in made:
@@ -106,13 +109,12 @@ class Elsewhere(asyncio.DatagramProtocol):
 
 async def move(call: Call) -> asyncio.DatagramTransport:
     """The browser is seen at another port from now on; nothing that is sent to the old one arrives."""
-    ice: Any = call.browser.getReceivers()[0].transport.transport
-    [pair] = ice._connection._nominated.values()
+    [pair] = ice_of(call)._connection._nominated.values()
     before = pair.protocol.transport
     before.set_protocol(asyncio.DatagramProtocol())
     before.abort()
     elsewhere, _ = await asyncio.get_running_loop().create_datagram_endpoint(
-        lambda: Elsewhere(pair.protocol), local_addr=("127.0.0.1", 0)
+        lambda: Elsewhere(pair.protocol), local_addr=(pair.local_candidate.host, 0)
     )
     pair.protocol.transport = elsewhere
     return elsewhere
@@ -140,28 +142,118 @@ async def test_a_caller_whose_address_changes_is_heard_at_once_and_hears_within_
                 await asyncio.sleep(0.01)
 
 
+def swap(calls: list[Call]) -> None:
+    """A router that was restarted has handed out the same ports the other way round: each is seen at the other's."""
+    first, other = (ice._connection._nominated[1].protocol for ice in map(ice_of, calls))
+    first.transport, other.transport = other.transport, first.transport
+    for protocol in (first, other):
+        protocol.transport.set_protocol(Elsewhere(protocol))
+
+
+def route_of(call: Call) -> object:
+    used = connection(call).agent.in_use
+    return used.route if used is not None else None
+
+
+def ice_of(call: Call) -> Any:
+    return call.browser.getReceivers()[0].transport.transport
+
+
+@pytest.mark.parametrize("muted", [False, True], ids=["both speak", "both are muted"])
+async def test_two_callers_behind_a_router_that_gives_each_the_others_port_go_on(muted: bool) -> None:
+    async with calls(2) as (_, made):
+        for call in made:
+            await heard(call)
+            if muted:
+                call.microphone.mute(packets=False)
+        browsers = [Browser(connection(call).agent, *ice_words(call)) for call in made]
+        for times in range(3):  # there, back, and there again: each time the old proofs count for nothing
+            before = [route_of(call) for call in made]
+            swap(made)
+            swapped = asyncio.get_running_loop().time()
+            if muted:  # its next check, which aioice makes every 5 s
+                for call, browser in zip(made, browsers, strict=True):
+                    [pair] = ice_of(call)._connection._nominated.values()
+                    pair.protocol.transport.sendto(browser.check(nominate=True), pair.remote_addr)
+            else:
+                for call in made:
+                    await heard(call)
+            async with asyncio.timeout(5):
+                while [route_of(call) for call in made] != before[::-1]:
+                    await asyncio.sleep(0.005)
+            assert asyncio.get_running_loop().time() - swapped < REBOUND_SECONDS
+            for call in made:
+                await said(call, f"swapped {times}")
+                if not muted:
+                    await heard(call)
+
+
+def ice_words(call: Call) -> tuple[str, str]:
+    """The browser's name and password."""
+    theirs = ice_of(call)._connection
+    return theirs.local_username, theirs.local_password
+
+
+async def said(call: Call, words: str) -> None:
+    """A message of the browser's arrives."""
+    call.channel.send(words)
+    async with asyncio.timeout(5):
+        while words not in call.owner.messages:
+            await asyncio.sleep(0.01)
+
+
+async def test_whoever_has_overheard_a_call_cannot_end_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(agent, "CONSENT_SECONDS", 0.6)
+    monkeypatch.setattr(connections, "CONSENT_CHECK_SECONDS", 0.1)
+    async with calls(1) as (port, [call]):
+        await heard(call)
+        browser = Browser(connection(call).agent, *ice_words(call))
+        forged = browser.check(password="whatever")
+        overheard = browser.check()
+        [pair] = ice_of(call)._connection._nominated.values()
+        pair.protocol.transport.sendto(overheard, pair.remote_addr)
+        await asyncio.sleep(0.05)
+        before = port.board.dropped.copy()
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+            stranger.setblocking(False)
+            for n in range(1500):
+                stranger.sendto(forged if n % 2 else overheard, ("127.0.0.1", port.number))
+                await asyncio.sleep(0.001)
+            with pytest.raises(BlockingIOError):
+                stranger.recv(2048)
+        took = port.board.dropped - before
+        assert (took["unsigned"], took["again"], took["rate"]) == (750, 750, 0)
+        pair.protocol.transport.sendto(browser.check(), pair.remote_addr)
+        await said(call, "still here")
+        assert call.peer.connected, "sound is consent, even where no check arrives"
+        call.microphone.mute(packets=False)
+        async with asyncio.timeout(5):
+            await call.owner.lost.wait()
+        assert not call.owner.hung_up, "it may come back"
+
+
 async def test_a_browser_that_aims_its_call_at_somebody_else_gets_it_itself() -> None:
     async with calls(1) as (port, [call]):
         await heard(call)
-        agent = connection(call).agent
-        theirs: Any = call.browser.getReceivers()[0].transport.transport
-        browser = Browser(agent, theirs._connection.local_username, theirs._connection.local_password)
-        at_home = agent.in_use
+        at_home = connection(call).agent.in_use
+        browser = Browser(connection(call).agent, *ice_words(call))
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as victim:
             victim.bind(("127.0.0.1", 0))
             victim.setblocking(False)
+            sent = 0
             for n in range(100):
-                victim.sendto(browser.check(nominate=True, priority=2**31 + n), ("127.0.0.1", port.number))
+                sent += victim.sendto(browser.check(nominate=True, priority=2**31 + n), ("127.0.0.1", port.number))
                 call.peer.send_rtp(b"\xd8\xff\xfe", n * 960, n == 0, False)
                 await asyncio.sleep(0.01)
             got = []
             with contextlib.suppress(BlockingIOError):
                 while True:
                     got.append(victim.recv(2048))
-        assert agent.in_use is at_home
+        assert connection(call).agent.in_use is at_home
         kinds = [stun.parse_message(data).message_class for data in got]  # nothing but STUN
         assert kinds.count(stun.Class.REQUEST) < 10
-        assert kinds.count(stun.Class.RESPONSE) == 100
+        assert kinds.count(stun.Class.RESPONSE) > 90
+        assert sum(map(len, got)) <= sent
 
 
 STRANGE: Final = (
@@ -254,34 +346,68 @@ async def test_an_address_that_comes_is_listened_on_when_the_next_call_begins_an
         port.close()
 
 
-async def test_calls_over_ipv6_are_calls_too() -> None:
+async def test_a_call_whose_address_is_gone_goes_on_at_another_that_it_has_or_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sockets, "LOOK_SECONDS", 0.0)
+    there = ["127.0.0.1", "127.0.0.2"]
+    port = await Port.open(lambda: there)
+    made = [Call(prepare(["127.0.0.1"], tiers=["raw"], port=port)) for _ in range(2)]
+    call, other = made
     try:
-        port = await Port.open(["::1"])
-    except OSError:
-        return  # this machine has none
-    try:
-        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as caller:
-            caller.bind(("::1", 0))
-            caller.setblocking(False)
-            call = Connection(port)
-            await call.gather_candidates()
-            assert [(one.host, one.port) for one in call.local_candidates] == [("::1", port.number)]
-            browser = Browser(call.agent)
-            call.remote_username, call.remote_password = browser.user, browser.password
-            connecting = asyncio.create_task(call.connect())
-            await asyncio.sleep(0)
-            caller.sendto(browser.check(), ("::1", port.number))
+        await call.connect()
+        there[:] = ["127.0.0.2"]
+        await other.connect()
+        async with asyncio.timeout(1):
+            await call.owner.lost.wait()
+        assert not call.owner.hung_up, "it may come back"
+        assert not call.peer.send_rtp(b"\xd8\xff\xfe", 0, True, False)
+        await heard(other)
+
+        there[:] = ["127.0.0.2", "127.0.0.3"]
+        await port.candidates()
+        browser = Browser(connection(other).agent, *ice_words(other))
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as way:
+            way.bind(("127.0.0.1", 0))
+            way.setblocking(False)
             loop = asyncio.get_running_loop()
-            await loop.sock_recv(caller, 2048)
-            caller.sendto(browser.reply(await loop.sock_recv(caller, 2048)), ("::1", port.number))
+            way.sendto(browser.check(), ("127.0.0.3", port.number))
+            way.sendto(browser.reply(await loop.sock_recv(way, 2048)), ("127.0.0.3", port.number))
+            await loop.sock_recv(way, 2048)
+            there[:] = ["127.0.0.3"]
+            await port.candidates()
+            used = connection(other).agent.in_use
+            assert used is not None
+            assert used.route[0].address == "127.0.0.3"
+            other.peer.send_rtp(b"\xd8\xff\xfe", 0, True, False)
             async with asyncio.timeout(5):
-                await connecting
-                caller.sendto(b"\x16" + bytes(20), ("::1", port.number))
-                assert await call.recv() == b"\x16" + bytes(20)
-                await call.send(b"\x17" + bytes(20))
-                assert await loop.sock_recv(caller, 2048) == b"\x17" + bytes(20)
-            await call.close()
-            with pytest.raises(ConnectionError):
-                await call.recv()
+                await loop.sock_recv(way, 2048)
+            assert not other.owner.lost.is_set()
     finally:
+        for one in made:
+            one.microphone.stop()
+            await one.peer.close()
+            await one.browser.close()
         port.close()
+
+
+async def test_calls_over_ipv6_are_calls_too(told: Callable[[str], None]) -> None:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError as error:
+        told(f"no call over IPv6 was tried, because this machine has none ({error.strerror})")
+        return
+    async with calls(2, address="::1") as (port, made):
+        for call in made:
+            assert candidates(call.answer) == [("::1", port.number)]
+            await heard(call)
+            used = connection(call).agent.in_use
+            assert used is not None
+            assert used.route[1][0] == "::1"
+            call.channel.send("by IPv6")
+        for call in made:
+            async with asyncio.timeout(5):
+                while "by IPv6" not in call.owner.messages:
+                    await asyncio.sleep(0.01)
+        await move(made[0])
+        await heard(made[0])

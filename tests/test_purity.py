@@ -33,6 +33,7 @@ IMPURE: Final = frozenset(
 )
 
 TOUCH_PRIVATE_PARTS: Final = tuple(Path("relay/webrtc", name) for name in ("srtp.py", "tame.py", "tap.py", "wire.py"))
+PUBLIC_ALL_THE_SAME: Final = frozenset({"os._exit"})  # by its documentation, whatever its name says
 
 PURE_SCRIPTS: Final = ("call.js", "problems.js", "rtvi.js", "transcript.js")
 """Modules of the page that Node.js tests without a browser."""
@@ -139,7 +140,7 @@ def test_private_parts_of_libraries_are_touched_in_four_files_alone(path: Path, 
             name = node.args[1]
             if isinstance(name, ast.Constant) and isinstance(name.value, str) and _is_private(name.value):
                 touched.add(ast.unparse(node))
-    assert not touched
+    assert not touched - PUBLIC_ALL_THE_SAME
 
 
 def _script(path: Path) -> str:

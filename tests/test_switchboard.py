@@ -58,6 +58,28 @@ def test_a_call_may_announce_few_streams() -> None:
     assert [ssrc for ssrc in range(1000) if exchange.find(sound_of(ssrc))] == list(range(MAX_STREAMS))
 
 
+def test_a_call_that_announces_others_leaves_those_before_to_whoever_has_them() -> None:
+    exchange = board()
+    for n in range(100):
+        exchange.expect("mine", [n, n, 1000])
+    exchange.expect("theirs", [1000])
+    assert [ssrc for ssrc in range(1001) if exchange.find(sound_of(ssrc))] == [99, 1000]
+    assert exchange.find(sound_of(1000)) == "mine"
+    exchange.expect("mine", [])
+    exchange.expect("theirs", [99])
+    assert exchange.find(sound_of(99)) == "theirs"
+    assert exchange.find(sound_of(1000)) is None
+
+
+def test_whose_sound_it_is_may_be_asked_without_its_being_counted() -> None:
+    exchange = board()
+    exchange.expect("mine", [1])
+    assert exchange.speaker(sound_of(1)) == exchange.speaker(report_of(1)) == "mine"
+    for data in (sound_of(2), sound_of(1)[:11], b"\x16" + sound_of(1)[1:], b""):
+        assert exchange.speaker(data) is None
+    assert +exchange.dropped == {}
+
+
 def test_a_call_that_is_over_is_nobodys_any_more() -> None:
     exchange = board()
     name, mark = exchange.enter("mine")

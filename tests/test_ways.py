@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
@@ -43,19 +43,30 @@ async def test_candidates_reach_the_call_and_what_is_none_is_passed_over(plain: 
         refused(await visit.ask("PATCH", route, json={"pc_id": "other", "candidates": []}), 410, "unknown-peer")
 
 
-async def test_the_path_of_a_call_stands_in_its_summary(caplog: pytest.LogCaptureFixture) -> None:
+ONE_PORT: Final = ()  # as it is without a flag
+PORTS: Final = pytest.mark.parametrize("flags", [ONE_PORT, ("--udp-port", "0")], ids=["one port", "a port each"])
+
+
+@PORTS
+async def test_the_path_of_a_call_stands_in_its_summary(
+    flags: tuple[str, ...], caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level("INFO", "relay")
-    async with running("--udp-port", "0") as relay:
+    async with running(*flags) as relay:
         async with Caller(relay.base) as caller:
             await caller.dial()
         async with asyncio.timeout(5):
             while " closed " not in caplog.text:
                 await asyncio.sleep(0.05)
-    assert re.search(r'"path": "host 127\.0\.0\.1:\d+ - prflx [\d.]+:\d+"', caplog.text)
+        port = relay.base.rpartition(":")[2] if flags == ONE_PORT else r"\d+"
+    assert re.search(rf'"path": "host 127\.0\.0\.1:{port} - prflx [\d.]+:\d+"', caplog.text)
 
 
-async def test_a_handshake_that_fails_ends_the_call_with_these_words(caplog: pytest.LogCaptureFixture) -> None:
-    async with running("--udp-port", "0") as relay, Caller(relay.base) as caller:
+@PORTS
+async def test_a_handshake_that_fails_ends_the_call_with_these_words(
+    flags: tuple[str, ...], caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running(*flags) as relay, Caller(relay.base) as caller:
         # another certificate than its own
         caller.rewrite_offer = lambda sdp: re.sub(r"(fingerprint:sha-256 )..:..", r"\g<1>00:00", sdp)
         with pytest.raises((TimeoutError, AssertionError, ConnectionError)):

@@ -312,7 +312,8 @@ class Peer:
         if self._pc.connectionState == "connected":
             self._events.on_connected(self)
         elif self._pc.connectionState in ("failed", "closed"):
-            self._events.on_lost(self, hung_up=self._pc.connectionState == "closed")
+            lost = self._connection is not None and self._connection.lost  # aiortc calls that closed, too
+            self._events.on_lost(self, hung_up=self._pc.connectionState == "closed" and not lost)
 
     def _dropped_junk(self) -> None:
         if self.line.gate is not None:

@@ -7,6 +7,7 @@ a release has changed it:
 |---|---|---|
 | `RTCRtpReceiver`, `RTCRtpSender`: `__rtcp_exited`, `__rtp_exited`, … | unhang `close()` | the sockets are cut |
 | `Connection.get_component_candidates` | a dead TURN server delays no answer | it does, for 5 s |
+| `aioice.turn.create_turn_endpoint` | a TURN server passes on what the browser sends | strict ones do for 5 min |
 | `Connection._nominated` | the chosen pair in the call's summary | it is not told |
 | `TurnTransport.__inner_protocol`, `__close_task` | cut off a dead TURN server | it is waited for |
 | `aioice.ice.get_host_addresses` | bind only the addresses the operator chose | all but loopback are bound |
@@ -30,6 +31,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final
 
 import aioice.ice
+import aioice.turn
 import aiortc.rtcsctptransport
 from aiortc import RTCPeerConnection, RTCRtpTransceiver
 from aiortc.rtcsctptransport import SCTP_DATA_LAST_FRAG, WEBRTC_DCEP
@@ -45,11 +47,15 @@ REPORTS_PER_SECOND: Final = 20.0
 BURST_REPORTS: Final = 50.0
 # aiortc notes each stream it was ever sent. A call has two or three of them.
 MAX_STREAMS: Final = 64
+# A permission on a TURN server lasts 300 s (RFC 8656 §9).
+PERMISSION_SECONDS: Final = 240.0
 # How long aiortc may take for its own close before its events are set for it, then before sockets are cut.
 CLOSE_SECONDS: Final = 0.6
 FORCED_CLOSE_SECONDS: Final = 0.2
 
 log = logging.getLogger(__name__)
+
+_lend: Final[Any] = aioice.turn.create_turn_endpoint
 
 
 def choose_addresses(addresses: Iterable[str]) -> None:
@@ -197,6 +203,16 @@ def hurry_gathering(connection: Any, seconds: float) -> None:
     gather = getattr(connection, "get_component_candidates", None)
     if gather is not None and "timeout" in inspect.signature(gather).parameters:
         connection.get_component_candidates = functools.partial(gather, timeout=seconds)
+
+
+def hold_permissions(seconds: float = PERMISSION_SECONDS) -> None:
+    """On TURN servers that lend us an address, renew so often whom we have let through (process-wide).
+
+    aioice renews the channel alone, in time for the channel, which lasts twice as long as the permission that comes
+    with it (RFC 8656 §9 and §12). coturn makes that last as long; other servers need not.
+    """
+    if "channel_refresh_time" in inspect.signature(_lend).parameters:
+        aioice.turn.create_turn_endpoint = functools.partial(_lend, channel_refresh_time=seconds)
 
 
 async def _nobody_sends(chunk: Any) -> None:

@@ -1,6 +1,7 @@
 """Targets of the one port: anybody's datagrams to the switchboard and its calls, and two honest browsers among them."""
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from typing import Final
 
 from relay.webrtc.port import stun
@@ -14,8 +15,6 @@ ADDRESSES: Final = tuple(
 )
 HOMES: Final = (("socket 0", ("192.0.2.1", 50000)), ("socket 1", ("192.0.2.2", 50000)))
 STREAMS: Final = (0x1111, 0x2222)
-# A STUN question of ours; nothing else is ever sent to somebody who has not answered one.
-QUESTION_BYTES: Final = 120
 
 
 def stunned(data: bytes) -> None:
@@ -29,12 +28,12 @@ def stunned(data: bytes) -> None:
         assert not message.signed_with(b"a password that nobody knows")
 
 
-@dataclass
+@dataclass(eq=False)
 class _Call:
     agent: Agent
     browser: Browser
     home: Route
-    sent: int = 0  # to addresses that are not its browser's
+    given: Counter[Route] = field(default_factory=Counter)  # bytes that came from there, less those that went
 
 
 class _Exchange:
@@ -63,7 +62,7 @@ class _Exchange:
         for call in self.calls:
             agent = call.agent
             assert len(agent.paths) <= MAX_PATHS
-            assert all(path.asked <= MAX_ASKED for path in agent.paths.values())
+            assert all(path.asked < MAX_ASKED for path in agent.paths.values())
             assert agent.in_use is None or agent.in_use.route == call.home, "nobody else ever answered a question"
             agent.forgotten.clear()
 
@@ -72,15 +71,17 @@ class _Exchange:
         call = self.board.find(data)
         if call is None:
             return
-        replies = call.agent.take(data, route, self.now) if data[0] < 4 else call.agent.follow(route, self.now)
-        questions = [reply for reply in replies if reply[:2] == b"\0\1"]
-        for reply in replies:
-            self.seen.append(reply)
-            assert len(reply) <= (QUESTION_BYTES if reply in questions else len(data))
-        assert len(replies) - len(questions) <= 1 >= len(questions)
+        agent, given = call.agent, call.given
+        given[route] += len(data)
+        stun_came = data[0] < 4
+        replies = agent.take(data, route, self.now) if stun_came else agent.follow(route, len(data), self.now)
+        assert len(replies) <= 2
+        self.seen += replies
+        given[route] -= sum(map(len, replies))
+        assert route == call.home or given[route] >= 0, "nobody is sent more than he gave"
         if route == call.home:
-            for question in questions:
-                call.agent.take(call.browser.reply(question), route, self.now)
+            for question in (reply for reply in replies if reply[:2] == b"\0\1"):
+                agent.take(call.browser.reply(question), route, self.now)
 
     def somebody(self) -> tuple[_Call, Route]:
         number = self.script.number()

@@ -41,6 +41,14 @@ class Nat:
         self._inside = {key: end for key, end in self._inside.items() if key[0] != UDP}
         self._sent = {sent for sent in self._sent if sent[0] != UDP}
 
+    def exchange(self) -> None:
+        """As one that was restarted and hands out the same UDP ports anew, the other way round."""
+        ends = [end for end in self._ports if end[0] == UDP]
+        ports = [self._ports[end] for end in ends]
+        for end, port in zip(ends, reversed(ports), strict=True):
+            self._ports[end], self._inside[UDP, port] = port, end
+        self._sent = {sent for sent in self._sent if sent[0] != UDP}
+
     def outward(self, packet: bytes) -> bytes:
         """An IPv4 packet from inside, as it is seen outside; empty: it does not pass."""
         protocol, start = packet[9], 4 * (packet[0] & 15)

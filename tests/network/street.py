@@ -51,7 +51,7 @@ class Street:
 
     @property
     def log(self) -> str:
-        """What the relay has written into its log."""
+        """What the relay, the last one if there were several, has written into its log."""
         return (self.folder / "relay.log").read_text()
 
     @contextlib.asynccontextmanager
@@ -74,9 +74,12 @@ class Street:
                 yield process
 
     @contextlib.asynccontextmanager
-    async def call(self) -> AsyncIterator[Visitor]:
-        """Somebody who opens the relay's address in a profile of their own and presses the button."""
+    async def call(self, script: str = "") -> AsyncIterator[Visitor]:
+        """Somebody who opens the relay's address in a profile of their own, where `script` runs first, and presses the
+        button.
+        """
         profile = await self.browser.new_context()
+        await profile.add_init_script(script)
         profile.set_default_timeout(PATIENCE_MS)
         try:
             visitor = Visitor(await profile.new_page())
@@ -104,7 +107,7 @@ class Street:
         ours = {
             name: text for name, text in os.environ.items() if not name.startswith(("RELAY_", "GEMINI_", "GOOGLE_"))
         }
-        with (self.folder / f"{'relay' if module == 'signaling' else module}.log").open("a") as log:
+        with (self.folder / f"{'relay' if module == 'signaling' else module}.log").open("w") as log:
             process = await asyncio.create_subprocess_exec(
                 *self.line.far.command(sys.executable, "-m", module, *flags),
                 stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=log, cwd=ROOT,

@@ -12,16 +12,18 @@ import datetime
 import ipaddress
 import shutil
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.network.namespace import Namespace
+
+T = TypeVar("T")
 
 PORT, TLS_PORT = 3478, 5349  # the namespace is ours alone
 RELAYED_PORTS: Final = (49_160, 49_360)
@@ -30,18 +32,34 @@ START_SECONDS: Final = 10.0
 STOP_SECONDS: Final = 5.0
 
 
+class Here:
+    """This machine's loopback, as if it were a namespace; coturn sends to no loopback unless told to."""
+
+    address = "127.0.0.1"
+
+    @staticmethod
+    def command(*words: str) -> tuple[str, ...]:
+        return words
+
+    @staticmethod
+    def within(work: Callable[[], T]) -> T:
+        return work()
+
+
 @dataclass(frozen=True, slots=True)
 class Coturn:
     """Where it is, and the certificate that it shows."""
 
     address: str
     certificate: Path
+    port: int = PORT
+    tls_port: int = TLS_PORT
 
     def url(self, transport: str) -> str:
         """By "udp", "tcp" or "tls"."""
         if transport == "tls":
-            return f"turns:{self.address}:{TLS_PORT}?transport=tcp"
-        return f"turn:{self.address}:{PORT}?transport={transport}"
+            return f"turns:{self.address}:{self.tls_port}?transport=tcp"
+        return f"turn:{self.address}:{self.port}?transport={transport}"
 
 
 def obstacle() -> str:
@@ -50,8 +68,10 @@ def obstacle() -> str:
 
 
 @contextlib.asynccontextmanager
-async def coturn(home: Namespace, folder: Path, *flags: str) -> AsyncIterator[Coturn]:
-    """One that serves at the only address of `home`."""
+async def coturn(
+    home: Namespace | Here, folder: Path, *flags: str, ports: tuple[int, int] = (PORT, TLS_PORT)
+) -> AsyncIterator[Coturn]:
+    """One that serves at the only address of `home`, on `ports` for plain and for TLS."""
     certificate, key = _certificate(folder, home.address)
     low, high = RELAYED_PORTS
     process = await asyncio.create_subprocess_exec(
@@ -59,17 +79,17 @@ async def coturn(home: Namespace, folder: Path, *flags: str) -> AsyncIterator[Co
         "-n", "--no-cli", f"--log-file={folder / 'coturn.log'}", "--simple-log", "--no-stdout-log",
         f"--pidfile={folder / 'coturn.pid'}", f"--userdb={folder / 'coturn.db'}",
         f"--listening-ip={home.address}", f"--relay-ip={home.address}",
-        f"--listening-port={PORT}", f"--tls-listening-port={TLS_PORT}", f"--min-port={low}", f"--max-port={high}",
+        f"--listening-port={ports[0]}", f"--tls-listening-port={ports[1]}", f"--min-port={low}", f"--max-port={high}",
         "--use-auth-secret", f"--static-auth-secret={SECRET}", "--realm=turn.example.org",
         f"--cert={certificate}", f"--pkey={key}", "--fingerprint", "--relay-threads=1", *flags,
         stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
     )  # fmt: skip
     try:
         async with asyncio.timeout(START_SECONDS):
-            while not all(await asyncio.to_thread(home.within, lambda: _listens(home.address))):
+            while not all(await asyncio.to_thread(home.within, lambda: _listens(home.address, ports))):
                 assert process.returncode is None, "coturn did not start"
                 await asyncio.sleep(0.05)
-        yield Coturn(home.address, certificate)
+        yield Coturn(home.address, certificate, *ports)
     finally:
         with contextlib.suppress(ProcessLookupError):
             process.terminate()
@@ -80,10 +100,10 @@ async def coturn(home: Namespace, folder: Path, *flags: str) -> AsyncIterator[Co
             await process.wait()
 
 
-def _listens(address: str) -> list[bool]:
+def _listens(address: str, ports: tuple[int, int]) -> list[bool]:
     """On each of its ports."""
     there = []
-    for port in (PORT, TLS_PORT):
+    for port in ports:
         with socket.socket() as probe:
             there.append(probe.connect_ex((address, port)) == 0)
     return there

@@ -61,6 +61,7 @@ class Connection:
         self.agent = Agent(name, password, mark, secrets.token_bytes, dropped=dropped)
         self.line: Line | None = None
         self.on_junk: Callable[[], object] = _nobody
+        self.lost = False  # it ended because there is no way to the browser any more, not because somebody closed it
         self.datagrams = 0  # that came for this call and were no sound of it, good and bad
         # what aiortc reads and sets of aioice's
         self.ice_controlling = False  # the browser always is: a lite agent obeys (RFC 8445 §6.1.1)
@@ -72,6 +73,7 @@ class Connection:
         self._nominated: dict[int, Pair] = {}  # as the raw line reads it: where to send, in a moment
         self._queue: asyncio.Queue[bytes | None] = asyncio.Queue(QUEUE_DATAGRAMS + 1)  # and the end of it
         self._used: Path | None = None
+        self._sounded = False  # sound of the browser's came on that path, since consent was last looked at
         self._connected: asyncio.Future[None] = self._loop.create_future()
         self._closed: asyncio.Future[ConnectionClosed] = self._loop.create_future()
         self._watching: asyncio.TimerHandle | None = None
@@ -138,19 +140,38 @@ class Connection:
         if data[0] < 4:
             replies = self.agent.take(data, route, now)
         elif self._opened(data):
-            replies = self.agent.follow(route, now)
+            replies = self.agent.follow(route, len(data), now)
         else:
             return
         for reply in replies:
             self._send(route[0], reply, route[1])
         self._follow_agent(now)
 
+    def vanished(self, local: Socket) -> None:
+        """One of our sockets is closed: the call goes on at another path that it has, or ends."""
+        if self._closed.done():
+            return
+        self.agent.leave(local)
+        if self._used is not None and self._used.route[0] is local:
+            if self.agent.in_use is None:
+                self.lost = True
+                self._end()
+            else:
+                self._follow_agent(self._loop.time())
+
+    def displaced(self, route: Route) -> None:
+        """Another call has proven that an address of ours is its own."""
+        now = self._loop.time()
+        self.agent.doubt(route, now)
+        self._follow_agent(now)
+
     def _take(self, data: bytes) -> None:
         """From the path in use."""
-        line = self.line
-        if line is not None and 127 < data[0] < 192 and len(data) > 12:
-            # RFC 5761 §4: RTCP's packet types are 192 to 223
-            (line.take_reports if 191 < data[1] < 224 else line.take)(data)
+        if self.line is not None and 127 < data[0] < 192 and len(data) > 12:
+            if self._opened(data):
+                self._sounded = True
+            elif self._used is not None:
+                self._pass_on(data, self._used)
             return
         self._enqueue(data)
 
@@ -160,8 +181,16 @@ class Connection:
             self._enqueue(data)
         elif len(data) > 12 and self._opened(data):
             now = self._loop.time()
-            self.agent.follow(path.route, now)
+            self.agent.follow(path.route, len(data), now)
             self._follow_agent(now)
+        else:
+            self._pass_on(data, path)
+
+    def _pass_on(self, data: bytes, path: Path) -> None:
+        """Sound that our key does not open: since a router has forgotten, that address may be another call's."""
+        owner = self._port.board.speaker(data)
+        if owner is not None and owner is not self:
+            owner.stray(data, path.route)
 
     def _opened(self, data: bytes) -> bool:
         """Give it to the line, which has the key; was it the browser's?"""
@@ -195,20 +224,19 @@ class Connection:
             return
         if self.line is not None and used.heard == now:
             self.line.last_heard = now
+        if used is not self._used:
+            before, self._used = self._used, used
+            local, address = used.route
+            self._nominated[1] = Pair(
+                _Local(local), address,
+                _candidate("host", local.address, self._port.number), _candidate("prflx", *address[:2]),
+            )  # fmt: skip
+            self._unknow(used)  # both are taken otherwise from now on
+            if before is not None:
+                self._unknow(before)
         for path in agent.paths.values():
-            if path.proven and path is not used and path is not self._used and not self._knows(path):
-                self._know(path, functools.partial(self._take_aside, path))
-        if used is self._used:
-            return
-        if self._used is not None:
-            self._know(self._used, functools.partial(self._take_aside, self._used))
-        self._know(used, self._take)
-        self._used = used
-        local, address = used.route
-        self._nominated[1] = Pair(
-            _Local(local), address,
-            _candidate("host", local.address, self._port.number), _candidate("prflx", *address[:2]),
-        )  # fmt: skip
+            if path.proven and not self._knows(path):
+                self._know(path)
         if not self._connected.done():
             self._connected.set_result(None)
             self._watch()
@@ -216,7 +244,10 @@ class Connection:
     def _watch(self) -> None:
         """End as aioice does when the browser is gone: nothing more is sent to where it was."""
         self._watching = self._loop.call_later(CONSENT_CHECK_SECONDS, self._watch)
-        if not self.agent.consents(self._loop.time()):
+        if self._sounded:  # whoever has our key consents as well
+            self._sounded = False
+        elif not self.agent.consents(self._loop.time()):
+            self.lost = True
             self._end()
 
     def _end(self) -> None:
@@ -234,14 +265,17 @@ class Connection:
         if not self._connected.done():
             self._connected.set_result(None)
 
-    def _know(self, path: Path, take: Callable[[bytes], None]) -> None:
+    def _know(self, path: Path) -> None:
+        """It has just been proven: whoever had that address has it no more, unless he proves it again."""
         local, address = path.route
-        local.known[address] = take
+        before = _whose(local.known.get(address))
+        local.known[address] = self._take if path is self._used else functools.partial(self._take_aside, path)
+        if before is not None and before is not self:
+            before.displaced(path.route)
 
     def _knows(self, path: Path) -> bool:
         local, address = path.route
-        take = local.known.get(address)
-        return getattr(getattr(take, "func", take), "__self__", None) is self
+        return _whose(local.known.get(address)) is self
 
     def _unknow(self, path: Path) -> None:
         if self._knows(path):  # another call may have proven that address to be its own since
@@ -251,6 +285,12 @@ class Connection:
     def _send(local: Socket, data: bytes, address: tuple[Any, ...]) -> None:
         with contextlib.suppress(OSError):  # lost, as it may be on the way
             local.sendto(data, address)
+
+
+def _whose(take: Callable[[bytes], None] | None) -> Connection | None:
+    """Who takes what comes from an address."""
+    found = getattr(getattr(take, "func", take), "__self__", None)
+    return found if isinstance(found, Connection) else None
 
 
 def _candidate(kind: str, host: str, port: int, number: int = 1) -> Candidate:

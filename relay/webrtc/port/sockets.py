@@ -51,6 +51,10 @@ class Called(Protocol):
         """A datagram of its own, or one that says so, from an address that is not known to be its browser's."""
         ...
 
+    def vanished(self, local: "Socket") -> None:
+        """That socket is closed, because the machine does not have its address any more."""
+        ...
+
 
 class Socket(asyncio.DatagramProtocol):
     """One address. `known` is who takes what comes from an address, except STUN; the calls keep it.
@@ -162,7 +166,10 @@ class Port:
         if not there:
             return
         for address in [address for address in self._sockets if address not in there]:
-            self._sockets.pop(address).close()
+            gone = self._sockets.pop(address)
+            gone.close()
+            for call in self.board.calls:
+                call.vanished(gone)
         for address in there:
             if address not in self._sockets:
                 try:

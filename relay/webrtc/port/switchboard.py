@@ -13,7 +13,7 @@ from relay.webrtc.port import stun
 T = TypeVar("T")
 
 # Nobody has that name, asked that question, sends that stream; and what `agent.Agent` refuses.
-CAUSES: Final = ("name", "answer", "stranger", "rate", "unsigned", "strange", "role")
+CAUSES: Final = ("name", "answer", "stranger", "rate", "unsigned", "strange", "role", "again")
 MARK_BYTES: Final = 4
 # ICE asks for 24 random bits (RFC 8445 §5.3), which 10,000 calls would share now and then.
 NAME_LETTERS: Final = 8
@@ -30,6 +30,7 @@ class Switchboard(Generic[T]):
         self._names: dict[str, T] = {}
         self._marks: dict[bytes, T] = {}
         self._streams: dict[bytes, T] = {}
+        self._announced: dict[T, list[bytes]] = {}
         self.dropped: Counter[str] = Counter(dict.fromkeys(CAUSES, 0))
 
     def __len__(self) -> int:
@@ -48,17 +49,28 @@ class Switchboard(Generic[T]):
         self._names[name] = self._marks[mark] = owner
         return name, mark
 
+    @property
+    def calls(self) -> list[T]:
+        """All that are there now."""
+        return list(self._names.values())
+
     def expect(self, owner: T, streams: Iterable[int]) -> None:
-        """The SSRCs that a call announced; one that another call has already is not taken from it."""
-        for ssrc in list(streams)[:MAX_STREAMS]:
-            self._streams.setdefault(ssrc.to_bytes(4), owner)
+        """The SSRCs that a call announced last, and no others; one that another call has is not taken from it."""
+        self._forget_streams(owner)
+        words = dict.fromkeys(ssrc.to_bytes(4) for ssrc in list(streams)[:MAX_STREAMS])
+        self._announced[owner] = new = [word for word in words if word not in self._streams]
+        self._streams.update(dict.fromkeys(new, owner))
 
     def leave(self, name: str, mark: bytes) -> None:
         """The call is over; idempotent."""
         owner = self._names.pop(name, None)
         self._marks.pop(mark, None)
-        for ssrc in [ssrc for ssrc, its in self._streams.items() if its is owner]:
-            del self._streams[ssrc]
+        if owner is not None:
+            self._forget_streams(owner)
+
+    def _forget_streams(self, owner: T) -> None:
+        for word in self._announced.pop(owner, []):
+            del self._streams[word]
 
     def find(self, data: bytes) -> T | None:
         """Whose datagram it is, from an address that is not known; None and counted if it is nobody's.
@@ -71,12 +83,16 @@ class Switchboard(Generic[T]):
                 cause, owner = "name", self._names.get(stun.user_of(data).partition(":")[0])
             else:
                 cause, owner = "answer", self._marks.get(data[8 : 8 + MARK_BYTES])
-        elif 127 < first < 192 and len(data) >= 12:
-            # RFC 5761 §4: in a report the sender stands one word earlier than in a packet of sound
-            at = 4 if 191 < data[1] < 224 else 8
-            cause, owner = "stranger", self._streams.get(data[at : at + 4])
         else:
-            cause, owner = "stranger", None
+            cause, owner = "stranger", self.speaker(data)
         if owner is None:
             self.dropped[cause] += 1
         return owner
+
+    def speaker(self, data: bytes) -> T | None:
+        """Whose stream it is of, by its own word, if it looks like sound or a report; not counted."""
+        if len(data) < 12 or not 127 < data[0] < 192:
+            return None
+        # RFC 5761 §4: in a report the sender stands one word earlier than in a packet of sound
+        at = 4 if 191 < data[1] < 224 else 8
+        return self._streams.get(data[at : at + 4])
