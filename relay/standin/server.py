@@ -274,9 +274,10 @@ async def serve(
         standin.talk,
         host,
         port,
-        create_connection=cast(type[ServerConnection], functools.partial(Door, standin.rest.answer)),
+        create_connection=cast(type[ServerConnection], functools.partial(Door, standin.rest)),
         ssl=tls,
         process_request=standin.admit,
+        open_timeout=None,  # see `rest.py`
         ping_interval=None,
         close_timeout=CLOSE_TIMEOUT_S,
         server_header=None,
@@ -290,6 +291,7 @@ async def serve(
         yield standin
     finally:
         server.close()
+        standin.rest.close()
         await server.wait_closed()
 
 
