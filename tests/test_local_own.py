@@ -174,6 +174,15 @@ def test_one_that_final_words_follow_is_not() -> None:
     assert "" not in line.take("interimInputTranscription")
 
 
+def test_a_function_that_is_to_be_given_a_bottomless_list_is_not_called() -> None:
+    for depth in (100, 900, 990, 3000):
+        line = Line(tools=[{"functionDeclarations": [{"name": "f"}]}])
+        line.send(realtimeInput={"text": f'call f {{"a": {"[" * depth}{"]" * depth}}}'})
+        line.wait(10)
+        assert calls(line) == []
+        assert line.answer
+
+
 def test_its_own_words_with_nothing_cut_off_use_up_no_line_of_a_script() -> None:
     line = Line(parse({"replies": [{"say": "The first of all lines."}, {"say": "The second."}]}))
     line.say("Go.")

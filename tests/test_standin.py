@@ -1156,6 +1156,15 @@ async def test_the_hundred_and_first_line_is_busy(monkeypatch: pytest.MonkeyPatc
         assert refused.value.response.status_code == 503
 
 
+@pytest.mark.parametrize("depth", [100, 900, 990, 3000])
+def test_a_function_that_is_to_be_given_a_bottomless_list_is_not_called(depth: int) -> None:
+    phone = Phone().call(tools=[{"functionDeclarations": [{"name": "f"}]}])
+    phone.text(f'call f {{"a": {"[" * depth}{"]" * depth}}}')
+    phone.wait(5)
+    assert "You typed" in phone.words()
+    assert all(wire.phrase(message) for message in phone.messages)
+
+
 # --- the process ---------------------------------------------------------------------------------------------------
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from relay.standin import ears, voice
+from relay.standin import ears, voice, wire
 from relay.standin.memory import Memory
 from relay.standin.script import Call, Line, Script
 
@@ -99,6 +99,8 @@ class Mind:
         try:
             arguments = json.loads(match[2] or "{}")
         except (ValueError, RecursionError):
+            return None
+        if wire.too_deep(arguments):
             return None
         return Reply(b"", "", calls=(Call(match[1], arguments),), blocking=self.functions[match[1]] != "NON_BLOCKING")
 
