@@ -26,8 +26,14 @@ START: Final = 1.5  # s
 ROUNDS: Final = 3  # windows of each side; min and median are over them
 LIVE: Final = frozenset({"talk", "turns", "quiet", "loss", "onsets", "captions", "single", "search"})
 QUICK: Final = frozenset({"talk", "quiet", "loss", "onsets", "tools"})
-ROOMS: Final = ("tools", "quality", "network", "local")  # runs with rooms of their own: bench.<name>.rows(options)
-FULL: Final = LIVE | set(ROOMS)  # sixteen minutes, five of them the network
+ROOMS: Final = (
+    "tools",
+    "quality",
+    "network",
+    "local",
+    "install",
+)  # with rooms of their own: bench.<name>.rows(options)
+FULL: Final = LIVE | set(ROOMS) - {"install"}  # twenty minutes, five each the network and the local voice
 
 
 def say(row: Row) -> None:
