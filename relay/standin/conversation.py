@@ -171,10 +171,13 @@ class Conversation:
         pcm = voice.resample(pcm, rate, ears.RATE)  # message by message: their edges are good enough for ears
         if self._known.manual:
             if self._manual is not None:
-                room = ears.MAX_UTTERANCE_S * ears.RATE * 2 - len(self._manual)
-                self._manual += pcm[:room]
+                self._keep(self._manual, pcm)
             return
         self._listen(pcm, now)
+
+    def _keep(self, said: bytearray, pcm: bytes) -> None:
+        """More of a turn whose end the user will mark."""
+        said += pcm[: ears.MAX_UTTERANCE_S * ears.RATE * 2 - len(said)]
 
     def _content(self, body: wire.Json, now: float) -> None:
         turns = wire.entries(body, "turns", "clientContent.turns")

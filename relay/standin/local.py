@@ -10,7 +10,7 @@ from datetime import datetime
 from itertools import takewhile
 from typing import Final, Protocol
 
-from relay.standin import ears, listening, recording, wire
+from relay.standin import ears, listening, recording, voice, wire
 from relay.standin.brain import Brain
 from relay.standin.conversation import MAX_UTTERANCES, Conversation
 from relay.standin.memory import Memory, Shelf
@@ -85,6 +85,7 @@ class LocalConversation(Conversation):
             senses.speak, self._timeline, self._times, shelf, self._brain, dice, self._count_chunk
         )
         self._listening = listening.Listening(senses.probability)
+        self._watch = recording.Watch(senses.probability)  # of a turn that the user marks
         self._utterance = Utterance()
         self._carried = ""  # words that the user went on from before they were answered
         self._resumed = 0
@@ -145,16 +146,22 @@ class LocalConversation(Conversation):
         if speaking and self._speech.turn is None:
             said.cut = self._teller.rest(now)
 
+    def _keep(self, said: bytearray, pcm: bytes) -> None:
+        before = len(said)
+        super()._keep(said, pcm)
+        self._watch.hear(pcm[: len(said) - before])
+
     def _heard(self, end: ears.End, now: float) -> None:
         """The user's turn by his own marks: there is nothing to be guessed meanwhile."""
-        said = self._utterance
-        for piece in recording.pieces(end.pcm):
+        said, watch = self._utterance, self._watch
+        self._watch = recording.Watch(self._senses.probability)
+        for piece in recording.pieces(end.pcm, watch.voiced):
             self._write_down(said, piece)
         self._ended(said, end.at, now)
 
     def _recording(self, pcm: bytes, now: float) -> None:
         """A turn that was sent as a whole is answered, and not written down for the client."""
-        parts = list(recording.pieces(pcm))
+        parts = list(recording.pieces(voice.trim(pcm, ears.RATE)))
         words: list[str] = [""] * len(parts)
         left = len(parts)
 

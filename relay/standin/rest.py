@@ -82,10 +82,17 @@ class Rest:
         words: list[str] = []
         length = 0.0
         for mime, data in sounds:
-            pcm = await asyncio.to_thread(recording.sound, mime, data)
+            pcm, pieces = await asyncio.to_thread(_taken_apart, mime, data, shop.new_watch())
             length += len(pcm) / 2 / recording.RATE
-            words += [await shop.text(piece) for piece in recording.pieces(pcm)]
+            words += [await shop.text(piece) for piece in pieces]
         return " ".join(filter(None, words)), length
+
+
+def _taken_apart(mime: str, data: bytes, watch: recording.Watch) -> tuple[bytes, list[bytes]]:
+    """A recording's sound, and the pieces in which it is written down. Computes."""
+    pcm = recording.sound(mime, data)
+    watch.hear(pcm)
+    return pcm, list(recording.pieces(pcm, watch.voiced))
 
 
 def _seconds(mime: str, sound: bytes) -> float:
