@@ -82,7 +82,7 @@ class LocalConversation(Conversation):
         self._senses = senses
         self._mind = self._brain = Brain(script, Memory(), clock)
         self._speech = self._teller = Teller(
-            senses.speak, self._timeline, self._times, shelf, self._brain, dice, self._count_chunk
+            senses.speak, self._timeline, self._times, shelf, self._brain, dice, self._trouble.count_chunk
         )
         self._listening = listening.Listening(senses.probability)
         self._watch = recording.Watch(senses.probability)  # of a turn that the user marks
