@@ -138,6 +138,21 @@ def test_a_function_that_nobody_waits_for_is_not_called_again() -> None:
     assert len(line.senses.spoken) > 1
 
 
+def test_another_answer_is_taken_up_again_however_often_the_one_before_was_cut() -> None:
+    line = Line()
+    line.say("Tell me a joke.")
+    first = line.senses.spoken[-1]
+    for _ in range(MAX_RESUMED + 1):
+        line.wait(0.3)
+        line.say(first)
+    line.send(realtimeInput={"text": "What can you do?"})
+    line.wait(0.5)
+    spoken = len(line.senses.spoken)
+    line.say("I tell the time", 0.6)
+    line.wait(10)
+    assert line.senses.spoken[spoken] == "I tell the time and the date."
+
+
 def test_no_caption_comes_after_the_final_words() -> None:
     line = Line()
     waiting: list[Any] = []

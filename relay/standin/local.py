@@ -260,6 +260,7 @@ class LocalConversation(Conversation):
             self._resumed += 1
             self._speech.answer(lambda at: self._speech.begin(said.cut, at), now)
         elif not heard and own:
+            self._resumed = 0
             self._speech.answer(lambda at: self._speech.begin(None, at), now)
         else:
             text, self._carried, self._resumed = self._carried, "", 0
