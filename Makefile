@@ -4,8 +4,8 @@
 #   make run ARGS="--port 8000"        flags for the relay
 #   make test ARGS="-k interrupted"    flags for pytest
 #
-# Stamps: .venv/.made says that the environment is whole, .venv/.run, .venv/.local and .venv/.test that it matches
-# pyproject.toml, tests/.tools/.stamp that the programs are there which judge deploy/, tests/node_modules/.stamp that the
+# Stamps: .venv/.made says that the environment is whole, .venv/.run, .venv/.voice and .venv/.test that it matches
+# pyproject.toml, .venv/.local that the local voice's models are there, tests/.tools/.stamp that the programs are there which judge deploy/, tests/node_modules/.stamp that the
 # test tools and the official clients match their lock file.
 
 SHELL := /bin/sh
@@ -30,7 +30,8 @@ install: $(VENV)/.run
 # Without a key, or with --model local, the voice that ships with the relay speaks: it is installed when it is first
 # wanted. Where that fails the relay starts all the same, and says your own words back to you.
 run: $(VENV)/.run
-	@! $(BIN)/python -m signaling.wanted $(ARGS) || $(MAKE) --no-print-directory $(VENV)/.local || \
+	@stamp=$$($(BIN)/python -m signaling.wanted $(ARGS)); [ -z "$$stamp" ] || \
+	$(MAKE) --no-print-directory "$(VENV)/$$stamp" || \
 	echo "The local voice could not be installed; the relay starts without it." >&2
 	@exec $(BIN)/python -m signaling $(ARGS)
 
@@ -44,6 +45,7 @@ soak: $(VENV)/.test $(VENV)/.soak $(NODE_TOOLS)/.stamp
 	$(BIN)/python -m pytest -s -o python_files='soak_*.py' tests/soak $(ARGS)
 
 bench: $(VENV)/.bench $(VENV)/.local
+	@sh tests/machine.sh bench
 	$(BIN)/python -m bench $(ARGS)
 
 lint: $(VENV)/.test $(NODE_TOOLS)/.stamp
@@ -77,11 +79,15 @@ $(VENV)/.run: pyproject.toml $(VENV)/.made
 	$(PIP) --no-build-isolation --editable .
 	@touch $@
 
-# The weights of its ears come out of a package of the registry's, are rewritten once and kept in .venv.
-$(VENV)/.local: pyproject.toml $(VENV)/.run
+# What the local voice needs, whoever's models it has: with --local-weights no others are fetched.
+$(VENV)/.voice: pyproject.toml $(VENV)/.run
 	@echo "Installing the local voice, once: some 150 MB, a minute or two ..." >&2
 	@$(PIP) --retries 1 --require-hashes --requirement requirements-local.txt
 	@$(PIP) --no-build-isolation --editable ".[local]"
+	@touch $@
+
+# The weights of its ears come out of a package of the registry's, are rewritten once and kept in .venv.
+$(VENV)/.local: $(VENV)/.voice
 	@$(BIN)/python -m relay.standin.weights
 	@touch $@
 
@@ -96,6 +102,7 @@ $(VENV)/.soak: pyproject.toml $(VENV)/.run
 	@touch $@
 
 $(VENV)/.bench: pyproject.toml $(VENV)/.run
+	@sh tests/machine.sh bench
 	$(PIP) --editable ".[bench]"
 	@touch $@
 

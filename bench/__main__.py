@@ -27,8 +27,8 @@ ROUNDS: Final = 3  # windows of each side; min and median are over them
 LIVE: Final = frozenset({"talk", "turns", "quiet", "loss", "onsets", "captions", "single", "search"})
 QUICK: Final = frozenset({"talk", "quiet", "loss", "onsets", "tools"})
 # Runs with rooms of their own: bench.<name>.rows(options)
-ROOMS: Final = ("tools", "quality", "network", "opening", "local")
-FULL: Final = LIVE | set(ROOMS)  # sixteen to eighteen minutes, six of them the network
+ROOMS: Final = ("tools", "quality", "network", "opening", "local", "install")
+FULL: Final = LIVE | set(ROOMS)  # some twenty-four minutes, six of them the network, five the local voice
 
 
 def say(row: Row) -> None:

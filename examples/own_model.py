@@ -16,21 +16,21 @@ from relay.standin.wits.wits import Wits
 async def call(socket: ServerConnection, own: models.Models) -> None:
     """One conversation: frames in, words and sound out."""
     mind = Wits(datetime.now)  # your model: it owes the sentences of an answer to a line of text
-    ears = listening.Listening(own.vad().probability)  # onset, end, and all of what was said in between
-    reply: asyncio.Task[None] | None = None
+    ears = listening.Listening(own.vad().probability)  # when somebody speaks, and what: in pieces, if it takes long
+    said: list[bytes] = []
+    reply = asyncio.create_task(asyncio.sleep(0))
 
     async def say(**message: Any) -> None:
         await socket.send(json.dumps(message))
 
-    async def answer(text: str, pcm: bytes = b"") -> None:
-        if pcm:
-            text = await asyncio.to_thread(own.recognizer.text, pcm)  # your recogniser: 16 kHz sound into words
-            await say(serverContent={"inputTranscription": {"text": text}})
+    async def answer(text: str, said: list[bytes]) -> None:
+        if said:
+            heard = [await asyncio.to_thread(own.recognizer.text, pcm) for pcm in said]  # your recogniser, of 16 kHz
+            await say(serverContent={"inputTranscription": {"text": (text := " ".join(heard))}})
         for sentence in mind.answer(text).sentences:
             sound = await asyncio.to_thread(own.voice.say, sentence)  # your voice: a sentence into 24 kHz sound
-            blob = {"mimeType": "audio/pcm;rate=24000", "data": base64.b64encode(sound).decode()}
-            content = {"modelTurn": {"parts": [{"inlineData": blob}]}, "outputTranscription": {"text": sentence + " "}}
-            await say(serverContent=content)
+            parts = [{"inlineData": {"mimeType": "audio/pcm;rate=24000", "data": base64.b64encode(sound).decode()}}]
+            await say(serverContent={"modelTurn": {"parts": parts}, "outputTranscription": {"text": sentence + " "}})
             await asyncio.sleep(len(sound) / 48_000)  # while it is heard, it can be interrupted
         await say(serverContent={"generationComplete": True, "turnComplete": True})
 
@@ -40,20 +40,20 @@ async def call(socket: ServerConnection, own: models.Models) -> None:
         if "setup" in message:
             await say(setupComplete={})
         if text := told.get("text"):
-            reply = asyncio.create_task(answer(text))
+            reply = asyncio.create_task(answer(text, []))
         sound = base64.b64decode(told.get("audio", {}).get("data", "").replace("-", "+").replace("_", "/"))
-        speaking = reply is not None and not reply.done()
-        for event in ears.hear(sound, -20.0 if speaking else -120.0):  # the level of our own sound in the room, dB
-            if isinstance(event, listening.Onset) and reply is not None and reply.cancel():
+        for event in ears.hear(sound, -120.0 if reply.done() else -20.0):  # the level of our own sound in the room, dB
+            if isinstance(event, listening.Onset) and reply.cancel():
                 await say(serverContent={"interrupted": True, "turnComplete": True})
+            if isinstance(event, listening.Piece | listening.End):
+                said.append(event.pcm)
             if isinstance(event, listening.End):
-                reply = asyncio.create_task(answer("", event.pcm))
+                reply, said = asyncio.create_task(answer("", said)), []
 
 
 async def main(port: int | None, **options: Any) -> None:
     own = await asyncio.to_thread(models.load)
-    async with serve(lambda socket: call(socket, own), port=port, compression=None, **options) as server:
-        await server.serve_forever()
+    await (await serve(lambda socket: call(socket, own), port=port, compression=None, **options)).serve_forever()
 
 
 if __name__ == "__main__":

@@ -90,7 +90,7 @@ class Question:
         if event.finished or len(self._words) > MAX_TEXT:
             return self.final(now, late=late)
         text = self._utterance[-MAX_TEXT:]
-        if not text or text == self._shown:
+        if text == self._shown:  # interim words that are taken back leave none
             return []
         self._shown = text
         return self._told(text, now, final=False)

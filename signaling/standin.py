@@ -18,7 +18,7 @@ from relay.config import KEY_VARIABLES, Config
 
 START_SECONDS: Final = 10.0  # for the stand-in to say where it listens
 STOP_SECONDS: Final = 1.0  # for it to go when asked; then it is killed
-STEADY_SECONDS: Final = 5.0  # one that died sooner than this is not started again
+STEADY_SECONDS: Final = 5.0  # one that died sooner than this is not started again, unless it can do without its voice
 MAX_SENTENCE: Final = 400  # characters of what it says of its voice
 COMMAND: Final = (sys.executable, "-m", "relay.standin", "--port", "0", "--with-parent")
 STARTING: Final = "starting"
@@ -39,6 +39,11 @@ def command(config: Config) -> tuple[str, ...]:
     return (*COMMAND, "--local", *weights)
 
 
+def without_voice(command: tuple[str, ...]) -> tuple[str, ...]:
+    """The same process, which then loads no models: they may have been what killed it."""
+    return command[: command.index("--local")]
+
+
 class StandInFailed(Exception):
     """The stand-in did not start; the text is a sentence."""
 
@@ -48,11 +53,15 @@ class StandIn:
 
     def __init__(self, command: tuple[str, ...] = COMMAND) -> None:
         self._command = command
-        self.voice = STARTING if "--local" in command else OFF  # or READY, or a sentence about what is missing
+        self.voice = self._at_first  # or READY, or a sentence about what is missing
         self._process: asyncio.subprocess.Process | None = None
         self._life: asyncio.Task[None] | None = None
         self._listening = asyncio.Event()
         self.url = ""  # empty while it does not listen
+
+    @property
+    def _at_first(self) -> str:
+        return STARTING if "--local" in self._command else OFF
 
     @property
     def well(self) -> bool:
@@ -102,11 +111,18 @@ class StandIn:
                 await self._attend(process)
             finally:
                 self.url = ""
+                self._listening.clear()
                 await _stop(process)
             log.error("the stand-in has ended with code %s", process.returncode)
-            if loop.time() - began < STEADY_SECONDS:
+            brief = loop.time() - began < STEADY_SECONDS
+            if self._at_first == STARTING and (brief or self.voice == STARTING):
+                self._command = without_voice(self._command)
+                self._hear_of_voice(f"The local voice ended its process at the start (code {process.returncode}).")
+            elif brief:
                 log.error("it is not started again, having lived under %g s; new calls will fail", STEADY_SECONDS)
                 return
+            elif self._at_first == STARTING:
+                self.voice = STARTING
             process = self._process = await self._spawn()
 
     async def _attend(self, process: asyncio.subprocess.Process) -> None:

@@ -123,9 +123,9 @@ export class Transcript {
 
   /** @param {string} text */
   #userInterim(text) {
-    if (!text.trim()) return [];
-    const turn = this.#userTurn();
-    turn.interim = join(turn.said.join(''), text);
+    if (!text.trim() && !this.user?.interim) return [];
+    const turn = text.trim() || !this.user ? this.#userTurn() : this.user;
+    turn.interim = text.trim() && join(turn.said.join(''), text);
     return [turn];
   }
 

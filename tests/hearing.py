@@ -1,8 +1,10 @@
 """Read speech with its words, and calls in which our own voice comes back through the microphone."""
 
+import functools
+import random
 import re
 import wave
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -10,6 +12,7 @@ from typing import Final
 import numpy as np
 
 from relay.standin import ears, listening, voice
+from relay.standin.speaker import Speaker
 from relay.standin.vad import Vad
 from tests import noises
 
@@ -17,6 +20,19 @@ RATE: Final = 16_000
 LIBRIVOX: Final = Path("/usr/share/pocketsphinx/test/data/librivox")
 PACKET: Final = RATE // 50 * 2  # bytes of 20 ms
 SPELLED: Final = {"mr": "mister"}
+
+ECHO_DBFS: Final = -45.0  # what a browser's echo cancellation leaves of our own voice
+ECHOES: Final = 40  # of our answers, that nobody speaks into
+ANSWERS: Final = (
+    "The capital of France is Paris, and I like to say so at some length.",
+    "It is a quarter past nine in the morning, and the sun is shining on the hills.",
+    "I heard you say something about the weather. I am a small local voice and cannot look outside.",
+    "Why did the scarecrow win a prize? Because he was outstanding in his field.",
+    "One, two, three, four, five, six, seven, eight, nine, ten.",
+    "Nice to meet you, Anna. I will remember your name for this call.",
+    "Goodbye, and thank you for talking to me today, and yesterday, and before that.",
+    "I can tell the time, do sums, count, spell, and repeat after you.",
+)
 
 
 def librivox() -> Iterator[tuple[str, bytes]]:
@@ -50,11 +66,15 @@ def heard(vad: Vad, pcm: bytes) -> list[listening.Event]:
     return events + ear.finish()
 
 
+def loudness(pcm: bytes, rate: int = RATE) -> float:
+    """The level of speech, dBFS: of its loud parts."""
+    levels = ears.levels(pcm, rate)
+    return 10 * float(np.log10(np.mean([10 ** (db / 10) for db in levels if db > max(levels) - 30])))
+
+
 def at_level(pcm: bytes, dbfs: float) -> bytes:
     """Speech whose loud parts have this level."""
-    levels = ears.levels(pcm, RATE)
-    loud = [10 ** (db / 10) for db in levels if db > max(levels) - 30]
-    gain = 10 ** (dbfs / 20) / float(np.sqrt(np.mean(loud)))
+    gain = 10 ** ((dbfs - loudness(pcm)) / 20)
     scaled = np.frombuffer(pcm, dtype="<i2") * gain
     return bytes(np.clip(np.rint(scaled), -32768, 32767).astype("<i2").tobytes())
 
@@ -95,6 +115,36 @@ def interrupted(
     levels = ears.levels(user, RATE)
     first = next(n for n, db in enumerate(levels) if db > max(levels) - 20)
     return Interruption(1.0 + begins + first * ears.FRAME_MS / 1000, noticed)
+
+
+@functools.cache
+def answers() -> tuple[bytes, ...]:
+    """What we say, in our own voice, at 16 kHz."""
+    speaker = Speaker(None)
+    try:
+        return tuple(voice.resample(b"".join(speaker.sentences(text)), voice.RATE, RATE) for text in ANSWERS)
+    finally:
+        speaker.close()
+
+
+def mistaken_echoes(new_vad: Callable[[], Vad]) -> list[int]:
+    """Which of `ECHOES` answers of ours, said to nobody, were interrupted by what came back of them."""
+    ours = answers()
+    return [
+        seed for seed in range(ECHOES) if interrupted(new_vad(), ours[seed % len(ours)], ECHO_DBFS, seed=seed).noticed
+    ]
+
+
+def interruptions(new_vad: Callable[[], Vad], dbfs: float, count: int) -> list[float]:
+    """How long each of so many readers at this level spoke into an answer of ours before it was noticed, seconds."""
+    ours, users = answers(), [at_level(trimmed(pcm), dbfs) for _, pcm in librivox()]
+    return [
+        interrupted(
+            new_vad(), ours[seed % len(ours)], ECHO_DBFS, users[seed % len(users)],
+            random.Random(seed).uniform(0.8, 2.0), seed,
+        ).delay
+        for seed in range(count)
+    ]  # fmt: skip
 
 
 def trimmed(pcm: bytes) -> bytes:

@@ -4,6 +4,7 @@
 #   machine.sh python     prints a Python of at least 3.11 that can make virtual environments
 #   machine.sh browser    sees to Chromium, Firefox, Node.js, npm, coturn, and to the voices that the tests listen to: by
 #                         apt when root, else prints the line to run
+#   machine.sh bench      sees to the voices that `make bench` listens to, and to a C compiler: likewise
 #   machine.sh deploy DIR sees to what checks deploy/: systemd-analyze and docker-compose by apt when root, else prints
 #                         the line to run; Caddy and nginx unpacked into DIR, for installed they would begin to serve
 
@@ -42,8 +43,7 @@ prepare_browser() {
     command -v firefox-esr >/dev/null || command -v firefox >/dev/null || missing="$missing firefox-esr"
     command -v node >/dev/null || missing="$missing nodejs"
     command -v npm >/dev/null || missing="$missing npm"
-    command -v flite >/dev/null || missing="$missing flite"
-    [ -d /usr/share/pocketsphinx/test/data/librivox ] || missing="$missing pocketsphinx-testdata"
+    missing_voices
     command -v turnserver >/dev/null || missing="$missing coturn"
     # Playwright brings a Node.js of its own, which wants this library.
     ldconfig -p 2>/dev/null | grep -q 'libatomic\.so\.1 ' || /sbin/ldconfig -p 2>/dev/null | grep -q 'libatomic\.so\.1 ' \
@@ -51,16 +51,30 @@ prepare_browser() {
     [ -z "$missing" ] || install_by_apt "$missing"
 }
 
+# Three voices that ask questions, and five sentences that people read.
+missing_voices() {
+    command -v flite >/dev/null || missing="$missing flite"
+    [ -d /usr/share/pocketsphinx/test/data/librivox ] || missing="$missing pocketsphinx-testdata"
+}
+
+prepare_bench() {
+    missing=
+    missing_voices
+    command -v espeak-ng >/dev/null || missing="$missing espeak-ng"
+    command -v gcc >/dev/null || missing="$missing gcc libc6-dev"
+    [ -z "$missing" ] || install_by_apt "$missing"
+}
+
 install_by_apt() {
     missing=$1
     line="apt-get update && apt-get install -y --no-install-recommends$missing"
     if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
-        echo "The tests need$missing: $line" >&2
+        echo "This needs$missing: $line" >&2
         DEBIAN_FRONTEND=noninteractive sh -c "$line" >&2 || fail "apt could not install$missing."
         # Debian starts it as a service, which nobody asked for: the tests start their own.
         case "$missing" in *coturn*) systemctl disable --now coturn >/dev/null 2>&1 || true ;; esac
     else
-        fail "The tests need$missing: sudo sh -c '$line'"
+        fail "This needs$missing: sudo sh -c '$line'"
     fi
 }
 
@@ -84,6 +98,7 @@ unpack() {
 case "${1:-}" in
     python) find_python ;;
     browser) prepare_browser ;;
+    bench) prepare_bench ;;
     deploy) prepare_deploy "${2:?}" ;;
-    *) fail "usage: machine.sh python|browser|deploy DIR" ;;
+    *) fail "usage: machine.sh python|browser|bench|deploy DIR" ;;
 esac

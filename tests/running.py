@@ -37,13 +37,13 @@ class Running:
 
 @contextlib.asynccontextmanager
 async def running(
-    *flags: str, script: Script | None = None, agent: Agent | AgentFunction | None = None
+    *flags: str, script: Script | None = None, agent: Agent | AgentFunction | None = None, key: str = KEY
 ) -> AsyncIterator[Running]:
     """A relay with these flags, on a free port of 127.0.0.1, whose model follows `script`."""
     async with contextlib.AsyncExitStack() as stack:
         model = await stack.enter_async_context(serve(script))
         arguments = ("--port", "0", "--gemini-url", model.url, "--ice-address", "127.0.0.1", *flags)
-        config = load(arguments, {"GEMINI_API_KEY": KEY})
+        config = load(arguments, {"GEMINI_API_KEY": key})
         sockets = listen(config)
         if (udp := await open_udp_port(config, sockets[0].getsockname()[1])) is not None:
             stack.callback(udp.close)

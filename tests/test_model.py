@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from signaling.model import Studio, load_agent
 from signaling.standin import StandIn, StandInFailed, child_environment, command
 from tests import leaks
 
+ROOT = Path(__file__).parent.parent
 KEY = "AIzaSyCANARYcanaryCANARYcanary"
 SPEAKS = "print('hello'); print('listening on ws://127.0.0.1:4711', flush=True); input()"
 
@@ -180,6 +182,47 @@ async def test_it_hears_how_the_voice_is(caplog: pytest.LogCaptureFixture) -> No
     assert said in caplog.text
 
 
+@pytest.mark.parametrize("end", ["os.kill(os.getpid(), signal.SIGILL)", "os._exit(3)"])
+@pytest.mark.parametrize("told", ["", "print('local voice: ready', flush=True)"])
+async def test_models_that_kill_the_process_are_done_without(end: str, told: str) -> None:
+    dies = f"{told or 'pass'}; time.sleep(0.1); {end}"
+    script = SPEAKS.replace("input()", f"exec({dies!r} if '--local' in sys.argv else 'input()')")
+    script = f"import os, signal, sys, time; {script}"
+    one = StandIn((sys.executable, "-c", script, "--local", "--local-weights", "nowhere"))
+    await one.start()
+    await one.ready()
+    await until_unwell(one)
+    async with asyncio.timeout(5):
+        while not one.well:
+            await asyncio.sleep(0.01)
+    await one.ready()
+    assert one.voice.startswith("The local voice")
+    assert one.voice.endswith(".")
+    await one.close()
+
+
+async def test_one_that_comes_back_has_its_voice_to_find_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(home, "STEADY_SECONDS", 0.0)
+    before = leaks.look().children.keys()
+    script = SPEAKS.replace("input()", "print('local voice: ready', flush=True); input()")
+    one = StandIn((sys.executable, "-c", script, "--local"))
+    await one.start()
+    await one.ready()
+    heard = []
+    async with asyncio.timeout(5):
+        while one.voice != "ready":
+            await asyncio.sleep(0.01)
+        (pid,) = leaks.look().children.keys() - before
+        os.kill(pid, signal.SIGKILL)
+        while one.voice == "ready":
+            await asyncio.sleep(0)
+        heard.append(one.voice)
+        while one.voice != "ready":
+            await asyncio.sleep(0.01)
+    assert heard == ["starting"]
+    await one.close()
+
+
 def test_the_owner_decides_whether_it_has_a_voice(tmp_path: Path) -> None:
     assert StandIn(command(load(["--local-voice", "off"], {}))).voice == "off"
     assert command(load([], {}))[-1] == "--local"
@@ -229,21 +272,24 @@ def test_a_right_agent_file_is_loaded(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("flags", "key", "code"),
+    ("flags", "key", "stamp"),
     [
-        ([], "", 0),
-        ([], KEY, 1),
-        (["--model", "local"], KEY, 0),
-        (["--gemini-url", "ws://127.0.0.1:9"], "", 1),
-        (["--local-voice", "off"], "", 1),
-        (["--no-such-flag"], "", 1),
-        (["--help"], "", 1),
+        ([], "", ".local\n"),
+        ([], KEY, ""),
+        (["--model", "local"], KEY, ".local\n"),
+        (["--local-weights", "."], "", ".voice\n"),
+        (["--local-weights", "."], KEY, ""),
+        (["--local-weights", ".", "--local-voice", "off"], "", ""),
+        (["--gemini-url", "ws://127.0.0.1:9"], "", ""),
+        (["--local-voice", "off"], "", ""),
+        (["--no-such-flag"], "", ""),
+        (["--help"], "", ""),
     ],
 )
 def test_the_local_voice_is_installed_only_where_it_would_speak(
     flags: list[str],
     key: str,
-    code: int,
+    stamp: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -253,5 +299,15 @@ def test_the_local_voice_is_installed_only_where_it_would_speak(
         monkeypatch.delenv(name)
     monkeypatch.setenv("GEMINI_API_KEY", key)
     monkeypatch.setattr(sys, "argv", ["wanted", *flags])
-    assert wanted.main() == code
-    assert capsys.readouterr().out == ""
+    assert wanted.main() == 0
+    assert capsys.readouterr().out == stamp
+
+
+@pytest.mark.parametrize(("stamp", "fetched"), [(".voice", False), (".local", True)])
+def test_with_models_of_ones_own_the_packages_are_installed_and_no_others_fetched(
+    stamp: str, fetched: bool, tmp_path: Path
+) -> None:
+    command = ["make", "-n", f"VENV={tmp_path}", str(tmp_path / stamp)]
+    steps = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=30).stdout
+    assert "requirements-local.txt" in steps
+    assert ("relay.standin.weights" in steps) == fetched

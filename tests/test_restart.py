@@ -7,7 +7,7 @@ import pytest
 
 import relay.browser
 import relay.presence
-from relay.standin.server import Heard
+from relay.standin.witness import Heard
 from tests.caller import Caller
 from tests.camera import BLUE, RED, Camera, Colour, alike, picture, seen
 from tests.running import running

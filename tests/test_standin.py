@@ -21,11 +21,12 @@ from hypothesis import strategies as st
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from relay.standin import ears, mind, script, server, voice, wire
+from relay.standin import ears, faults, mind, script, server, voice, wire
 from relay.standin.__main__ import main
 from relay.standin.conversation import Conversation
+from relay.standin.faults import Fault
 from relay.standin.memory import HANDLE_LIFE_S, Shelf
-from relay.standin.script import Fault, Line, Script, ScriptError, Timings
+from relay.standin.script import Line, Script, ScriptError, Timings
 from relay.standin.server import serve
 from relay.standin.timeline import MAX_UNSENT, Close, Out, Raw, Say
 from tests import sound
@@ -616,7 +617,7 @@ def test_it_goes_away_after_ten_minutes_and_says_so_fifty_seconds_before() -> No
     phone.wait(48)
     assert phone.words() == mind.GREETING
     phone.wait(3)
-    assert phone.closed == Close(1011, script.DEADLINE)
+    assert phone.closed == Close(1011, faults.DEADLINE)
 
 
 def test_a_life_without_end_is_possible() -> None:
@@ -1010,7 +1011,7 @@ def test_a_line_can_be_cut_fall_silent_or_go_away() -> None:
     assert leaving.closed == Close(1000, "bye")
 
 
-@pytest.mark.parametrize("what", script.GARBAGE)
+@pytest.mark.parametrize("what", faults.GARBAGE)
 def test_garbage_of_every_kind_can_be_sent(what: str) -> None:
     phone = Phone(faulty(Fault("garbage", after_s=1, what=what))).call()
     phone.wait(2)
@@ -1156,6 +1157,15 @@ async def test_the_hundred_and_first_line_is_busy(monkeypatch: pytest.MonkeyPatc
         assert refused.value.response.status_code == 503
 
 
+@pytest.mark.parametrize("depth", [100, 900, 990, 3000])
+def test_a_function_that_is_to_be_given_a_bottomless_list_is_not_called(depth: int) -> None:
+    phone = Phone().call(tools=[{"functionDeclarations": [{"name": "f"}]}])
+    phone.text(f'call f {{"a": {"[" * depth}{"]" * depth}}}')
+    phone.wait(5)
+    assert "You typed" in phone.words()
+    assert all(wire.phrase(message) for message in phone.messages)
+
+
 # --- the process ---------------------------------------------------------------------------------------------------
 
 
@@ -1238,4 +1248,4 @@ def test_a_line_has_only_the_fields_it_documents() -> None:
     documented = set(re.findall(r'^      "(\w+)":', script.__doc__ or "", re.MULTILINE))
     assert {f for f in Line.__dataclass_fields__ if f != "sound"} <= documented
     assert set(Timings.__dataclass_fields__) <= set(re.findall(r'"(\w+)":', script.__doc__ or ""))
-    assert set(script.FAULTS) == set(re.findall(r'"kind": "([\w-]+)"', script.__doc__ or ""))
+    assert set(faults.FAULTS) == set(re.findall(r'"kind": "([\w-]+)"', script.__doc__ or ""))

@@ -1,6 +1,7 @@
 """Recordings are written down by the stand-in's generateContent, through Google's own library, or not at all."""
 
 import asyncio
+import functools
 import io
 from array import array
 from pathlib import Path
@@ -8,9 +9,12 @@ from typing import Any, Final
 
 import av
 import pytest
+from websockets.asyncio.client import connect
+from websockets.asyncio.server import serve as websocket_server
 
 from relay import transcribe
 from relay.gemini.client import Target
+from relay.standin import rest
 from relay.standin.script import parse
 from relay.standin.server import serve
 from relay.transcribe import AT_ONCE, MAX_SECONDS, MAX_WAITING, MIN_SECONDS, NOBODY, Transcriber, flac
@@ -151,3 +155,73 @@ async def test_the_stand_in_survives_what_is_no_request(request_bytes: bytes) ->
         writer.close()
         assert answer == b"" or int(answer.split()[1]) in (400, 404, 413)
         assert standin.open == []
+
+
+REQUEST = b'POST /v1/models/m:generateContent HTTP/1.1\r\nContent-Length: 16\r\n\r\n{"contents": []}'
+
+
+async def say(port: int, *parts: bytes) -> bytes:
+    """What comes back, until the other side closes."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        for part in parts:
+            writer.write(part)
+        return await asyncio.wait_for(reader.read(), 5)
+    except ConnectionResetError:
+        return b""
+    finally:
+        writer.close()
+
+
+async def test_a_recording_may_take_longer_to_write_down_than_a_handshake(monkeypatch: pytest.MonkeyPatch) -> None:
+    hurried = functools.partial(websocket_server, open_timeout=0.1)
+    monkeypatch.setattr("relay.standin.server.websocket_server", hurried)
+    async with serve(parse({"transcripts": ["all of it"], "timings": {"transcript_ms": 400}})) as standin:
+        assert b"all of it" in await say(standin.port, REQUEST)
+
+
+@pytest.mark.parametrize(
+    ("limit", "parts", "status"),
+    [
+        ("OPENING_S", [], None),
+        ("OPENING_S", [b"GET / HTTP/1.1\r\n"], None),
+        ("BODY_S", [b"POST /"], 408),
+        ("BODY_S", [REQUEST[:-1]], 408),
+        ("ANSWERING_S", [REQUEST], 504),
+    ],
+)
+async def test_every_step_of_a_request_has_a_deadline(
+    limit: str, parts: list[bytes], status: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rest, limit, 0.1)
+    async with serve(parse({"timings": {"transcript_ms": 60_000}})) as standin:
+        answer = await say(standin.port, *parts)
+        assert (int(answer.split()[1]) if answer else None) == status
+        assert not standin.rest.doors
+
+
+async def test_a_line_that_is_open_has_no_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rest, "OPENING_S", 0.2)
+    path = "/ws/google.ai.generativelanguage.v1.GenerativeService.BidiGenerateContent"
+    async with serve() as standin, connect(standin.url + path) as line:
+        await asyncio.sleep(0.4)
+        await line.send('{"setup": {"model": "models/m"}}')
+        assert b"setupComplete" in await asyncio.wait_for(line.recv(), 5)
+
+
+async def test_so_many_requests_at_once_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rest, "MAX_REQUESTS", 1)
+    async with serve(parse({"timings": {"transcript_ms": 500}})) as standin:
+        first = asyncio.create_task(say(standin.port, REQUEST))
+        while not standin.rest.count:
+            await asyncio.sleep(0.01)
+        assert (await say(standin.port, REQUEST)).split()[1] == b"503"
+        assert (await first).split()[1] == b"200"
+
+
+async def test_a_request_under_way_does_not_hold_up_the_end() -> None:
+    async with serve(parse({"timings": {"transcript_ms": 60_000}})) as standin:
+        waiting = asyncio.create_task(say(standin.port, REQUEST))
+        while not standin.rest.count:
+            await asyncio.sleep(0.01)
+    assert await waiting == b""

@@ -261,6 +261,15 @@ def test_interim_words_are_replaced_and_never_outlive_their_final() -> None:
     assert finals(call.wait(1)) == ["Hello you"]
 
 
+def test_interim_words_that_are_taken_back_are_nobody_s() -> None:
+    call = Call()
+    shown = call.model(heard("Wine", interim=True), heard("", interim=True))
+    assert texts(shown, "user-transcription") == ["Wine", ""]
+    assert finals(call.wait(2 * INTERIM_SECONDS)) == []
+    assert finals(call.model(sound(0.1))) == []
+    assert call.history.seed() == []
+
+
 def test_interim_words_that_nothing_replaced_are_not_lost() -> None:
     call = Call()
     call.model(heard("Hello", interim=True))

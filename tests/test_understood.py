@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 
 from relay.standin import vad, weights
-from relay.standin.listening import RATE, End, Listening
+from relay.standin.listening import RATE, End, Listening, Piece
 from relay.standin.recognizer import Recognizer
+from relay.standin.wits import skills
 from relay.standin.wits.wits import Wits
-from tests import timbres
+from tests import hearing, noises, timbres
+from tests.sound import read_wav
 
 SUNDAY: Final = datetime(2026, 11, 22, 15, 7)
 UNDERSTOOD: Final = 0.9  # of the questions of each voice
@@ -43,3 +45,15 @@ def test_a_short_question_out_of_a_noisy_silence_is_understood(recognizer: Recog
         ends = [event for event in Listening(judge().probability).hear(noisy) if isinstance(event, End)]
         heard += [recognizer.text(end.pcm) for end in ends]
     assert heard == ["What is my name?", "Tell me a joke.", "What can you do?"]
+
+
+@pytest.mark.parametrize("language", ["german", "french"])
+def test_what_is_said_in_another_language_gets_a_polite_answer_or_none(recognizer: Recognizer, language: str) -> None:
+    """“Guten Tag, wie spät ist es bitte?”, “Bonjour, quelle heure est-il ?”, in the voice of espeak-ng."""
+    judge = vad.load(weights.directory() / "vad.onnx")
+    said = hearing.at_level(read_wav(f"tests/sounds/{language}.wav").pcm, -24.0)
+    events = hearing.heard(judge(), noises.silence(1.0) + said + noises.silence(1.0))
+    parts = [event.pcm for event in events if isinstance(event, End | Piece)]
+    assert parts, "it is heard as a voice"
+    answer = Wits(lambda: SUNDAY).answer(" ".join(map(recognizer.text, parts)).strip()).text
+    assert answer in ("", " ".join(skills.ENGLISH_ONLY)) or "no answer to that" in answer

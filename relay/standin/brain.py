@@ -5,9 +5,9 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from relay.standin import aloud
+from relay.standin import aloud, ears, voice
 from relay.standin.memory import Memory
-from relay.standin.mind import Mind, Reply
+from relay.standin.mind import Mind, Reply, in_words
 from relay.standin.script import Call, Line, Script
 from relay.standin.wits.answer import Answer, Notes, Wanted
 from relay.standin.wits.wits import Wits
@@ -28,19 +28,20 @@ class Brain(Mind):
         again, self.memory.greeted = self.memory.greeted, True
         self.memory.text_tokens += 1
         if self._script.greeting is not None and not again:
-            return self._aloud(self._script.greeting)
+            return self._aloud(self._script.greeting, b"", "")
         return self._reply(lambda: self._wits.greeting(again))
 
-    def understand(self, text: str) -> Reply | None:
-        """The answer to what was said; None for none."""
+    def understand(self, text: str, sound: bytes = b"") -> Reply | None:
+        """The answer to what was said, and how it sounded at 16 kHz; None for none."""
         line = self._take()
         if line is not None:
-            return self._aloud(line)
+            said = voice.trim(sound, ears.RATE) if line.echo else b""
+            return self._aloud(line, said, f"(your own words, {voice.seconds(said, ears.RATE):.1f} s)" if said else "")
         return None if self._mute() or not text else self._reply(lambda: self._wits.answer(text, self.tools))
 
     def foresee(self, text: str) -> str:
         """The first sentence of what would be answered to `text`; empty where that is not known."""
-        if self._line() is not None or self._mute():
+        if self.line() is not None or self._mute():
             return ""
         self._wits.notes = self.memory.notes or Notes()
         said = self._wits.guess(text, self.tools).sentences
@@ -54,7 +55,8 @@ class Brain(Mind):
 
     def told(self, then: Line | None, results: list[dict[str, Any]]) -> Reply:
         if then is not None:
-            return super().told(then, results)
+            result = in_words(results)
+            return self._aloud(then, b"", f"The tool answered: {result}", result)
         replies = [self._reply(lambda r=result: self._explain(r)) for result in results]  # type: ignore[misc]
         sentences = tuple(sentence for reply in replies if reply is not None for sentence in reply.sentences)
         return Reply(b"", " ".join(sentences), sentences=sentences, latency_ms=0)
@@ -79,9 +81,9 @@ class Brain(Mind):
         blocking = not calls or self.functions.get(calls[0].name) != "NON_BLOCKING"
         return Reply(b"", " ".join(sentences), sentences=sentences, calls=calls, blocking=blocking, latency_ms=0)
 
-    def _aloud(self, line: Line) -> Reply:
+    def _aloud(self, line: Line, said: bytes, fallback: str, result: str = "") -> Reply:
         """A line of the script, spoken where it would be hummed."""
-        reply = self._render(line, b"", "")
-        if line.say is None or line.seconds is not None or line.wav or line.tone_hz is not None:
+        reply = self._render(line, said, fallback, result)
+        if line.seconds is not None or line.wav or line.tone_hz is not None or said:
             return reply
         return replace(reply, pcm=b"", sentences=tuple(aloud.sentences(reply.text)))

@@ -8,9 +8,10 @@ from collections.abc import Callable
 from typing import Final
 
 from relay.standin import ears, voice, wire
+from relay.standin.faults import Trouble
 from relay.standin.memory import LETTERS_PER_TOKEN, Memory, Shelf
 from relay.standin.mind import Mind
-from relay.standin.script import DEADLINE, Fault, Script, garbage
+from relay.standin.script import Script
 from relay.standin.speech import Speech
 from relay.standin.timeline import Out, Timeline
 
@@ -27,11 +28,11 @@ class Conversation:
         self._script = script
         self._times = script.timings
         self._shelf = shelf
-        self._number = number
         self._timeline = Timeline()
         self._say = self._timeline.say
         self._mind = Mind(script, Memory())
-        self._speech = Speech(self._timeline, self._times, shelf, self._mind, dice, self._count_chunk)
+        self._trouble = Trouble(script.faults, number, self._timeline, self._close, self._fall_silent)
+        self._speech = Speech(self._timeline, self._times, shelf, self._mind, dice, self._trouble.count_chunk)
         self._ears = ears.Ears(int(self._times.silence_ms))
         self._audio_in = 0.0  # seconds
         self._manual: bytearray | None = None  # between activityStart and activityEnd
@@ -89,7 +90,7 @@ class Conversation:
             self._speech.take_answers(wire.entries(body, "functionResponses", "toolResponse.functionResponses"), now)
 
     def _set_up(self, raw: wire.Json, now: float) -> None:
-        if fault := self._fault("refuse-setup"):
+        if fault := self._trouble.of("refuse-setup"):
             raise wire.Refusal(fault.code, fault.reason)
         setup = wire.read_setup(raw, self._script.strict)
         if setup.handle:
@@ -114,9 +115,9 @@ class Conversation:
             setup.prefix_ms,
             ears.DEAF_GATE_DB if setup.hard_of_hearing else ears.GATE_DB,
         )
-        if self._fault("silent-setup"):
+        if self._trouble.of("silent-setup"):
             return
-        slow = self._fault("slow-setup")
+        slow = self._trouble.of("slow-setup")
         self._timeline.at(now + self._times.setup_ms / 1000 + (slow.seconds if slow else 0.0), self._complete_setup)
 
     def _complete_setup(self, now: float) -> None:
@@ -126,10 +127,8 @@ class Conversation:
             self._speech.offer_handle(now)
         life = self._times.lifetime_s
         if life:
-            self._go_away_at(now + max(0.0, life - self._times.time_left_s), min(life, self._times.time_left_s))
-        for fault in self._script.faults:
-            if fault.hits(self._number) and fault.after_s is not None:
-                self._timeline.at(now + fault.after_s, lambda at, f=fault: self._go_wrong(f, at))  # type: ignore[misc]
+            self._trouble.go_away_at(now + max(0.0, life - self._times.time_left_s), min(life, self._times.time_left_s))
+        self._trouble.begin(now)
         if self._script.greet == "setup":
             self._nudge(now)
 
@@ -171,10 +170,13 @@ class Conversation:
         pcm = voice.resample(pcm, rate, ears.RATE)  # message by message: their edges are good enough for ears
         if self._known.manual:
             if self._manual is not None:
-                room = ears.MAX_UTTERANCE_S * ears.RATE * 2 - len(self._manual)
-                self._manual += pcm[:room]
+                self._keep(self._manual, pcm)
             return
         self._listen(pcm, now)
+
+    def _keep(self, said: bytearray, pcm: bytes) -> None:
+        """More of a turn whose end the user will mark."""
+        said += pcm[: ears.MAX_UTTERANCE_S * ears.RATE * 2 - len(said)]
 
     def _content(self, body: wire.Json, now: float) -> None:
         turns = wire.entries(body, "turns", "clientContent.turns")
@@ -278,32 +280,6 @@ class Conversation:
     def _close(self, code: int | None, reason: str = "") -> None:
         self._timeline.close(code, reason)
         self.hang_up()
-
-    def _count_chunk(self, count: int, now: float) -> None:
-        for fault in self._script.faults:
-            if fault.hits(self._number) and fault.after_chunks == count:
-                self._go_wrong(fault, now)
-
-    def _fault(self, kind: str) -> Fault | None:
-        return self._script.fault(kind, self._number)
-
-    def _go_away_at(self, when: float, left: float, code: int = 1011, reason: str = DEADLINE) -> None:
-        self._timeline.at(when, lambda at: self._say({"goAway": {"timeLeft": wire.duration(left)}}))
-        self._timeline.at(when + left, lambda at: self._close(code, reason))
-
-    def _go_wrong(self, fault: Fault, now: float) -> None:
-        if fault.kind == "close":
-            self._close(fault.code, fault.reason)
-        elif fault.kind == "drop":
-            self._close(None)
-        elif fault.kind == "silence":
-            self._fall_silent(now)
-        elif fault.kind == "garbage":
-            self._timeline.raw(garbage(fault.what))
-        elif fault.kind == "go-away":
-            self._go_away_at(now, fault.time_left_s, fault.code, fault.reason)
-            if fault.silent:
-                self._timeline.at(now, self._fall_silent)
 
     def _fall_silent(self, now: float) -> None:
         """Answers nothing any more; what closes the line still does."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from relay.standin import ears, voice
+from relay.standin import ears, voice, wire
 from relay.standin.memory import Memory
 from relay.standin.script import Call, Line, Script
 
@@ -56,7 +56,7 @@ class Mind:
 
     def interim(self) -> tuple[str, ...]:
         """The interim transcripts of the words being spoken now."""
-        line = self._line()
+        line = self.line()
         return line.interim if line else ()
 
     def hear(self, pcm: bytes) -> tuple[str, float, Reply | None]:
@@ -100,25 +100,27 @@ class Mind:
             arguments = json.loads(match[2] or "{}")
         except (ValueError, RecursionError):
             return None
+        if wire.too_deep(arguments):
+            return None
         return Reply(b"", "", calls=(Call(match[1], arguments),), blocking=self.functions[match[1]] != "NON_BLOCKING")
 
     def told(self, then: Line | None, results: list[dict[str, Any]]) -> Reply:
         """The answer to what the tools answered."""
-        answers = [r.get("response", {}) for r in results]
-        result = _quote(json.dumps(answers[0] if len(answers) == 1 else answers, ensure_ascii=False))
+        result = in_words(results)
         return self._render(then or Line(), b"", f"The tool answered: {result}", result)
 
     def _mute(self) -> bool:
         return self._script.after == "silence" and bool(self._script.replies)
 
-    def _line(self) -> Line | None:
+    def line(self) -> Line | None:
+        """The script's next line."""
         lines, n = self._script.replies, self.memory.next_line
         if not lines or (n >= len(lines) and self._script.after in ("echo", "silence")):
             return None
         return lines[n % len(lines)] if self._script.after == "loop" else lines[min(n, len(lines) - 1)]
 
     def _take(self) -> Line | None:
-        line = self._line()
+        line = self.line()
         self.memory.next_line += 1
         return line
 
@@ -141,6 +143,12 @@ class Mind:
             pcm, text, rate, line.thought, line.code, line.grounding, line.latency_ms, line.calls, line.blocking,
             line.then,
         )  # fmt: skip
+
+
+def in_words(results: list[dict[str, Any]]) -> str:
+    """What the tools answered."""
+    answers = [result.get("response", {}) for result in results]
+    return _quote(json.dumps(answers[0] if len(answers) == 1 else answers, ensure_ascii=False))
 
 
 def _hummed(text: str) -> Reply:

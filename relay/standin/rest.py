@@ -1,13 +1,14 @@
 """generateContent, the service's other API, on the stand-in's own port: a recording in, words out.
 
 The words are the script's, else what the local voice's ears hear, else how long it was. A connection that begins with
-POST is plain HTTP and is answered once; any other is the WebSocket server's.
+POST is plain HTTP and is answered once; any other is the WebSocket server's. The deadlines are ours for both, for
+`websockets` knows of one alone, which a long recording outlasts.
 """
 
 import asyncio
 import json
 import re
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -19,6 +20,10 @@ from relay.standin.workshop import Workshop
 
 MAX_HEAD_BYTES: Final = 16 << 10
 MAX_BODY_BYTES: Final = 20 << 20  # the service's own limit for what is sent along
+MAX_REQUESTS: Final = 32  # under way at once; more are refused
+OPENING_S: Final = 10.0  # for a request's first line, or the WebSocket's whole handshake
+BODY_S: Final = 60.0  # for a whole request to arrive
+ANSWERING_S: Final = 600.0  # for its answer: ten minutes of sound take one on a machine that has nothing else to do
 TOKENS_PER_SECOND: Final = 32  # of sound
 PATH: Final = re.compile(r"/{1,2}(v1|v1beta|v1alpha)/models/([\w.-]+):(generateContent|streamGenerateContent)")
 
@@ -36,6 +41,12 @@ class Rest:
         self.count = 0
         self.recordings: list[tuple[str, bytes]] = []
         self.requests: list[wire.Json] = []
+        self.doors: set[Door] = set()  # behind which a request is under way
+
+    def close(self) -> None:
+        """Cuts off whoever still waits; idempotent."""
+        for door in list(self.doors):
+            door.transport.abort()
 
     async def answer(self, path: str, body: bytes) -> Answer:
         """One request."""
@@ -71,10 +82,17 @@ class Rest:
         words: list[str] = []
         length = 0.0
         for mime, data in sounds:
-            pcm = await asyncio.to_thread(recording.sound, mime, data)
+            pcm, pieces = await asyncio.to_thread(_taken_apart, mime, data, shop.new_watch())
             length += len(pcm) / 2 / recording.RATE
-            words += [await shop.text(piece) for piece in recording.pieces(pcm)]
+            words += [await shop.text(piece) for piece in pieces]
         return " ".join(filter(None, words)), length
+
+
+def _taken_apart(mime: str, data: bytes, watch: recording.Watch) -> tuple[bytes, list[bytes]]:
+    """A recording's sound, and the pieces in which it is written down. Computes."""
+    pcm = recording.sound(mime, data)
+    watch.hear(pcm)
+    return pcm, list(recording.pieces(pcm, watch.voiced))
 
 
 def _seconds(mime: str, sound: bytes) -> float:
@@ -105,43 +123,72 @@ def _error(status: int, name: str, message: str) -> Answer:
 class Door(ServerConnection):
     """A connection that is not known yet for a WebSocket's or for plain HTTP."""
 
-    def __init__(self, answer: Callable[[str, bytes], Coroutine[Any, Any, Answer]], *args: Any, **more: Any) -> None:
+    def __init__(self, rest: Rest, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
-        self._answer = answer
+        self._rest = rest
         self._answering: asyncio.Task[None] | None = None
         self._plain: bytearray | None = None
         self._known = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._within(OPENING_S, self.transport.abort)
+
+    async def handshake(self, *args: Any, **more: Any) -> None:
+        """The WebSocket's. Of a plain request it sees nothing until that has gone."""
+        try:
+            await super().handshake(*args, **more)
+        finally:
+            self._within(None)
 
     def data_received(self, data: bytes) -> None:
         if not self._known:
             self._known = True
             if data.startswith(b"POST "):
                 self._plain = bytearray()
+                if len(self._rest.doors) >= MAX_REQUESTS:
+                    self._write(*_error(503, "UNAVAILABLE", "All lines are busy."))
+                self._rest.doors.add(self)
+                self._within(BODY_S, lambda: self._write(*_error(408, "DEADLINE_EXCEEDED", "Where is the rest?")))
         if self._plain is None:
             super().data_received(data)
-            return
-        self._plain += data
-        head, blank, body = self._plain.partition(b"\r\n\r\n")
-        if not blank:
-            if len(head) > MAX_HEAD_BYTES:
+        elif self._answering is None and not self.transport.is_closing():
+            self._plain += data
+            self._read(self._plain)
+
+    def _read(self, plain: bytearray) -> None:
+        """Begins to answer when a request is whole."""
+        end = plain.find(b"\r\n\r\n")
+        if end < 0:
+            if len(plain) > MAX_HEAD_BYTES:
                 self.transport.close()
             return
-        length = re.search(rb"\r\ncontent-length: *(\d{1,9})\r\n", head + b"\r\n", re.IGNORECASE)
+        head, begins = bytes(plain[: end + 2]), end + 4
+        length = re.search(rb"\r\ncontent-length: *(\d{1,9})\r\n", head, re.IGNORECASE)
         if length is None or int(length.group(1)) > MAX_BODY_BYTES:
             self._write(*_error(413, "INVALID_ARGUMENT", "The request is too large, or does not say how large it is."))
-        elif len(body) >= int(length.group(1)):
-            path = bytes(head).split(b" ", 2)[1].decode("latin-1")
+        elif len(plain) - begins >= int(length.group(1)):
+            path, body = head.split(b" ", 2)[1].decode("latin-1"), bytes(plain[begins:])
             self._plain = bytearray()
-            if self._answering is None:
-                self._answering = self.loop.create_task(self._reply(path, bytes(body)))
+            self._answering = self.loop.create_task(self._reply(path, body))
+            self._within(ANSWERING_S, lambda: self._write(*_error(504, "DEADLINE_EXCEEDED", "That takes too long.")))
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._within(None)
+        self._rest.doors.discard(self)
         if self._answering is not None:
             self._answering.cancel()
         super().connection_lost(exc)
 
+    def _within(self, seconds: float | None, late: Callable[[], None] = lambda: None) -> None:
+        """Does `late` unless the next step comes in time."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = None if seconds is None else self.loop.call_later(seconds, late)
+
     async def _reply(self, path: str, body: bytes) -> None:
-        status, told = await self._answer(path, body)
+        status, told = await self._rest.answer(path, body)
         self._write(status, told, streamed=":streamGenerateContent" in path)
 
     def _write(self, status: int, told: wire.Json, *, streamed: bool = False) -> None:

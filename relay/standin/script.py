@@ -57,7 +57,7 @@ FAULT, each with `"on": [1, 3]` for the first and third connection only (all wit
     {"kind": "drop", "after_s": 3}                                  // TCP reset, no close frame
     {"kind": "silence", "after_s": 3}                               // half-open: nothing is answered any more
     {"kind": "go-away", "after_s": 3, "time_left_s": 2, "code": 1011, "reason": "…", "silent": false}
-    {"kind": "garbage", "after_s": 3, "what": "not-json"}           // one of GARBAGE, below
+    {"kind": "garbage", "after_s": 3, "what": "not-json"}           // one of `faults.GARBAGE`
 
 `after_s` counts from setupComplete; `"after_chunks": 3` instead counts the audio chunks of the connection.
 """
@@ -70,39 +70,11 @@ from pathlib import Path
 from typing import Any, Final, cast, get_args, get_type_hints
 
 from relay.standin import voice
+from relay.standin.faults import FAULTS, GARBAGE, Fault
 
 MAX_SCRIPT_BYTES: Final = 1 << 20
 MAX_WAV_BYTES: Final = 16 << 20
 
-GARBAGE: Final[dict[str, str]] = {  # what is sent; `garbage` makes the last two long
-    "not-json": "\x00\ufffd this is not JSON",
-    "truncated": '{\n  "serverContent": {\n    "modelTurn": {',
-    "text-frame": "{}\n",
-    "not-an-object": "[1, 2, 3]\n",
-    "wrong-types": '{\n  "serverContent": "yes",\n  "usageMetadata": 7\n}\n',
-    "wrong-parts": '{"serverContent": {"modelTurn": {"parts": [7, null, {"inlineData": 3}]}}}\n',
-    "unknown": '{\n  "frobnicate": {\n    "much": true\n  }\n}\n',
-    "bad-base64": '{"serverContent": {"modelTurn": {"parts": [{"inlineData": '
-    '{"mimeType": "audio/pcm;rate=24000", "data": "!!*"}}]}}}\n',
-    "odd-audio": '{"serverContent": {"modelTurn": {"parts": [{"inlineData": '
-    '{"mimeType": "audio/pcm;rate=24000", "data": "AAAA"}}]}}}\n',
-    "deep": '{"serverContent": %s}\n',
-    "huge": '{"serverContent": {"inputTranscription": {"text": "%s"}}}\n',
-}
-HUGE_BYTES: Final = 10 << 20
-DEEP_LEVELS: Final = 3000
-FAULTS: Final[dict[str, frozenset[str]]] = {  # kind -> the fields it takes
-    "refuse-upgrade": frozenset({"status", "body"}),
-    "refuse-transcript": frozenset({"status", "body"}),
-    "refuse-setup": frozenset({"code", "reason"}),
-    "silent-setup": frozenset(),
-    "slow-setup": frozenset({"seconds"}),
-    "close": frozenset({"after_s", "after_chunks", "code", "reason"}),
-    "drop": frozenset({"after_s", "after_chunks"}),
-    "silence": frozenset({"after_s", "after_chunks"}),
-    "go-away": frozenset({"after_s", "after_chunks", "time_left_s", "code", "reason", "silent"}),
-    "garbage": frozenset({"after_s", "after_chunks", "what"}),
-}
 CHOICES: Final = {
     "style": ("auto", "2.5", "3.8"),
     "greet": ("nudge", "setup", "never"),
@@ -120,7 +92,6 @@ RANGES: Final = {  # least and most, units as the names say
     "code": (1000, 4999),
     "status": (300, 599),
 }
-DEADLINE: Final = "Deadline expired before operation could complete."
 
 
 class ScriptError(Exception):
@@ -174,27 +145,6 @@ class Timings:
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
-    """Something that goes wrong on purpose."""
-
-    kind: str = ""
-    on: tuple[int, ...] = ()
-    after_s: float | None = None
-    after_chunks: int | None = None
-    code: int = 1011
-    reason: str = DEADLINE
-    status: int = 503
-    body: str = ""
-    seconds: float = 1.0
-    time_left_s: float = 50
-    silent: bool = False
-    what: str = "not-json"
-
-    def hits(self, connection: int) -> bool:
-        return not self.on or connection in self.on
-
-
-@dataclass(frozen=True, slots=True)
 class Script:
     """All that the stand-in is told. `Script()` is the stand-in as it comes."""
 
@@ -212,14 +162,6 @@ class Script:
     def fault(self, kind: str, connection: int) -> Fault | None:
         """The first fault of a kind that hits a connection."""
         return next((f for f in self.faults if f.kind == kind and f.hits(connection)), None)
-
-
-def garbage(what: str) -> bytes | str:
-    """A frame that no client should choke on; binary, but for `text-frame`."""
-    if what == "text-frame":
-        return GARBAGE[what]
-    filling = {"deep": "[" * DEEP_LEVELS + "]" * DEEP_LEVELS, "huge": "x" * HUGE_BYTES}.get(what, "")
-    return GARBAGE[what].replace("%s", filling).encode()
 
 
 def load(path: Path) -> Script:

@@ -14,7 +14,6 @@ import ssl
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
 from datetime import datetime
 from http import HTTPStatus
 from pathlib import Path
@@ -25,13 +24,14 @@ from websockets.asyncio.server import serve as websocket_server
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
-from relay.standin import voice, wire
+from relay.standin import wire
 from relay.standin.conversation import Conversation
 from relay.standin.local import LocalConversation
 from relay.standin.memory import Shelf
 from relay.standin.rest import Door, Rest
 from relay.standin.script import Script
 from relay.standin.timeline import Close, Raw, Say
+from relay.standin.witness import Heard
 from relay.standin.workshop import Seat, Workshop
 
 log = logging.getLogger(__name__)
@@ -40,8 +40,6 @@ MAX_CONNECTIONS: Final = 100
 MAX_MESSAGE_BYTES: Final = 4 << 20
 MAX_QUEUE: Final = 64  # client frames read ahead
 CLOSE_TIMEOUT_S: Final = 0.5  # for the closing handshake
-MAX_RECORD_BYTES: Final = 64 << 20  # of sound kept of one connection when recording, half an hour
-MAX_RECORDED: Final = 20_000  # messages kept each way when recording
 PATH: Final = re.compile(
     r"/{1,2}ws/google\.ai\.generativelanguage\.(v1|v1beta|v1alpha)"
     r"\.GenerativeService\.BidiGenerateContent(Constrained)?"
@@ -51,32 +49,6 @@ PATH: Final = re.compile(
 # The library writes request headers into its debug log, and a client's key is one of them.
 _SOCKETS: Final = logging.getLogger(__name__ + ".socket")
 _SOCKETS.setLevel(logging.INFO)
-
-
-@dataclass(slots=True, eq=False)
-class Heard:
-    """What one connection sent and was told, for tests: full only in a server that records."""
-
-    number: int
-    path: str
-    headers: dict[str, str]  # names in lower case
-    conversation: Conversation
-    opened: float
-    socket: ServerConnection
-    pcm: bytearray = field(default_factory=bytearray)  # at 16 kHz
-    pcm_at: list[tuple[float, int]] = field(default_factory=list)  # (time.monotonic(), bytes) of each audio message
-    messages: list[tuple[str, wire.Json]] = field(default_factory=list)  # (kind, body), keys in lowerCamelCase
-    sent: list[wire.Json] = field(default_factory=list)
-    closed: tuple[int, str] | None = None  # what either side closed with; 1006 when it was cut
-
-    @property
-    def setup(self) -> wire.Json | None:
-        """The setup as sent, keys in lowerCamelCase."""
-        return self.conversation.setup.raw if self.conversation.setup else None
-
-    def of(self, kind: str) -> list[wire.Json]:
-        """The client's messages of one kind."""
-        return [body for name, body in self.messages if name == kind]
 
 
 class Standin:
@@ -201,7 +173,7 @@ class Standin:
             async for frame in heard.socket:
                 now, due = time.monotonic(), conversation.due()
                 if conversation.receive(frame, now) and self._record:
-                    _remember(heard, frame, now)
+                    heard.take(frame, now)
                 if conversation.due() != due or conversation.closed:
                     wake.set()
         except ConnectionClosed:
@@ -217,8 +189,8 @@ class Standin:
         while True:
             for out in conversation.collect(time.monotonic()):
                 if isinstance(out, Say):
-                    if self._record and len(heard.sent) < MAX_RECORDED:
-                        heard.sent.append(out.message)
+                    if self._record:
+                        heard.told(out.message)
                     await socket.send(wire.phrase(out.message))
                 elif isinstance(out, Raw):
                     await socket.send(out.data)
@@ -241,19 +213,6 @@ def _clock() -> datetime:
     return datetime.now().astimezone()
 
 
-def _remember(heard: Heard, frame: str | bytes, now: float) -> None:
-    kind, body = wire.read(frame)
-    audio = body.get("audio") if kind == "realtimeInput" else None
-    if isinstance(audio, dict):
-        pcm, rate = wire.audio_bytes(audio, "audio")
-        if len(heard.pcm) < MAX_RECORD_BYTES:
-            heard.pcm += voice.resample(pcm, rate, 16_000)
-            heard.pcm_at.append((now, len(pcm)))
-        body = {**body, "audio": {**audio, "data": len(pcm)}}
-    if len(heard.messages) < MAX_RECORDED:
-        heard.messages.append((kind, body))
-
-
 @asynccontextmanager
 async def serve(
     script: Script | None = None,
@@ -274,9 +233,10 @@ async def serve(
         standin.talk,
         host,
         port,
-        create_connection=cast(type[ServerConnection], functools.partial(Door, standin.rest.answer)),
+        create_connection=cast(type[ServerConnection], functools.partial(Door, standin.rest)),
         ssl=tls,
         process_request=standin.admit,
+        open_timeout=None,  # see `rest.py`
         ping_interval=None,
         close_timeout=CLOSE_TIMEOUT_S,
         server_header=None,
@@ -290,6 +250,7 @@ async def serve(
         yield standin
     finally:
         server.close()
+        standin.rest.close()
         await server.wait_closed()
 
 

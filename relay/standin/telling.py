@@ -1,7 +1,7 @@
 """An answer of the local voice: sentence by sentence, each spoken while the one before it is on its way. Pure."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from relay.standin import ears, voice, wire
@@ -11,10 +11,25 @@ from relay.standin.speech import Speech, Turn, silent_parts, spread
 Spoken = Callable[[bytes, float], None]
 """given the 24 kHz sound of a sentence, and the time; no sound if it could not be spoken"""
 
-LATE_S: Final = 1.0  # our sound is heard so much later than it is sent at most, and comes back to our ears then
+LATE_S: Final = 1.5  # our sound comes back to our ears so much later than it is sent at most; when is but reckoned
 AHEAD_S: Final = 10.0  # of sound made before it is heard: what comes later may never be wanted
 MAX_HEARD: Final = 100  # sentences remembered of an answer
-NEAR: Final = 3  # sentences that may be in the air: the one before, this one, the next
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """When a sentence is heard, and its words. An interruption moves `ends`."""
+
+    begins: float
+    ends: float
+    words: str
+    seconds: float  # of the whole
+
+    def since(self, at: float) -> str:
+        """The words that begin later than `at`, as far as can be told from their number."""
+        words = self.words.split()
+        past = max(0.0, at - self.begins) / max(self.seconds, 0.001)
+        return " ".join(words[int(past * len(words)) :])
 
 
 @dataclass(slots=True, eq=False)
@@ -22,9 +37,11 @@ class Telling(Turn):
     """A turn whose sound is still being made."""
 
     reply: Reply | None = None
+    first: int = 0  # of `heard`, where this reply begins: after the answer of a function there is a second one
     next: int = 0  # the sentence that is being made
     free: float = 0.0  # when the next chunk may be sent
-    heard: list[tuple[float, float, str]] = field(default_factory=list)  # when each sentence is heard, and its words
+    called: bool = False  # the functions that this reply wants
+    heard: list[Sentence] = field(default_factory=list)
 
 
 class Teller(Speech):
@@ -36,41 +53,65 @@ class Teller(Speech):
         self.mouth = ears.Mouth(MAX_HEARD)
         self._last: Telling | None = None
 
-    def saying(self, now: float) -> str:
-        """The words that may be in the room, or were a moment ago; empty for none."""
+    def saying(self, since: float) -> str:
+        """The words that are in the room from `since` on, up to the sentence after the one being said."""
         heard = self._last.heard if self._last is not None else []
-        if not heard or now >= heard[-1][1] + LATE_S:
-            return ""
-        at = sum(begins <= now for begins, _, _ in heard)
-        return " ".join(words for _, _, words in heard[max(0, at + 1 - NEAR) : at + 1])
+        at = sum(sentence.begins <= since for sentence in heard)
+        return " ".join(filter(None, (sentence.since(since - LATE_S) for sentence in heard[: at + 1])))
+
+    def sounds(self, at: float) -> bool:
+        """Our sound was not over then."""
+        return self._last is not None and bool(self._last.heard) and at < self._last.heard[-1].ends
 
     def rest(self, now: float) -> Reply | None:
-        """What an interruption at `now` kept from being heard: from the sentence that it cut on."""
+        """What an interruption at `now` kept from being said, from the sentence that it cut on, and from being called.
+
+        Where samples were sent it is all of them.
+        """
         turn = self._last
         if turn is None or turn.reply is None:
             return None
-        whole = sum(ends < now for _, ends, _ in turn.heard)  # an interruption ends one at `now`
+        whole = sum(sentence.ends < now for sentence in turn.heard[turn.first :])  # an interruption ends one at `now`
         left = turn.reply.sentences[whole:]
-        return Reply(b"", " ".join(left), sentences=left) if left else None
+        pcm = turn.reply.pcm if now < turn.ends else b""
+        calls = () if turn.called and not turn.reply.blocking else turn.reply.calls  # the others were cancelled
+        if not left and not pcm and not calls:
+            return None
+        text = turn.reply.text if pcm else " ".join(left)
+        return replace(turn.reply, pcm=pcm, text=text, sentences=left, calls=calls, thought="", code="", latency_ms=0)
 
     def interrupt(self, now: float) -> None:
         turn = self.turn
         super().interrupt(now)
         if isinstance(turn, Telling):
-            turn.heard = [(begins, min(ends, now), words) for begins, ends, words in turn.heard if begins < now]
+            turn.heard = [replace(said, ends=min(said.ends, now)) for said in turn.heard if said.begins < now]
 
     def _new_turn(self) -> Turn:
         return Telling()
 
     def _speak(self, turn: Turn, reply: Reply, now: float) -> None:
-        if not reply.sentences or not isinstance(turn, Telling):
+        if not isinstance(turn, Telling):
             super()._speak(turn, reply, now)
             return
         self._last = turn
-        turn.reply, turn.next, turn.free = reply, 0, max(now, turn.free)
+        turn.reply, turn.first, turn.next, turn.called = reply, len(turn.heard), 0, False
+        if not reply.sentences:
+            super()._speak(turn, reply, now)
+            return
+        latency = self._times.latency_ms if reply.latency_ms is None else reply.latency_ms
+        turn.free = max(now + latency / 1000, turn.free)
         for part in silent_parts(reply):
-            self._timeline.say(wire.content(modelTurn={"parts": [part]}))
+
+            def show(_: float, part: wire.Json = part) -> None:
+                self._timeline.say(wire.content(modelTurn={"parts": [part]}))
+
+            self._timeline.at(turn.free, show, turn)
         self._ask(turn)
+
+    def _spoken(self, turn: Turn, reply: Reply, now: float) -> None:
+        if isinstance(turn, Telling):
+            turn.called = True
+        super()._spoken(turn, reply, now)
 
     def _ask(self, turn: Telling) -> None:
         assert turn.reply is not None
@@ -98,7 +139,7 @@ class Teller(Speech):
         turn.free = start + chunks * step
         begins = max(start, turn.ends)
         turn.ends = begins + voice.seconds(pcm)
-        turn.heard.append((begins, turn.ends, sentence))
+        turn.heard.append(Sentence(begins, turn.ends, sentence, turn.ends - begins))
         self.mouth.play(begins, ears.levels(pcm, voice.RATE))
         turn.next += 1
         if last:

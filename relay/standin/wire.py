@@ -94,6 +94,12 @@ def normal(value: Any, depth: int = 0, opaque: bool = False) -> Any:
     return out
 
 
+def too_deep(value: Any, most: int = MAX_DEPTH) -> bool:
+    """Whether parsed JSON is nested deeper than a message may be."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return most < 0 or any(too_deep(item, most - 1) for item in inner)
+
+
 def read(frame: str | bytes) -> tuple[str, Json]:
     """Which of the five client messages a frame is, and its body in lowerCamelCase; or `Refusal`."""
     try:

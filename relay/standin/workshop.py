@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from relay.standin.desk import Desk
+from relay.standin.recording import Watch
 
 if TYPE_CHECKING:
     from relay.standin.models import Models
@@ -40,6 +41,11 @@ class Workshop:
         if self._loading is not None:
             await asyncio.shield(self._loading)
         return self.models is not None
+
+    def new_watch(self) -> Watch:
+        """What tells where in a recording somebody speaks."""
+        assert self.models is not None
+        return Watch(self.models.vad().probability)
 
     async def text(self, pcm: bytes) -> str:
         """The words of a recording at 16 kHz; raises `desk.Crowded`."""

@@ -10,6 +10,7 @@ import pytest
 from playwright.async_api import Browser, BrowserContext, Page
 
 from tests import chromium
+from tests.network.namespace import obstacle
 
 # Remembers the devices that were opened, the words that were sent, and the channel for words from outside.
 WATCH: Final = """
@@ -62,3 +63,9 @@ async def eyes(page: Page) -> Page:
     """The page, watched; Chromium itself grants what it asks for."""
     await page.add_init_script(WATCH)
     return page
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if obstacle():
+        terminalreporter.section("without a network")
+        terminalreporter.write_line(f"not tested here: the local voice where there is no route, because {obstacle()}")

@@ -25,6 +25,14 @@ RTCDataChannel.prototype.send = function (text) {
 };
 """
 
+# As on a computer without a network: only addresses that a server lends are asked for, and there is no such server.
+ALONE: Final = """
+const Whole = window.RTCPeerConnection;
+window.RTCPeerConnection = class extends Whole {
+  constructor(settings) { super({...settings, iceServers: [], iceTransportPolicy: 'relay'}); }
+};
+"""
+
 
 @pytest.fixture
 async def quiet(page: Page) -> Page:
@@ -79,6 +87,16 @@ async def test_a_model_that_breaks_off_is_told_and_comes_back(page: Page) -> Non
         await expect(what).to_contain_text("The model is back", timeout=10_000)
         await expect(what).to_be_empty(timeout=10_000)
         assert await page.locator("html").get_attribute("data-state") != "ended"
+
+
+async def test_a_computer_without_a_network_is_told_so(quiet: Page) -> None:
+    await quiet.add_init_script(ALONE)
+    async with running("--greeting", "") as relay:
+        await quiet.goto(relay.base)
+        await quiet.get_by_role("button", name="Start talking").click()
+        await expect(quiet.locator("#problem-what")).to_contain_text("no network connection", timeout=5_000)
+        await expect(quiet.locator("#problem-next")).to_contain_text("Connect to a network")
+        await freed(relay)
 
 
 @pytest.mark.parametrize("code", ["budget-call", "budget-day"])

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from relay.standin.script import parse
-from relay.standin.server import Heard as ModelHeard
+from relay.standin.witness import Heard as ModelHeard
 from tests.caller import RTP_RATE, Caller, Packet, time_now
 from tests.network.edge import edge
 from tests.network.siren import ages, siren

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from relay.standin.script import parse
-from relay.standin.server import Heard
+from relay.standin.witness import Heard
 from tests.caller import Caller, time_now
 from tests.network.edge import edge
 from tests.network.siren import ages, siren

@@ -5,7 +5,7 @@ from array import array
 from itertools import accumulate, pairwise
 from typing import Final
 
-from relay.standin.server import Heard
+from relay.standin.witness import Heard
 from tests.caller import FRAME, SPOKEN_RATE
 from tests.sound import Sound
 

@@ -47,6 +47,12 @@ test('interim words change in place and the final ones replace them', () => {
   assert.deepEqual(play(...start, user('What is the time?')), ['user: What is the time?']);
 });
 
+test('interim words that are taken back are gone', () => {
+  assert.deepEqual(play(hearing(true), user('wine', false), user('', false)), []);
+  assert.deepEqual(play(hearing(true), user('Hello.'), user('wine', false), user('', false)), ['user: Hello.']);
+  assert.deepEqual(play(user('', false), output('Hi.')), ['model: Hi.']);
+});
+
 test('finals of one turn are joined, and an interim continues them', () => {
   assert.deepEqual(play(hearing(true), user('Hello there.'), user('how are', false)), ['user: Hello there.( how are)']);
   assert.deepEqual(play(hearing(true), user('Hello'), user(', you.')), ['user: Hello, you.']);

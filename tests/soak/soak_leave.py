@@ -24,7 +24,8 @@ async def test_twenty_calls_lose_no_word_before_the_limit() -> None:
         window = await side.window(Load(), WATCHED_SECONDS)
         assert process.returncode is None
         lengths = sorted(len(got) for got in window.got)
-        print(f"heard of the relay {lengths[0]} to {lengths[-1]} packets each, {window.lost} lost; p99 {window.gap:.1f} ms")
+        heard = f"{lengths[0]} to {lengths[-1]} packets each, {window.lost} lost; p99 {window.gap:.1f} ms"
+        print(f"heard of the relay {heard}")
         assert window.lost == 0
         assert window.unheard < 1 - SMALLEST_SOUND
         assert window.slowest > 49.5

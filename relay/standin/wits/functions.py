@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from relay.standin import wire
 from relay.standin.wits import numbers
 from relay.standin.wits.answer import Wanted
 from relay.standin.wits.line import Line
@@ -60,7 +61,7 @@ def literal(text: str, tools: Sequence[Declaration]) -> Wanted | None:
         arguments = json.loads(match[2] or "{}")
     except (ValueError, RecursionError):
         return None
-    return Wanted(match[1], arguments)
+    return None if wire.too_deep(arguments) else Wanted(match[1], arguments)
 
 
 def find(line: Line, tools: Sequence[Declaration]) -> Found | None:

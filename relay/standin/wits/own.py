@@ -9,17 +9,18 @@ MAX_SAYING: Final = 1200  # letters of what is being said that are looked at, th
 MAX_WORDS: Final = 40  # of what was heard: the last ones
 MISHEARD: Final = 0.34  # of the words, in a line of three or more; shorter ones must agree
 ALMOST: Final = 0.4  # what a word costs that was nearly heard
+LATE_WORDS: Final = 3  # a line that began after the voice had ended has so many, or somebody quotes: "A joke."
 
 
-def is_own(heard: str, saying: str) -> bool:
-    """Whether `heard` is a part of `saying`, give or take words that were misheard; no words are no part of anything.
+def is_own(heard: str, saying: str, least: int = 1) -> bool:
+    """Whether `heard` is a part of `saying`, give or take words that were misheard; fewer than `least` words are not.
 
-    `saying` is what was sent to be played and may be in the air: the sentence before, this one, the next.
+    `saying` is what was sent to be played and may be in the air while `heard` was heard.
     """
     words = _words(heard[-line.MAX_LINE :])[-MAX_WORDS:]
     saying = saying[-MAX_SAYING:]
     said = [word for at in range(0, len(saying), line.MAX_LINE) for word in _words(saying[at : at + line.MAX_LINE])]
-    if not words or not said:
+    if len(words) < max(1, least) or not said:
         return False
     cost = _least(words, said)
     return cost <= (MISHEARD * len(words) if len(words) > 2 else 0.0)

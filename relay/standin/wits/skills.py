@@ -98,12 +98,19 @@ def _sum(here: Situation) -> Answer | None:
 
 
 def _count(found: "re.Match[str]", here: Situation) -> Answer:
-    down = found["down"] is not None
-    given = [int(value) for _, _, value in numbers.every(found["rest"].split()) if value.denominator == 1]
-    first = given[0] if len(given) > 1 or (given and (down or " from " in found[0])) else 1
-    last = given[1] if len(given) > 1 else (0 if down and given else given[0] if given else 10)
-    if first == last and len(given) == 1:  # "count from 5"
-        last = first + 9
+    words = found["rest"].split()
+    down = bool({"down", "backward", "backwards", "reverse", "countdown"} & {*words, found["word"]})
+    given = [int(value) for _, _, value in numbers.every(words) if value.denominator == 1][:2]
+    if len(given) == 2:
+        first, last = sorted(given, reverse=True) if down else given
+    elif not given:
+        first, last = (10, 1) if down else (1, 10)
+    elif down and words[:2] == ["down", "to"] and given[0] < 10:
+        first, last = 10, given[0]
+    elif down:
+        first, last = given[0], 0 if "from" in words else 1
+    else:
+        first, last = (given[0], given[0] + 9) if "from" in words else (1, given[0])
     if not all(0 <= n < 100 for n in (first, last)):
         return here.say("I only count up to ninety-nine.")
     step = 1 if last >= first else -1
@@ -216,7 +223,7 @@ _TABLE: Final[tuple[tuple[str, Skill], ...]] = (
      r"(?: (?:it|that|talking|speaking|now|there|a moment|a minute|a second|please|stop))*", _fixed("Okay.")),
     (r"(?:good ?bye|bye|bye bye|see you|see you (?:later|soon|tomorrow)|good night|farewell|hang up|end the call"
      r"|that is all|talk to you later|i have to go)(?: (?:now|then|bye|goodbye))*", _goodbye),
-    (r".*\bcount\b(?P<down>.*\b(?:down|backwards?)\b)?(?P<rest>.*)", _count),
+    (r".*\b(?P<word>count|countdown)\b(?P<rest>.*)", _count),
     (r".*\b(?:s?pell|spelled|spelling of|spelt)(?: the (?:word|name))?(?: (?:is|for|of))?(?P<word> \S+)", _spell),
     (r".*\bhow is(?P<word> \S+) (?:spelled|spelt)", _spell),
     (r".*\bhow many letters\b.*?(?P<word> \S+)(?: have| has)?", _letters),
