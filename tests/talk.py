@@ -1,10 +1,11 @@
 """A dialogue with a model and a client that do what a test says, in virtual time; the real lines of sound."""
 
 import asyncio
+import contextlib
 import json
 import random
 from array import array
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Final
 
 from relay import rtvi
@@ -119,15 +120,22 @@ class Call:
             self.dialogue.on_model_event(event)
 
 
+@contextlib.asynccontextmanager
+async def playing(**settings: Any) -> AsyncIterator[Call]:
+    """A call in the running loop, which must be one of virtual time."""
+    async with asyncio.TaskGroup() as tasks:
+        call = Call(tasks, **settings)
+        yield call
+        call.dialogue.close()
+        call.ticker.close()
+
+
 def play(main: Callable[[Call], Awaitable[None]], **settings: Any) -> None:
     """Run it, and see that nothing is left."""
 
     async def whole() -> None:
-        async with asyncio.TaskGroup() as tasks:
-            call = Call(tasks, **settings)
+        async with playing(**settings) as call:
             await main(call)
-            call.dialogue.close()
-            call.ticker.close()
 
     virtual.run(whole())
 

@@ -145,6 +145,29 @@ def test_a_question_is_kept_for_fifteen_seconds_of_sound() -> None:
     assert len(question.heard) == round(QUESTION_SECONDS / PIECE_SECONDS)
 
 
+def test_silence_pushes_no_part_of_a_question_out() -> None:
+    question, lately = Question(), round(LATELY_SECONDS / PIECE_SECONDS)
+    question.begin(0.0, 0)
+    hear(question, *range(100))
+    question.pause()
+    hear(question, *range(100, 2000))
+    assert question.again == [piece(n) for n in (*range(100), *range(2000 - lately, 2000))]
+    question.begin(0.0, 0)
+    hear(question, *range(2000, 2100))
+    question.pause()
+    assert question.again == [piece(n) for n in (*range(100), *range(2000 - lately, 2100))]
+
+
+def test_silence_pushes_no_written_question_out() -> None:
+    question = Question()
+    question.ask(asked("hello?"))
+    hear(question, *range(1000))
+    assert question.again[0] == asked("hello?")
+    question.ask(asked("are you there?"))
+    assert asked("are you there?") in question.again
+    assert len(question.again) <= round(QUESTION_SECONDS / PIECE_SECONDS)
+
+
 def test_where_we_say_that_the_user_begins_that_is_said_again() -> None:
     start = Words(protocol.activity_message(True), Kind.MARKED)
     question = Question()
@@ -205,6 +228,15 @@ def test_a_question_keeps_the_connection_busy_for_a_while() -> None:
     unfinished.poll(NOW + 1 + PATIENCE_SECONDS)
     assert not unfinished.busy
     assert unfinished.deadline is None
+
+
+def test_who_is_asked_to_go_on_is_still_asked_what_he_was_asked_before() -> None:
+    unfinished, nudge = Unfinished(MODEL), Words(protocol.nudge_message(MODEL), Kind.ASKED)
+    unfinished.sent(asked("what time is it?"), NOW)
+    unfinished.sent(nudge, NOW + 15)
+    assert unfinished.deadline == NOW + 15 + PATIENCE_SECONDS
+    unfinished.leave()
+    assert texts(unfinished.put_back([], NOW + 30)) == [asked("what time is it?").message]
 
 
 def test_a_call_keeps_the_connection_busy_until_it_is_answered_or_cancelled() -> None:

@@ -10,10 +10,12 @@ from typing import Final
 from relay.gemini import events, recall
 from relay.gemini.events import Event
 from relay.gemini.life import Busy
-from relay.gemini.protocol import Kind, kind
+from relay.gemini.protocol import Kind, kind, nudge_message
 from relay.gemini.unheard import Item, Notes, Question, Words
 
-PATIENCE_SECONDS: Final = 15.0  # what has no answer after this long will have none
+# What has no answer after so long will have none. The watchdog asks for one after 15 s, which begins this anew, and for
+# another connection 15 s later, where it is asked again.
+PATIENCE_SECONDS: Final = 20.0
 
 
 class Unfinished:
@@ -21,6 +23,7 @@ class Unfinished:
 
     def __init__(self, model: str) -> None:
         self._model = model
+        self._nudge = nudge_message(model)
         self.question = Question()
         self._speaking = False
         self._waiting_since: float | None = None  # for an answer
@@ -62,6 +65,8 @@ class Unfinished:
         self._speaking, self._waiting_since = begins, now
         if begins:
             self.question.begin(now - at, waiting)
+        else:
+            self.question.pause()
 
     def answer(self, message: bytes) -> Words:
         """What a function returned: for this connection if it has asked for it, and else in words."""
@@ -77,7 +82,8 @@ class Unfinished:
         elif words.kind is Kind.NOTED:
             self._notes.add(words.message)
         else:
-            self.question.ask(words)
+            if words.message != self._nudge:  # which asks for an answer to what was asked
+                self.question.ask(words)
             if words.kind is Kind.ASKED:
                 self._waiting_since = now
 

@@ -101,24 +101,34 @@ class Question:
         self.heard: deque[Item] = deque(maxlen=_LATELY_PIECES)
         self.open = False
         self.answering = False
+        self._speaking = False
+        self._asked: list[Item] = []  # of it, before what is in `heard`
         self._start: Words | None = None  # says that the user begins, where the model does not listen for that
 
     @property
     def again(self) -> list[Item]:
         """It, to be asked again; without what says where it begins the model would not listen."""
-        lost = self._start is not None and self._start not in self.heard
-        return [*([self._start] if self._start is not None and lost else []), *self.heard]
+        items = self._all
+        return [self._start, *items] if self._start is not None and self._start not in items else items
 
     def begin(self, seconds_ago: float, waiting: int) -> None:
         """The user began to speak so long ago; `waiting` pieces of sound since have not been sent.
 
         What was asked before belongs to it, unless it is being answered.
         """
+        self._speaking = True
         if self.open and not self.answering:
+            self._keep()
             return
         sound = [item for item in self.heard if isinstance(item, bytes)]
         count = max(0, round((seconds_ago + LEAD_SECONDS) / PIECE_SECONDS) - waiting)
         self._open(sound[len(sound) - min(count, len(sound)) :])
+
+    def pause(self) -> None:
+        """The user has stopped. What he said is kept; of the silence that follows, only the last."""
+        self._speaking = False
+        if self.open:
+            self._keep()
 
     def ask(self, words: Words) -> None:
         """The model was sent words."""
@@ -126,6 +136,7 @@ class Question:
             self._open([])
         if self.open:
             self.heard.append(words)
+            self._keep()
             if words.message == activity_message(True):
                 self._start = words
 
@@ -140,19 +151,37 @@ class Question:
 
     def settle(self) -> None:
         """What was asked so far led to something that is not to happen twice: it is not to be asked again."""
-        self.heard = deque(maxlen=_QUESTION_PIECES if self.open else _LATELY_PIECES)
+        self._asked = []
+        self.heard = deque(maxlen=self._most)
         self._start = None
 
     def forget(self) -> None:
         """There will be no answer."""
+        sound = [item for item in self._all if isinstance(item, bytes)]
         self.open = self.answering = False
-        self._start = None
-        sound = [item for item in self.heard if isinstance(item, bytes)]
+        self._asked, self._start = [], None
         self.heard = deque(sound[-_LATELY_PIECES:], maxlen=_LATELY_PIECES)
 
     def _open(self, items: list[Item] | list[bytes]) -> None:
         self.open, self.answering, self._start = True, False, None
-        self.heard = deque(items, maxlen=_QUESTION_PIECES)
+        self._asked = []
+        self.heard = deque(items, maxlen=self._most)
+
+    def _keep(self) -> None:
+        """What was said until now is not to be pushed out by what follows, if that is silence."""
+        if self._speaking:
+            self._asked, self.heard = [], deque(self._all, maxlen=_QUESTION_PIECES)
+        else:
+            self._asked, self.heard = self._all, deque(maxlen=_LATELY_PIECES)
+
+    @property
+    def _all(self) -> list[Item]:
+        return [*self._asked, *self.heard][-_QUESTION_PIECES:]
+
+    @property
+    def _most(self) -> int:
+        """Items that `heard` holds."""
+        return _QUESTION_PIECES if self.open and self._speaking else _LATELY_PIECES
 
 
 class Notes:
