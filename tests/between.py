@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
@@ -120,6 +120,7 @@ class FakeModel:
     made: ClassVar[list["FakeModel"]] = []
     refuses: Exception | None = None
     takes_to_connect = 0.8
+    generation, live = 1, True
 
     def __init__(self, target: Target, config: Any, on_event: Any, on_closed: Any, **options: Any) -> None:
         self.on_event, self.on_closed = on_event, on_closed
@@ -136,6 +137,16 @@ class FakeModel:
         await asyncio.sleep(FakeModel.takes_to_connect)
         if FakeModel.refuses is not None:
             raise FakeModel.refuses
+
+    def begin(self, messages: Iterable[bytes]) -> None:
+        for message in messages:
+            self.send(message)
+
+    def answer(self, message: bytes, connection: int) -> bool:
+        return self.send(message)
+
+    def forget(self, calls: Iterable[object]) -> None:
+        """These functions will have no answer."""
 
     def send(self, message: bytes) -> bool:
         if self.takes:

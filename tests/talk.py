@@ -5,7 +5,7 @@ import contextlib
 import json
 import random
 from array import array
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any, Final
 
 from relay import rtvi
@@ -32,11 +32,25 @@ AUDIBLE_DBFS: Final = -60.0
 class Model:
     """Takes down what it is told."""
 
+    generation, live = 1, True
+
     def __init__(self) -> None:
+        self.dropped: list[object] = []  # calls of functions
         self.sent: list[dict[str, Any]] = []
         self.heard = bytearray()
         self.marks: list[tuple[str, int]] = []  # activityStart and -End, and how much had been heard then
         self.pictures = self.renewed = 0
+
+    def begin(self, messages: Iterable[bytes]) -> None:
+        for message in messages:
+            self.send(message)
+
+    def answer(self, message: bytes, connection: int) -> bool:
+        return self.send(message)
+
+    def forget(self, calls: Iterable[object]) -> None:
+        """These functions will have no answer."""
+        self.dropped += calls
 
     def send(self, message: bytes) -> bool:
         body = json.loads(message)

@@ -73,6 +73,7 @@ def play(main: Callable[[Line], Awaitable[None]], *scripts: Script, **settings: 
             line = Line(call, there)
             try:
                 await line.upstream.connect()
+                line.upstream.begin(())
                 await main(line)
             finally:
                 await line.upstream.close()

@@ -27,16 +27,20 @@ _LATELY_PIECES: Final = round(LATELY_SECONDS / PIECE_SECONDS)
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """A message. `instead` is what another connection is told: a function's answer is for who asked for it."""
+    """A message. `instead` is what another connection is told: a function's answer is for who asked for it.
+
+    `mark` is where the history stood when it did not have them yet.
+    """
 
     message: bytes = field(repr=False)
     kind: Kind
     instead: bytes = field(default=b"", repr=False)
+    mark: int = 0
 
     @property
     def elsewhere(self) -> "Words":
         """The same for another connection."""
-        return Words(self.instead, Kind.ASKED) if self.instead else self
+        return Words(self.instead, Kind.ASKED, mark=self.mark) if self.instead else self
 
 
 Item = bytes | Words
@@ -53,6 +57,11 @@ class Waiting:
 
     def __bool__(self) -> bool:
         return bool(self._items)
+
+    @property
+    def mark(self) -> int | None:
+        """Where the history stood when the first of the words were said; None if there are none."""
+        return min((item.mark for item in self._items if isinstance(item, Words)), default=None)
 
     def add_sound(self, pcm: bytes) -> None:
         """Keep it, in the place of the oldest if there is too much."""
@@ -101,6 +110,7 @@ class Question:
         self.heard: deque[Item] = deque(maxlen=_LATELY_PIECES)
         self.open = False
         self.answering = False
+        self.mark = 0  # where the history stood when it was opened
         self._speaking = False
         self._asked: list[Item] = []  # of it, before what is in `heard`
         self._start: Words | None = None  # says that the user begins, where the model does not listen for that
@@ -111,7 +121,7 @@ class Question:
         items = self._all
         return [self._start, *items] if self._start is not None and self._start not in items else items
 
-    def begin(self, seconds_ago: float, waiting: int) -> None:
+    def begin(self, seconds_ago: float, waiting: int, mark: int = 0) -> None:
         """The user began to speak so long ago; `waiting` pieces of sound since have not been sent.
 
         What was asked before belongs to it, unless it is being answered.
@@ -122,7 +132,7 @@ class Question:
             return
         sound = [item for item in self.heard if isinstance(item, bytes)]
         count = max(0, round((seconds_ago + LEAD_SECONDS) / PIECE_SECONDS) - waiting)
-        self._open(sound[len(sound) - min(count, len(sound)) :])
+        self._open(sound[len(sound) - min(count, len(sound)) :], mark)
 
     def pause(self) -> None:
         """The user has stopped. What he said is kept; of the silence that follows, only the last."""
@@ -133,7 +143,7 @@ class Question:
     def ask(self, words: Words) -> None:
         """The model was sent words."""
         if words.kind is Kind.ASKED and (not self.open or self.answering):
-            self._open([])
+            self._open([], words.mark)
         if self.open:
             self.heard.append(words)
             self._keep()
@@ -162,8 +172,8 @@ class Question:
         self._asked, self._start = [], None
         self.heard = deque(sound[-_LATELY_PIECES:], maxlen=_LATELY_PIECES)
 
-    def _open(self, items: list[Item] | list[bytes]) -> None:
-        self.open, self.answering, self._start = True, False, None
+    def _open(self, items: list[Item] | list[bytes], mark: int) -> None:
+        self.open, self.answering, self.mark, self._start = True, False, mark, None
         self._asked = []
         self.heard = deque(items, maxlen=self._most)
 
@@ -188,17 +198,18 @@ class Notes:
     """What the model was to remember, or to look at."""
 
     def __init__(self) -> None:
-        self._kept: deque[bytes] = deque()
+        self._kept: deque[tuple[float, Words]] = deque()
 
-    def __iter__(self) -> Iterator[bytes]:
-        return iter(self._kept)
+    def __iter__(self) -> Iterator[Words]:
+        return (words for _, words in self._kept)
 
-    def add(self, message: bytes) -> None:
+    def add(self, words: Words, at: float) -> None:
         """Keep it, in the place of the oldest if there are too many."""
-        self._kept.append(message)
-        while len(self._kept) > MAX_NOTES or sum(map(len, self._kept)) > MAX_WORDS_BYTES:
+        self._kept.append((at, words))
+        while len(self._kept) > MAX_NOTES or sum(len(words.message) for words in self) > MAX_WORDS_BYTES:
             self._kept.popleft()
 
-    def clear(self) -> None:
-        """They are kept elsewhere."""
-        self._kept.clear()
+    def forget(self, before: float) -> None:
+        """What was said before then is kept elsewhere."""
+        while self._kept and self._kept[0][0] < before:
+            self._kept.popleft()
