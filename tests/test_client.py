@@ -31,10 +31,11 @@ from relay.config import Secret
 from relay.errors import ModelFault, OurBug, RelayError
 from relay.gemini import client as client_module
 from relay.gemini import protocol
-from relay.gemini.client import KEY_HEADER, MAX_BROKEN, MAX_UNSENT, MAX_UNSENT_AUDIO, LiveClient, Target
+from relay.gemini.client import MAX_BROKEN, MAX_UNSENT, MAX_UNSENT_AUDIO, LiveClient, Target
 from relay.gemini.dial import UNACKNOWLEDGED_MS
 from relay.gemini.events import Audio, Event, GoAway, OutputTranscript, ResumptionUpdate, SetupComplete, TurnComplete
 from relay.gemini.frames import MAX_FRAGMENTS, MAX_FRAME
+from relay.gemini.handshake import KEY_HEADER
 from relay.gemini.protocol import MAX_MESSAGE
 from relay.gemini.service import State
 
@@ -337,17 +338,22 @@ async def test_a_client_is_not_used_twice() -> None:
         await owner.client.connect()
 
 
+def wire(owner: Owner) -> socket.socket:
+    """The socket of its connection."""
+    transport = owner.client._transport
+    assert transport is not None
+    return transport.underlying_transport.get_extra_info("socket")  # type: ignore[no-any-return]
+
+
 async def test_small_frames_are_not_held_back() -> None:
     async with upstream(accept) as server, Owner(server.url) as owner:
-        sock = owner.client._socket
-        assert sock is not None
+        sock = wire(owner)
         assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 async def test_a_path_that_is_dead_is_noticed_by_what_is_not_acknowledged() -> None:
     async with upstream(accept) as server, Owner(server.url) as owner:
-        sock = owner.client._socket
-        assert sock is not None
+        sock = wire(owner)
         patience = UNACKNOWLEDGED_MS  # of systems other than Linux, which has the option
         if hasattr(socket, "TCP_USER_TIMEOUT"):
             patience = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)

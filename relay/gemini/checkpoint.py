@@ -1,7 +1,7 @@
 """How much of the conversation the newest handle holds: the rest is told again to whoever is resumed from it. Pure.
 
-A handle comes right behind a turn, or behind the setup, and holds what the model knew then; what it is told meanwhile is
-in the next one. Marks are numbers of turns, as the `Memory` counts them.
+A handle comes right behind a turn, or behind the setup, and holds what the model knew then; what it is told meanwhile
+is in the next one. Marks are numbers of turns, as the `Memory` counts them.
 """
 
 import math
