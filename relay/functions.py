@@ -3,8 +3,8 @@
 A call is open from `begin` until it is answered or cancelled. Whatever ends it takes it out of what is open, and only
 who took it out may answer: a result, an error and a time-out cannot meet, in whatever order they come.
 
-The model's ids are those of one connection to it, which may use the same as the one before. Here, and to the client, each
-call has an id of its own: the model's, while no other call has had that.
+The model's ids are those of one connection to it, and the next may use the same. Here, and to the client, each call has
+an id of its own: the model's, while no other call has had that.
 """
 
 import asyncio
@@ -86,7 +86,7 @@ class FunctionCalls:
         return bool(self._open)
 
     def begin(self, calls: Iterable[FunctionCall], connection: int = 1) -> None:
-        """The model wants these called, side by side; an id that it has used on this connection already says nothing."""
+        """The model wants these called, side by side; an id that it has used on this connection says nothing."""
         for call in calls:
             if not self._over and not (call.id and self._has_had(connection, call.id)):
                 self._begin(self._named(call.id), connection, call)
