@@ -16,11 +16,10 @@ from relay.alarm import Alarm
 from relay.asking import Asking
 from relay.audio.activity import Edge
 from relay.audio.opus import Encoder
-from relay.audio.packet import ENCODED_RATE
 from relay.call import CallSettings
 from relay.dictation import Dictation
 from relay.downlink import Downlink
-from relay.errors import ModelFault, RelayError
+from relay.errors import RelayError
 from relay.files import Files
 from relay.floor import Floor
 from relay.functions import FunctionCalls
@@ -238,9 +237,6 @@ class Dialogue:
 
     def _hear(self, event: events.Audio, now: float) -> None:
         """The frame leaves first: the words about it can wait for the tenth of a millisecond that it takes."""
-        if event.rate != ENCODED_RATE:
-            self._end(ModelFault("model-lost", f"it speaks at {event.rate} Hz, not at {ENCODED_RATE}"))
-            return
         if not self._floor.generate():
             return
         silent, received = self._turns.silent(now), self.downlink.playout.received

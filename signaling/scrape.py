@@ -126,6 +126,8 @@ class _Reading(Collector):
                        figures.packets_out)  # fmt: skip
         yield _counter("relay_model_changes", "Connections to the model that were left for the next.", "cause",
                        figures.changes)  # fmt: skip
+        yield _counter("relay_model_messages_skipped", "Messages of the model that nobody acted on.", "cause",
+                       figures.skipped)  # fmt: skip
         yield CounterMetricFamily("relay_packets_unsent", "Of these, could not leave.", figures.unsent)
         yield CounterMetricFamily("relay_underruns", "Times an answer's sound ran out.", figures.underruns)
         yield _histogram("relay_first_packet_seconds", "From the model's first sound to our packet of it.",

@@ -13,7 +13,7 @@ import relay.session
 from relay.agent import Agent
 from relay.call import CallSettings
 from relay.errors import BrowserFault
-from relay.gemini.client import Target
+from relay.gemini.client import Target, Traffic
 from relay.gemini.upstream import Changes
 from relay.metrics import Quality
 from relay.session import Session
@@ -126,7 +126,7 @@ class FakeModel:
         self.on_event, self.on_closed = on_event, on_closed
         self.options = options
         self.said: list[str] = []
-        self.changes = Changes()
+        self.changes, self.traffic = Changes(), Traffic()
         self.sent: list[bytes] = []
         self.audio = 0
         self.closed = False

@@ -881,17 +881,6 @@ def test_a_microphone_that_was_never_on_ends_nothing(play: Play) -> None:
     play(main)
 
 
-def test_a_model_that_speaks_at_a_rate_we_do_not_play_ends_the_call_with_a_word(play: Play) -> None:
-    async def main(call: Call) -> None:
-        await call.begin(1)
-        call.model.on_event(events.Audio(bytes(32_000), rate=16_000))
-        await call.over()
-        assert call.peer.rtp < 20, "nothing of it was played, but the silence that wakes the browser"
-        assert '"code":"model-lost"' in call.peer.sent[-2]
-
-    play(main)
-
-
 def test_a_question_put_into_the_context_cuts_what_is_being_said_like_a_typed_one(play: Play) -> None:
     async def main(call: Call) -> None:
         await call.begin(1)

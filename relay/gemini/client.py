@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Final
 from picows import WSCloseCode, WSError, WSMsgType, WSTransport
 
 from relay.errors import ModelFault, OurBug, RelayError
-from relay.gemini import protocol, service
-from relay.gemini.events import Event, GoAway, ResumptionUpdate, SetupComplete
+from relay.gemini import protocol, reading, service
+from relay.gemini.events import Event, GoAway, ResumptionUpdate, SetupComplete, Unknown
 from relay.gemini.frames import Frames
 from relay.gemini.handshake import Handshake
 from relay.gemini.handshake import Target as Target
-from relay.gemini.protocol import BadFrame
+from relay.gemini.reading import BadFrame
 from relay.gemini.service import State
 
 if TYPE_CHECKING:
@@ -39,10 +39,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Traffic:
-    """What one connection carried."""
+    """What one connection carried, or several one after the other."""
 
     frames_in: int = 0
     frames_broken: int = 0
+    frames_unknown: int = 0  # messages, and pieces of answers, that we do not know
     audio_out: int = 0
     audio_dropped: int = 0
     pictures_out: int = 0
@@ -55,7 +56,7 @@ class LiveClient:
     `on_upgraded` is called when the socket is open and the setup about to be sent, once for each API version tried.
     `on_closed` is called once if the connection ends after `connect()` returned and before `close()` was called.
     `close_code` is how the model closed it (RFC 6455 §7.4.1), 0 where it did not. `handle` is where the conversation
-    may be resumed, the newest one that the model called resumable.
+    may be resumed, the newest one that the model called resumable. `traffic` goes on counting an earlier one's.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class LiveClient:
         on_upgraded: Callable[[], object] = lambda: None,
         connect_deadline: float = CONNECT_DEADLINE,
         close_deadline: float = CLOSE_DEADLINE,
+        traffic: Traffic | None = None,
     ) -> None:
         self._target = target
         self._setup = protocol.setup_message(target.model, config)
@@ -88,7 +90,7 @@ class LiveClient:
         self.handle: str | None = None
         self.fault: RelayError | None = None
         self.close_code = 0
-        self.traffic = Traffic()
+        self.traffic = traffic or Traffic()
 
     @property
     def state(self) -> State:
@@ -214,13 +216,16 @@ class LiveClient:
         """Take one whole message from the model."""
         self.traffic.frames_in += 1
         try:
-            events = protocol.read(message)
+            events = reading.read(message)
         except BadFrame as error:
             self.broken(str(error))
             return
         for event in events:
             if self._state is State.CLOSED:
                 return
+            if type(event) is Unknown:
+                self.traffic.frames_unknown += 1
+                continue
             self._note(event)
             try:
                 self._on_event(event)
@@ -239,7 +244,7 @@ class LiveClient:
                 self._move(State.GOING_AWAY)
 
     def broken(self, why: str) -> None:
-        """Count and skip a broken frame; too many of them and the connection is lost."""
+        """Count and skip a broken frame; too many of them and the connection is lost. Unknown ones may be many."""
         self.traffic.frames_broken += 1
         log.debug("skipped a broken frame: %s", why)
         now = asyncio.get_running_loop().time()

@@ -24,7 +24,7 @@ from relay.alarm import Alarm
 from relay.errors import ModelFault, OurBug, RelayError
 from relay.gemini import events, life, recall
 from relay.gemini.checkpoint import Memory, Nothing
-from relay.gemini.client import CLOSE_DEADLINE, CONNECT_DEADLINE, LiveClient, Target
+from relay.gemini.client import CLOSE_DEADLINE, CONNECT_DEADLINE, LiveClient, Target, Traffic
 from relay.gemini.course import State
 from relay.gemini.events import Event, FunctionCall
 from relay.gemini.handover import Handover
@@ -93,6 +93,7 @@ class Upstream:
         self.send_audio, self.send_picture = self._handover.send_audio, self._handover.send_picture
         self.utterance = self._handover.utterance
         self.changes = Changes()
+        self.traffic = Traffic()  # of all connections
 
     @property
     def live(self) -> bool:
@@ -241,6 +242,7 @@ class Upstream:
             functools.partial(self._lose, generation),
             on_upgraded=lambda: self._do(self._life.upgraded(generation)),
             connect_deadline=min(opening.seconds, CONNECT_DEADLINE),
+            traffic=self.traffic,
         )
         self._client = client
         try:
