@@ -1,7 +1,9 @@
 """What is written while connections to the model come and go: remembered, and told once. Virtual time, no network."""
 
 import asyncio
+import itertools
 import json
+import random
 from typing import Any
 
 import pytest
@@ -120,3 +122,75 @@ def test_a_slow_function_of_a_dead_connection_is_not_answered_to_a_call_of_the_s
         assert [said for said in line.there.visits[1].texts if "returned" in said and "Rome" in said]
 
     play(main, calls, tools=[slow])
+
+
+class Knowing:
+    """A service whose handles hold what it had been told when the last turn ended, and that dies again and again."""
+
+    def __init__(self, dice: random.Random) -> None:
+        self._dice = dice
+        self._held: dict[str | None, list[str]] = {None: []}
+        self._handles = itertools.count(1)
+        self.calm = False  # nothing happens any more
+
+    def knows(self, visit: Visit) -> list[str]:
+        """What was said on it, and on those before it that it stands on."""
+        return self._held[visit.handle] + visit.texts
+
+    async def serve(self, visit: Visit) -> None:
+        await visit.say(setupComplete={})
+        await self._offer(visit, self.knows(visit))
+        ends = asyncio.create_task(self._end(visit))
+        try:
+            answered = 0
+            while True:
+                await visit.until(lambda visit, answered=answered: len(visit.texts) > answered)  # type: ignore[misc]
+                await asyncio.sleep(self._dice.uniform(0.1, 1.5))
+                answered = len(visit.texts)
+                await sound(visit, "So be it.")
+                await asyncio.sleep(self._dice.choice([0.1, 1.0, 2.0]))
+                known = self.knows(visit)
+                await visit.finish()
+                await asyncio.sleep(self._dice.choice([0.0, 0.0, 0.3]))
+                await self._offer(visit, known)
+        finally:
+            ends.cancel()
+
+    async def _offer(self, visit: Visit, known: list[str]) -> None:
+        handle = f"handle {next(self._handles)}"
+        self._held[handle] = list(known)
+        await visit.offer(handle)
+
+    async def _end(self, visit: Visit) -> None:
+        await asyncio.sleep(self._dice.uniform(6.0, 12.0))
+        if self.calm:
+            return
+        if self._dice.random() < 0.5:
+            await visit.say(goAway={"timeLeft": "4s"})
+            await asyncio.sleep(4.0)
+        await visit.close(1011, INTERNAL)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_whatever_happens_the_model_knows_in_the_end_all_that_was_written(seed: int) -> None:
+    dice = random.Random(seed)
+    there, written = Knowing(dice), list[str]()
+
+    async def main(line: Line) -> None:
+        for number in range(25):
+            match dice.randrange(3):
+                case 0:
+                    append(line, words := f"Note {number}.")
+                case 1:
+                    text(line, words := f"Remember {number}.", answered=False)
+                case _:
+                    text(line, words := f"Question {number}?")
+            written.append(words)
+            await asyncio.sleep(dice.choice([0.1, 0.5, 1.0, 3.0, 5.0]))
+        there.calm = True
+        await asyncio.sleep(20.0)
+        known = there.knows(line.there.visits[-1])
+        assert [words for words in written if not any(words in told for told in known)] == []
+        assert len(line.there.visits) > 3
+
+    play(main, there.serve)
