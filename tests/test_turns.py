@@ -979,6 +979,15 @@ def test_what_captions_tell_as_heard_is_what_history_says(seed: int, acts: int) 
     assert sorted(asked) == sorted(word for text in finals(call.sent) for word in text.split())
 
 
+def test_text_that_comes_at_once_after_an_interruption_is_not_of_the_sound_that_was_cut() -> None:
+    call = Call()
+    call.model(sound(0.5), TurnComplete())
+    call.cut()
+    call.model(said("One two."))
+    call.take(call.turns.interrupted(call.position, call.now))
+    assert texts(call.sent, "bot-output") == remembered(call, Role.MODEL) == [], "nobody heard it"
+
+
 @settings(deadline=None, max_examples=50)
 @given(st.integers(0, 2**32), st.integers(1, 60))
 def test_whenever_a_call_is_closed_nothing_goes_on(seed: int, acts: int) -> None:
