@@ -181,6 +181,7 @@ class Service:
         self.refused_as_second = 0
         self.attempts = 0
         self.refuses: list[int] = []  # the next upgrades, with these HTTP statuses
+        self.strict = True  # it takes no other connection while one is open, or seems so
 
     @property
     def url(self) -> str:
@@ -221,7 +222,7 @@ class Service:
         self.attempts += 1
         try:
             setup = json.loads(await socket.recv())
-            if self._open:
+            if self._open and self.strict:
                 self.refused_as_second += 1
                 await socket.close(1011, INTERNAL)
                 return

@@ -10,7 +10,7 @@ from tests.network.namespace import obstacle
 _lines: Final[list[str]] = []
 
 # These need rights that an ordinary user's machine does not give; everything else runs there all the same.
-_WANTING: Final = ("wire", "chromium", "return", "lan", "turn", "port")
+_WANTING: Final = ("wire", "chromium", "return", "lan", "turn", "port", "half_open")
 collect_ignore: Final = [f"test_{name}.py" for name in _WANTING] if obstacle() else []
 
 

@@ -23,7 +23,7 @@ TOLD_SECONDS: Final = 2.0  # until the page says that it reconnects
 # What is judged is the second best of so many seconds: in one in which the machine is busy, packets are late too.
 LOOKS: Final = 5
 MOST_MADE_UP: Final = {0.0: 0.001, 0.20: 0.03, 0.10: 0.016}
-BACK_SECONDS: Final = 1.0  # it takes a tenth of it; a busy machine may need longer
+BACK_SECONDS: Final = 0.5  # and as long as this machine stood still
 # Chromium reports its losses every 5 s, give or take half of it, and one in five of these is lost too.
 ADAPT_SECONDS: Final = 25.0
 DOUBLY: Final = 'relay_packets_out_total{kind="red2"}'

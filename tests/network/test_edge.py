@@ -21,7 +21,7 @@ SENTENCE: Final = read_wav("tests/sounds/weather.wav")
 SPOKEN: Final = SENTENCE.part(1.0, 2.9)
 DARK_SECONDS: Final = 5.0
 STALE_SECONDS: Final = 0.3  # sound that is older is worth nothing in a conversation
-BACK_SECONDS: Final = 1.0  # it takes 20 ms; a busy machine may need longer
+BACK_SECONDS: Final = 0.5  # and as long as this machine stood still
 
 
 def delays(packets: list[Packet], since: float, until: float = math.inf) -> list[float]:
