@@ -231,6 +231,7 @@ class Browser:
         From a dead path it may come back, and from a goodbye if it said so, or if its next connection is on the way.
         One that was replaced may end as it likes.
         """
+        hung_up = hung_up and not self._presence.lost(self._loop.time())
         if peer is self._next:
             self._drop_next()
         elif peer is not self._peer or peer is self._lost:

@@ -92,9 +92,8 @@ class _Reading(Collector):
         accepting = registry.refusal(self.now) is None
         yield GaugeMetricFamily("relay_accepting", "1 while a new call would be taken in.", float(accepting))
         yield GaugeMetricFamily("relay_calls_live", "Calls now.", len(metrics.calls))
-        if self.figures.peers is not None:
-            yield GaugeMetricFamily("relay_peer_connections", "Browsers' connections that are not closed.",
-                                    self.figures.peers())  # fmt: skip
+        peers = self.figures.peers() if self.figures.peers is not None else None
+        yield GaugeMetricFamily("relay_peer_connections", "Browsers' connections that are not closed.", peers)
         yield GaugeMetricFamily("relay_calls_promised", "Calls that may begin.", registry.count(State.RESERVED))
         yield CounterMetricFamily("relay_calls_opened", "Calls that were begun.", metrics.opened)
         yield _counter("relay_calls_ended", "Calls that are over, by how they ended.", "reason", metrics.ended)

@@ -300,6 +300,21 @@ def test_a_browser_is_told_how_many_messages_it_will_never_get(play: Play) -> No
     play(main)
 
 
+def test_a_connection_that_ends_in_the_dark_has_said_no_goodbye(play: Play) -> None:
+    async def main(call: Call) -> None:
+        await call.begin(5)
+        call.peer.vanish()
+        await asyncio.sleep(30)
+        call.peer.connected = False
+        call.peer.events.on_lost(call.peer, hung_up=True)  # so aiortc calls it if the path is given up for dead
+        await asyncio.sleep(KEEP - 30)
+        assert not call.model.closed, "the model is kept"
+        await call.over()
+        assert call.session.reason == "peer-lost"
+
+    play(main)
+
+
 def test_a_path_that_comes_back_by_itself_goes_on_where_it_is(play: Play) -> None:
     async def main(call: Call) -> None:
         await call.begin(5)

@@ -114,6 +114,7 @@ async def vanished(house: Running) -> float:
             while house.holds(caller.answer_sdp):
                 await asyncio.sleep(LOOK_SECONDS)
         gone = time_now() - last
+        await asyncio.sleep(0.5)  # the end of a call would show by now
         assert model.closed is None, "the call goes on"
         await caller.goodbye()
     return gone
