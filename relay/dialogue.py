@@ -78,6 +78,7 @@ class Dialogue:
         self.tell = self._hearing.tell
         self._tracks = Tracks(self.uplink, watch, self._hearing.end_stream)
         self.tracks, self.forget_pictures = self._tracks.status, self._tracks.forget_pictures
+        self.microphone, self.microphone_dead = self._tracks.microphone, self._tracks.microphone_dead
         encoder = functools.partial(Encoder, call.opus_bitrate, call.opus_complexity)
         self.downlink = Downlink(lambda *packet: False, ticker, self, encoder)
         self.promptness = Promptness(time.perf_counter)

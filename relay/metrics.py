@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from relay.cost import Spent
 from relay.histogram import Histogram
+from relay.microphone import Death, Microphone
 
 if TYPE_CHECKING:
     from relay.downlink import Downlink
@@ -31,6 +32,8 @@ CHANGES: Final = ("planned", "lost", "afresh")
 """Why a connection to the model was left for the next; and how many of these had to be told what was said."""
 SKIPPED: Final = ("broken", "unknown")
 """What the model sent and nobody acted on: not the wire format, or nothing that we know."""
+DEATHS: Final = tuple(death.value for death in Death)
+"""How microphones were found dead that were said to be on; `microphone` says what the words mean."""
 KINDS: Final = ("plain", "red1", "red2")
 """What was to go out: bare Opus, or with one or two earlier packets beside it (RFC 2198)."""
 
@@ -97,6 +100,7 @@ class CallFigures:
     dropped: dict[str, int] = field(default_factory=lambda: dict.fromkeys(CAUSES, 0))
     packets_out: dict[str, int] = field(default_factory=lambda: dict.fromkeys(KINDS, 0))
     changes: dict[str, int] = field(default_factory=lambda: dict.fromkeys(CHANGES, 0))
+    deaths: dict[str, int] = field(default_factory=lambda: dict.fromkeys(DEATHS, 0))
     skipped: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SKIPPED, 0))
     troubles: dict[str, int] = field(default_factory=dict)  # of the model: "trouble remedy", see `watchdog`
     unsent: int = 0
@@ -112,6 +116,7 @@ class CallFigures:
         _add(self.troubles, other.troubles)
         _add(self.changes, other.changes)
         _add(self.skipped, other.skipped)
+        _add(self.deaths, other.deaths)
         self.unsent += other.unsent
         self.underruns += other.underruns
         self.first_packet.include(other.first_packet)
@@ -137,6 +142,10 @@ class CallFigures:
         counts = {"planned": changes.left - changes.lost, "lost": changes.lost, "afresh": changes.afresh}
         _add(self.changes, counts)
         _add(self.skipped, {"broken": traffic.frames_broken, "unknown": traffic.frames_unknown})
+
+    def add_microphone(self, microphone: Microphone) -> None:
+        """Add how often its microphone was found dead."""
+        _add(self.deaths, {death.value: count for death, count in microphone.deaths.items()})
 
     def add_troubles(self, warden: "Warden") -> None:
         """Add what the model was met with for not answering."""

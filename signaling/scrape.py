@@ -122,6 +122,7 @@ class _Reading(Collector):
         figures = self.sums
         yield _counter("relay_packets_in", "The microphones' packets and what became of them.", "fate",
                        figures.packets_in)  # fmt: skip
+        yield _counter("relay_microphones_dead", "Microphones that are on and bring nothing.", "cause", figures.deaths)
         yield _counter("relay_packets_dropped", "Packets not let in.", "cause", figures.dropped)
         yield _counter("relay_datagrams_dropped", "Datagrams on the UDP port that were no call's.", "cause",
                        dict(self.figures.strangers))  # fmt: skip

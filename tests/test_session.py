@@ -516,10 +516,30 @@ def test_a_microphone_that_is_heard_or_off_is_not_called_dead(play: Play, how: s
         await call.again(pc_id)
         call.peer.connect()
         await asyncio.sleep(STOPPING_SECONDS + 0.1)
-        if how == "heard":
-            call.peer.events.on_pcm(bytes(640))
-        await asyncio.sleep(10)
+        for _ in range(10):
+            if how == "heard":
+                call.peer.events.on_pcm(bytes(640))
+            await asyncio.sleep(1)
         assert relay_events(call.peer) == []
+
+    play(main)
+
+
+@pytest.mark.parametrize("how", ["stops", "silent", "muted"])
+def test_a_microphone_that_dies_in_mid_call_is_told_to_the_app_and_counted(play: Play, how: str) -> None:
+    async def main(call: Call) -> None:
+        await call.begin(1)
+        for second in range(40):
+            call.peer.events.on_pcm((b"\1\1" if second < 5 else bytes(2)) * 320)
+            await asyncio.sleep(1)
+            if second == 4 and how == "muted":
+                call.peer.mute()
+            if second == 5 and how == "stops":
+                break
+        await asyncio.sleep(MICROPHONE_SECONDS + 2)
+        assert relay_events(call.peer).count("mic-dead") == (how != "muted")
+        deaths = call.session.figures().deaths
+        assert deaths == {"left": 0, "stopped": int(how == "stops"), "silent": int(how == "silent")}
 
     play(main)
 
