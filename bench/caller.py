@@ -156,9 +156,9 @@ class Caller:
             streams[int.from_bytes(data[8:12], "big")] = self._reception
         self._reception.note(sequence)
 
-    def begin(self, fate: Fate) -> None:
-        """A stretch of talk begins, from the first packet."""
-        self.fate, self.number, self._held = fate, 0, []
+    def begin(self, fate: Fate, first: int = 0) -> None:
+        """A stretch of talk begins, from this packet on."""
+        self.fate, self.number, self._held = fate, first, []
 
     def send(self, payloads: Sequence[bytes]) -> None:
         """The next packet of `payloads`, over and over; unless its fate is another."""

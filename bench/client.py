@@ -9,7 +9,7 @@ from typing import Any, Final
 import aioice.ice
 from aiohttp import ClientSession
 
-from bench import fate, speech
+from bench import ear, fate, speech
 from bench.caller import FRAME, Caller, redundant
 from bench.fate import Fate
 from bench.part import serve
@@ -24,7 +24,9 @@ class Client:
 
     def __init__(self) -> None:
         self.calls: list[Caller] = []
+        turn, self.spoken = ear.turn()
         self.kinds = {
+            "turns": turn,
             "speech": speech.packets(speech.sentence(speech.UPLINK_RATE)),
             "silence": speech.packets(silence(0.2, speech.UPLINK_RATE))[-1:],
             "nothing": [],
@@ -45,12 +47,16 @@ class Client:
         return took
 
     async def talk(self, what: str, loss: float = 0.0, bumps: bool = False) -> None:
-        """Send `speech`, `silence` (a muted but running microphone) or `nothing`, from now on."""
+        """Send `speech`, `silence` (a muted but running microphone), `turns` or `nothing`, from now on.
+
+        Of those who take turns no two stop in the same moment.
+        """
         if self.sender is not None:
             self.sender.cancel()
         for number, call in enumerate(self.calls):
-            call.begin(fate.bumpy() if bumps else fate.losing(loss, number) if loss else Fate())
-            call.track_status(what == "speech")
+            first = len(self.kinds[what]) * number // len(self.calls) if what == "turns" else 0
+            call.begin(fate.bumpy() if bumps else fate.losing(loss, number) if loss else Fate(), first)
+            call.track_status(what in ("speech", "turns"))
         if self.kinds[what]:
             self.sender = asyncio.ensure_future(self._send(what))
 
@@ -93,6 +99,12 @@ class Client:
             call.sent, call.got = [], []
         return answer
 
+    async def ends(self) -> list[list[int]]:
+        """When the last packet of each turn was sent, call by call, of those who take `turns`; `take` forgets it."""
+        cycle, last = len(self.kinds["turns"]), self.spoken - 1
+        numbered = (enumerate(call.sent, call.number - len(call.sent)) for call in self.calls)
+        return [[at for number, at in sent if number % cycle == last] for sent in numbered]
+
     async def probe(self, port: int, count: int = 30) -> None:
         """Send datagrams that carry their sending time."""
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
@@ -115,7 +127,7 @@ async def main() -> None:
     # A busy machine must not end a call because six answers came later than half a second: the figures say it.
     aioice.ice.CONSENT_FAILURES = 1 << 30
     client = Client()
-    await serve({name: getattr(client, name) for name in ("dial", "talk", "take", "probe", "hang_up")})
+    await serve({name: getattr(client, name) for name in ("dial", "talk", "ends", "take", "probe", "hang_up")})
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ import uvloop
 from picows import WSFrame, WSListener, WSMsgType, WSTransport, WSUpgradeRequest, ws_create_server
 
 from bench import speech
+from bench.ear import Ear
 from bench.part import serve
 from tests.sound import Sound
 
@@ -24,6 +25,7 @@ TURN_SPEED: Final = 4.0  # times real time, as Gemini delivers a turn
 NOD: Final = 10.0  # seconds; a model that never answers who talks to it is given up by the relay after 15
 TURN, PAUSE = 2.0, 3.0  # seconds; the model talks 40 % of the time, as in a conversation
 FRAME_CHARS: Final = 853  # of base64 in 20 ms; the rest of a message is less than another frame
+ANSWER: Final = 1.0  # seconds that it says to somebody who has stopped speaking
 AUDIO: Final = re.compile(rb'"data"\s*:\s*"([^"]*)"')
 STANDARD: Final = bytes.maketrans(b"-_", b"+/")  # either base64 alphabet is legal
 TEXT: Final = ("I am ", "reading the ", "weather report ", "aloud to ", "you. ")
@@ -42,6 +44,8 @@ class Line(WSListener):
         self.received = 0  # frames of 20 ms
         self.spoken_to = False  # since the last nod
         self.speaking: asyncio.Task[Any] | None = None
+        self.ear: Ear | None = None  # of a model that answers
+        self.answers: list[tuple[Stamp, Stamp]] = []  # when the last sound of a turn came, and when it began to answer
 
     def on_ws_connected(self, transport: WSTransport) -> None:
         self.transport = transport
@@ -58,6 +62,8 @@ class Line(WSListener):
             self.received += len(payload) // FRAME_CHARS
             if self.model.recording:
                 self.frames.append((now, payload))
+            if self.ear is not None and (spoke := self.ear.hear(now, decoded(payload))) is not None:
+                self.answer(spoke)
         elif b'"setup"' in payload[:20]:
             self.model.lines.append(self)
             self.send(b'{\n  "setupComplete": {}\n}\n')
@@ -68,6 +74,12 @@ class Line(WSListener):
             self.model.lines.remove(self)
         if self.speaking is not None:
             self.speaking.cancel()
+
+    def answer(self, spoke: Stamp) -> None:
+        """It is our turn, since `spoke`."""
+        chunks = self.model.built(200, False)[: round(ANSWER / 0.2)]
+        self.answers.append((spoke, time.monotonic_ns()))
+        self.speaking = asyncio.ensure_future(take_turns(self, chunks, ANSWER, 0.0, 0.0, 1))
 
     def send(self, message: bytes) -> None:
         if self.transport is not None:
@@ -101,7 +113,7 @@ class Model:
         while True:
             await asyncio.sleep(NOD)
             for line in self.lines:
-                if line.spoken_to and line.speaking is None:
+                if line.spoken_to and line.speaking is None and line.ear is None:
                     line.send(b'{"serverContent": {"outputTranscription": {"text": "Yes."}}}')
                     finish(line)
                 line.spoken_to = False
@@ -122,9 +134,7 @@ class Model:
         for line in self.lines:
             pcm, frames = bytearray(), []
             for at, payload in line.frames:
-                match = AUDIO.search(payload)
-                assert match is not None, "an audio frame without data"
-                sound = base64.b64decode(match[1].translate(STANDARD))
+                sound = decoded(payload)
                 frames.append((at, len(sound) // 2))
                 pcm += sound
             answer.append({"frames": frames, "levels": Sound(bytes(pcm), speech.UPLINK_RATE).levels(step)})
@@ -168,6 +178,17 @@ class Model:
             )
         )
 
+    async def converse(self) -> None:
+        """From now on answer whoever has stopped speaking."""
+        for line in self.lines:
+            line.ear, line.answers = Ear(), []
+
+    async def answers(self) -> list[list[tuple[Stamp, Stamp]]]:
+        """How each connection was answered; no more of that."""
+        for line in self.lines:
+            line.ear = None
+        return [line.answers for line in self.lines]
+
     def built(self, chunk_ms: int, captions: bool) -> list[bytes]:
         key = (chunk_ms, captions)
         if key not in self.chunks:
@@ -181,6 +202,13 @@ class Probe(asyncio.DatagramProtocol):
 
     def datagram_received(self, data: bytes, addr: Any) -> None:
         self.delays.append(time.monotonic_ns() - int.from_bytes(data, "big"))
+
+
+def decoded(payload: bytes) -> bytes:
+    """The sound of a message."""
+    match = AUDIO.search(payload)
+    assert match is not None, "an audio frame without data"
+    return base64.b64decode(match[1].translate(STANDARD))
 
 
 def build(sound: Sound, chunk_ms: int, captions: bool) -> Iterator[bytes]:
@@ -228,7 +256,7 @@ def finish(line: Line) -> None:
 async def main() -> None:
     model = Model()
     names = ("listen", "connections", "record", "heard", "counts", "probed", "speak", "hush", "turns")
-    await serve({name: getattr(model, name) for name in names})
+    await serve({name: getattr(model, name) for name in (*names, "converse", "answers")})
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from bench import stamps
+from bench.ear import SILENT, SPOKEN
 from bench.fate import BUMPS_SECONDS, HOLE, HOLE_AT, SECOND, STALL, STALL_AT
 from bench.match import Match
 from bench.report import percentile
@@ -15,6 +16,8 @@ FEW: Final = 10  # calls in the runs that measure delays, and on the stock path 
 LOSS: Final = 0.05
 FRAME_COST: Final = 50 / 1e4  # µs per 20 ms → % of a core
 TURN, PAUSE = 1.0, 1.0  # seconds, where onsets are measured
+CYCLE: Final = (SPOKEN + SILENT) / SECOND  # seconds from one question to the next
+ANSWER: Final = 0.2  # seconds in which the last answer's first packet has come
 
 # What the relay must reach.
 OFFER_P50: Final = 10.0  # ms
@@ -147,7 +150,6 @@ async def crowd(match: Match, calls: int, rounds: int, seconds: float, wanted: s
 async def few(match: Match, rounds: int, seconds: float, wanted: set[str], quick: bool) -> None:
     """Ten calls on either side: how late is what they say, on good links and bad, and the model's first word?"""
     await match.dial(FEW, FEW)
-    ours: list[Window] = []
     if "talk" in wanted:
         ours, stock = await match.windows(Load(delays=True), rounds, seconds)
         load(match, f"N={FEW} both talking", ours, stock, CPU_FEW, UP | DOWN)
@@ -159,9 +161,8 @@ async def few(match: Match, rounds: int, seconds: float, wanted: set[str], quick
             bumps = Load(delays=True, bumps=True)
             bumpy(match, *await match.windows(bumps, fewer(rounds), max(seconds, BUMPS_SECONDS - WARM_UP)))
     if "onsets" in wanted:
-        first = await onsets(match, fewer(rounds), 1 if quick else 4)
-        if ours:
-            voice_to_voice(match, {"relay": ours, "stock": stock}, first)
+        await onsets(match, fewer(rounds), 1 if quick else 4)
+        await voice_to_voice(match, fewer(rounds), max(seconds, 2 * CYCLE))
     await match.hang_up()
 
 
@@ -225,7 +226,7 @@ def bumpy(match: Match, ours: list[Window], stock: list[Window]) -> None:
             match.say(title, values[0], "ms", target, stock=values[1])
 
 
-async def onsets(match: Match, rounds: int, turns: int) -> dict[str, list[list[float]]]:
+async def onsets(match: Match, rounds: int, turns: int) -> None:
     """The model talks in turns while the callers talk: how soon is a turn's first packet out?"""
     seen: dict[str, list[list[float]]] = {"relay": [], "stock": []}
     for _ in range(rounds):
@@ -238,23 +239,37 @@ async def onsets(match: Match, rounds: int, turns: int) -> dict[str, list[list[f
         count = f"{sum(map(len, seen['relay']))} turns"
         least = floor / 1e3 if floor is not None and share == 0.5 else None
         match.say(f"{name} {title}", ours, "ms", target, count, stock=stock, floor=least)
-    return seen
 
 
-def voice_to_voice(match: Match, talking: dict[str, list[Window]], first: dict[str, list[list[float]]]) -> None:
-    """What the relay adds between the end of what somebody says and the first sound of the answer, wire to wire.
-
-    That is the way of the last packet to the model's socket, with batching, and of the first frame from there; the
-    model's time is between. Neither knows of the other: each hundredth of the one goes with each of the other.
-    """
-    sums: dict[str, list[list[float]]] = {}
-    for kind, windows in talking.items():
-        pairs = zip((window.delays for window in windows if window.delays), first[kind], strict=False)
-        ways = ([[percentile(way, at / 100) for at in range(1, 100)] for way in pair] for pair in pairs)
-        sums[kind] = [[up + down for up in ups for down in downs] for ups, downs in ways]
+async def voice_to_voice(match: Match, rounds: int, seconds: float) -> None:
+    """What the relay adds between the end of what somebody says and the first sound of the answer, wire to wire."""
+    seen: dict[str, list[list[float]]] = {"relay": [], "stock": []}
+    for _ in range(rounds):
+        for side in match.sides:
+            match.turn_of(side)
+            seen[side.kind].append(await conversation(side, seconds))
+    name = f"N={FEW}: voice to voice at the caller's wire, without the model's time"
     for title, share, target in (("p50", 0.5, VOICE_TO_VOICE_P50), ("p99", 0.99, None)):
-        ours, stock = ([percentile(each, share) for each in sums[kind]] for kind in ("relay", "stock"))
-        match.say(f"N={FEW}: voice to voice, the relay's own share {title}", ours, "ms", target, stock=stock)
+        ours, stock = ([percentile(each, share) for each in seen[kind] if each] for kind in ("relay", "stock"))
+        match.say(f"{name} {title}", ours, "ms", target, f"{sum(map(len, seen['relay']))} turns", stock=stock)
+
+
+async def conversation(side: Side, seconds: float) -> list[float]:
+    """All callers speak in turns, and the model answers each; the relay's share of every turn."""
+    await side.client.ask("take")
+    await side.model.ask("converse")
+    await side.client.ask("talk", what="turns")
+    await asyncio.sleep(WARM_UP + seconds)
+    ends, answers = await side.client.ask("ends"), await side.model.ask("answers")
+    await asyncio.sleep(ANSWER)
+    taken = await side.client.ask("take")
+    await side.rest()
+    calls = zip(ends, answers, taken, strict=True)
+    return [
+        share
+        for asked, answered, call in calls
+        for share in stamps.voice_to_voice(asked, answered, [stamps.Got(*got) for got in call["got"]])
+    ]
 
 
 async def first_packets(side: Side, turns: int) -> list[float]:

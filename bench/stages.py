@@ -28,7 +28,7 @@ from relay.audio.jitter import JitterBuffer
 from relay.audio.opus import Decoder, Encoder
 from relay.audio.packet import DECODED_RATE, ENCODED_RATE, FRAME_BYTES, FRAME_TICKS
 from relay.audio.playout import Playout
-from relay.gemini import protocol
+from relay.gemini import protocol, reading
 from relay.uplink import Uplink
 from relay.webrtc.gate import Gate
 from relay.webrtc.port.connection import Connection
@@ -157,7 +157,7 @@ def down(frames: list[bytes], floor: dict[str, float]) -> Iterator[Stage]:
         playout.next()
 
     yield Stage("down", "kernel: read from the model", floor["ws_recv"], True)
-    yield Stage("down", "protocol: JSON and base64", least(lambda n: protocol.read(message)) / CHUNK_FRAMES)
+    yield Stage("down", "reading: JSON and base64", least(lambda n: reading.read(message)) / CHUNK_FRAMES)
     yield Stage("down", "playout: queue and cut", least(cut))
     yield Stage("down", "libopus: encode at 24 kHz", least(lambda n: encoder.encode(frames[n % count])), True)
     yield Stage("down", "libsrtp: protect", floor["protect"], True)

@@ -133,6 +133,22 @@ def onset_delays(starts: Sequence[int], got: Sequence[Got]) -> list[float]:
     return delays
 
 
+def voice_to_voice(
+    ends: Sequence[int], answers: Sequence[tuple[int, int]], got: Sequence[Got], within: float = 5.0
+) -> list[float]:
+    """Milliseconds from the last packet of what somebody says to the first one of the answer, without the model's time.
+
+    That is, for each of the `answers`, between when the last sound of the question came to the model and when it began
+    to speak; `ends` are when the last packets of questions were sent. A question older than `within` s is another one.
+    """
+    loud, shares = [packet.at for packet in got if packet.size >= SPEECH_BYTES], []
+    for spoke, answered in answers:
+        asked, heard = bisect_left(ends, spoke) - 1, bisect_left(loud, answered)
+        if asked >= 0 and heard < len(loud) and loud[heard] - ends[asked] < within * 1e9:
+            shares.append((loud[heard] - ends[asked] - (answered - spoke)) / 1e6)
+    return shares
+
+
 def gaps(got: Sequence[Got]) -> list[float]:
     """Milliseconds between packets, pauses of the sender left out."""
     steps = ((b.at - a.at) / 1e6 for a, b in itertools.pairwise(got))

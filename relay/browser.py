@@ -16,6 +16,7 @@ from relay import rtvi
 from relay.dialogue import Dialogue
 from relay.errors import BrowserFault, OurBug, RelayError
 from relay.metrics import CallFigures, Quality
+from relay.microphone import STOPPED_SECONDS
 from relay.outbox import Outbox
 from relay.presence import Presence
 from relay.webrtc.path import Path
@@ -25,7 +26,7 @@ from relay.webrtc.peer import Media, Peer
 CONNECT_SECONDS: Final = 15.0
 WATCH_SECONDS: Final = 1.0
 # After a new connection stands. The official clients stop the microphone with the old one and may not notice.
-MICROPHONE_SECONDS: Final = 3.0
+MICROPHONE_SECONDS: Final = STOPPED_SECONDS
 # Of these, the first. The clients close the old connection, and the microphone with it, once the new one is answered
 # and their candidates are acknowledged: by then it may have been heard.
 STOPPING_SECONDS: Final = 1.0
@@ -207,17 +208,22 @@ class Browser:
             await asyncio.sleep(WATCH_SECONDS)
             peer, now = self._peer, self._loop.time()
             if peer is not None and peer.connected:
-                self._presence.heard(now - await peer.quiet_seconds(now))
+                heard_at = now - await peer.quiet_seconds(now)
+                self._presence.heard(heard_at)
+                if (seconds := self._dialogue.microphone_dead(now, heard_at)) is not None:
+                    self.say([rtvi.relay_event("mic-dead", seconds=seconds)])
             if now - self._offered_at > CONNECT_SECONDS:
                 self._drop_next()
 
     async def _expect_microphone(self, peer: Peer) -> None:
         """On a new connection a microphone that is on is heard soon, or it is dead and the app had better know."""
-        uplink = self._dialogue.uplink
+        uplink, microphone = self._dialogue.uplink, self._dialogue.microphone
+        microphone.switched()
         await asyncio.sleep(STOPPING_SECONDS)
         heard = uplink.packets
         await asyncio.sleep(MICROPHONE_SECONDS - STOPPING_SECONDS)
         if peer is self._peer and peer.connected and uplink.packets == heard and self._dialogue.tracks.get(0, True):
+            microphone.left()
             self.say([rtvi.relay_event("mic-dead", seconds=MICROPHONE_SECONDS)])
 
     # ---- what it does ----
@@ -242,6 +248,7 @@ class Browser:
         From a dead path it may come back, and from a goodbye if it said so, or if its next connection is on the way.
         One that was replaced may end as it likes.
         """
+        hung_up = hung_up and not self._presence.lost(self._loop.time())
         if peer is self._next:
             self._drop_next()
         elif peer is not self._peer or peer is self._lost:

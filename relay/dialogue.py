@@ -16,22 +16,20 @@ from relay.alarm import Alarm
 from relay.asking import Asking
 from relay.audio.activity import Edge
 from relay.audio.opus import Encoder
-from relay.audio.packet import ENCODED_RATE
 from relay.call import CallSettings
 from relay.dictation import Dictation
 from relay.downlink import Downlink
-from relay.errors import ModelFault, OurBug, RelayError
+from relay.errors import OurBug, RelayError
 from relay.files import Files
 from relay.floor import Floor
 from relay.functions import FunctionCalls
-from relay.gemini import events, protocol, recall
+from relay.gemini import events, protocol
 from relay.gemini.upstream import Upstream
 from relay.hearing import Hearing
 from relay.history import History
 from relay.inbox import Inbox
 from relay.keeper import Keeper
 from relay.metrics import Promptness
-from relay.prior import told
 from relay.recap import recap
 from relay.ticker import Ticker
 from relay.tracks import Tracks
@@ -80,6 +78,7 @@ class Dialogue:
         self.tell = self._hearing.tell
         self._tracks = Tracks(self.uplink, watch, self._hearing.end_stream)
         self.tracks, self.forget_pictures = self._tracks.status, self._tracks.forget_pictures
+        self.microphone, self.microphone_dead = self._tracks.microphone, self._tracks.microphone_dead
         encoder = functools.partial(Encoder, call.opus_bitrate, call.opus_complexity)
         self.downlink = Downlink(lambda *packet: False, ticker, self, encoder)
         self.promptness = Promptness(time.perf_counter)
@@ -128,13 +127,8 @@ class Dialogue:
 
     def greet(self) -> None:
         """The model is there and so is the client: hand over what was said meanwhile, and let the model open."""
-        early = self._hearing.model_ready()
+        self._hearing.model_ready()
         self._tracks.model_ready()
-        if self._call.prior:
-            for message in recall.tell(self._call.target.model, told(self._call.prior)):
-                self.tell(message)
-        for message in early:
-            self.tell(message)
         greeting = self._call.greeting if self._call.greeting is not None else self._call.agent.greeting
         if greeting and not self._asking.asked:  # what was asked is to be answered
             self.say(self._turns.greeting(self._loop.time()))
@@ -144,6 +138,7 @@ class Dialogue:
 
     def farewell(self) -> None:
         """The call ends: what was said is told, what has begun is stopped, and nothing more is said."""
+        self._written.settle()
         self.say(self._turns.close(self._loop.time()))
         self._functions.close()
         self.close()
@@ -221,6 +216,10 @@ class Dialogue:
                 return
             case events.Interrupted():
                 self._floor.interrupted(now)
+                if (
+                    self.client is not None and self.client.live
+                ):  # or it is its connection that is left: the calls stand
+                    self._drop_calls()
                 self._written.settle()
                 return
             case events.GenerationComplete() | events.TurnComplete():
@@ -237,15 +236,12 @@ class Dialogue:
                 if not self._turns.replying:
                     self._written.settle()
             case events.ToolCall(calls=calls):
-                self._functions.begin(calls)
+                self._functions.begin(calls, self._connection)
             case events.ToolCancelled(ids=ids):
-                self._functions.cancel(ids)
+                self._functions.cancel(ids, self._connection)
 
     def _hear(self, event: events.Audio, now: float) -> None:
         """The frame leaves first: the words about it can wait for the tenth of a millisecond that it takes."""
-        if event.rate != ENCODED_RATE:
-            self._end(ModelFault("model-lost", f"it speaks at {event.rate} Hz, not at {ENCODED_RATE}"))
-            return
         if not self._floor.generate():
             return
         silent, received = self._turns.silent(now), self.downlink.playout.received
@@ -319,16 +315,28 @@ class Dialogue:
             self._hearing.end_turn()
         elif self._hearing.barges_in:  # the voice stops at once, and so does what the model waits for
             self._floor.take(now, unfinished=self._floor.unfinished)
-            self._functions.interrupt()
+            self._drop_calls()
             self._hearing.begin_turn()
         self.say(self._turns.user_started(now) if edge.speaking else self._turns.user_stopped(now))
 
     # ---- out ----
 
-    def _answered(self, message: bytes) -> None:
-        """A function has returned something."""
-        self.tell(message)
+    @property
+    def _connection(self) -> int:
+        """The number of the connection that the model speaks on."""
+        return self.client.generation if self.client is not None else 0
+
+    def _answered(self, message: bytes, connection: int) -> None:
+        """A function has returned something, for which the model asked there."""
+        if self.client is not None:
+            self.client.answer(message, connection)
         self.warden.settle(self._loop.time())
+
+    def _drop_calls(self) -> None:
+        """The user has the word: the model is not to wait for the functions that it called."""
+        calls = self._functions.interrupt()
+        if self.client is not None:
+            self.client.call_off(calls)
 
     def say(self, messages: Sequence[rtvi.Message]) -> None:
         """Send RTVI messages in order, and call the turns again when they want to be called."""

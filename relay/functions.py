@@ -2,6 +2,9 @@
 
 A call is open from `begin` until it is answered or cancelled. Whatever ends it takes it out of what is open, and only
 who took it out may answer: a result, an error and a time-out cannot meet, in whatever order they come.
+
+The model's ids are those of one connection to it, and the next may use the same. Here, and to the client, each call has
+an id of its own: the model's, while no other call has had that.
 """
 
 import asyncio
@@ -34,8 +37,12 @@ LONG_ARGUMENTS: Final = {"error": "The arguments are too long."}
 
 @dataclass(slots=True, eq=False)
 class _Open:
-    """One call without an answer. `task` runs a function of ours; `shown` when the client was told of the call."""
+    """One call without an answer, made on that `connection`.
 
+    `task` runs a function of ours; `shown` when the client was told of the call.
+    """
+
+    connection: int
     call: FunctionCall
     declared: Declared | None
     timer: asyncio.TimerHandle
@@ -45,7 +52,9 @@ class _Open:
 
 
 class FunctionCalls:
-    """One conversation's calls. `send` takes what the model is told, `say` what the client is; owes one `close`.
+    """One conversation's calls. `say` takes what the client is told; owes one `close`.
+
+    `send` takes what the model is told, and on which connection it asked for that.
 
     `tasks` gives the call's TaskGroup, None when it is over. Set `library` once the client is ready, to the name that
     it gave itself; until then there is nobody to run the client's functions.
@@ -54,7 +63,7 @@ class FunctionCalls:
     def __init__(
         self,
         tools: Tools,
-        send: Callable[[bytes], object],
+        send: Callable[[bytes, int], object],
         say: Callable[[Sequence[rtvi.Message]], None],
         tasks: Callable[[], asyncio.TaskGroup | None],
         history: History | None = None,
@@ -67,8 +76,8 @@ class FunctionCalls:
         self._loop = asyncio.get_running_loop()
         self._history = history or History(0.0)
         self._open: dict[str, _Open] = {}
-        self._past: dict[str, None] = {}
-        self._nameless = itertools.count(1)
+        self._past: dict[str, tuple[int, str]] = {}  # to the connection that called, and its id there
+        self._numbers = itertools.count(1)
         self._over = False
 
     @property
@@ -76,23 +85,27 @@ class FunctionCalls:
         """Whether a call has no answer yet."""
         return bool(self._open)
 
-    def begin(self, calls: Iterable[FunctionCall]) -> None:
-        """The model wants these called, side by side; an id that it has used already says nothing."""
+    def begin(self, calls: Iterable[FunctionCall], connection: int = 1) -> None:
+        """The model wants these called, side by side; an id that it has used on this connection says nothing."""
         for call in calls:
-            id = call.id or f"call-{next(self._nameless)}"
-            if not self._over and id not in self._open and id not in self._past:
-                self._begin(id, call)
+            if not self._over and not (call.id and self._has_had(connection, call.id)):
+                self._begin(self._named(call.id), connection, call)
 
-    def cancel(self, ids: Iterable[str]) -> None:
-        """The model does not want these answers any more."""
-        for id in ids:
-            if (call := self._take(id)) is not None:
-                self._history.cancelled(id, self._loop.time())
-                self._stopped(id, call, cancelled=True)
+    def cancel(self, ids: Iterable[str], connection: int = 1) -> None:
+        """The model does not want these answers any more; the ids are its own."""
+        wanted = set(ids)
+        self._cancel(
+            id for id, opened in self._open.items() if opened.connection == connection and opened.call.id in wanted
+        )
 
-    def interrupt(self) -> None:
-        """The user has the word: no answer is wanted any more, but of functions that the model does not wait for."""
-        self.cancel(tuple(id for id, opened in self._open.items() if opened.declared is None or opened.declared.waits))
+    def interrupt(self) -> list[tuple[int, FunctionCall]]:
+        """The user has the word: no answer is wanted any more, but of functions that the model does not wait for.
+
+        Returns the calls that will have none, and the connections they came on.
+        """
+        waits = {id: opened for id, opened in self._open.items() if opened.declared is None or opened.declared.waits}
+        self._cancel(waits)
+        return [(opened.connection, opened.call) for opened in waits.values()]
 
     def result(self, result: said.FunctionCallResult) -> None:
         """What a function of the client returned; ``{"error": sentence}`` when it failed.
@@ -115,15 +128,34 @@ class FunctionCalls:
     def close(self) -> None:
         """The conversation ends: nothing is answered any more, and what runs is stopped; idempotent."""
         self._over = True
-        self.cancel(tuple(self._open))
+        self._cancel(self._open)
 
-    def _begin(self, id: str, call: FunctionCall) -> None:
+    def _has_had(self, connection: int, id: str) -> bool:
+        """Whether the model has used its `id` there."""
+        used = (connection, id)
+        open = ((opened.connection, opened.call.id) for opened in self._open.values())
+        return used in self._past.values() or used in open
+
+    def _named(self, id: str) -> str:
+        """An id that no call has or had: the model's, if it can be."""
+        name = id or f"call-{next(self._numbers)}"
+        while name in self._open or name in self._past:
+            name = f"{id or 'call'}-{next(self._numbers)}"
+        return name
+
+    def _cancel(self, ids: Iterable[str]) -> None:
+        for id in tuple(ids):
+            if (call := self._take(id)) is not None:
+                self._history.cancelled(id, self._loop.time())
+                self._stopped(id, call, cancelled=True)
+
+    def _begin(self, id: str, connection: int, call: FunctionCall) -> None:
         declared, group = self._tools.find(call.name), self._tasks()
         deadline = declared.deadline if declared is not None else CALL_DEADLINE
         ours = declared is None or declared.run is not None
         due = deadline + STOP_SECONDS if ours else deadline
         timer = self._loop.call_later(due, self._answer, id, overdue(deadline))
-        opened = self._open[id] = _Open(call, declared, timer, ours)
+        opened = self._open[id] = _Open(connection, call, declared, timer, ours)
         self._history.called(id, call.name, dict(call.args), self._loop.time())
         if len(self._open) > MAX_OPEN or group is None:
             self._answer(id, CROWDED)
@@ -158,7 +190,7 @@ class FunctionCalls:
         if (opened := self._take(id)) is None:
             return
         call, scheduling = opened.call, opened.declared.scheduling if opened.declared is not None else None
-        self._send(protocol.tool_message(call.id, call.name, response, scheduling))
+        self._send(protocol.tool_message(call.id, call.name, response, scheduling), opened.connection)
         self._history.returned(id, response, self._loop.time())
         self._stopped(id, opened, result=result)
 
@@ -167,7 +199,7 @@ class FunctionCalls:
         opened = self._open.pop(id, None)
         if opened is None:
             return None
-        self._past[id] = None
+        self._past[id] = opened.connection, opened.call.id
         if len(self._past) > MAX_PAST:
             del self._past[next(iter(self._past))]
         opened.timer.cancel()

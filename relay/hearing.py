@@ -4,6 +4,7 @@ Until the model listens words wait here; while the call is hushed nothing of wha
 Where the relay's own ear has the say, what he says stands between marks.
 """
 
+from collections.abc import Iterable
 from typing import Final, Protocol
 
 from relay import marks
@@ -14,8 +15,12 @@ EARLY_MESSAGES: Final = 20
 
 
 class Model(Protocol):
-    """Who listens. `send` is False for what gets nowhere; a picture that does is only old."""
+    """Who listens. `begin` is said once, with what was written before.
 
+    `send` is False for what gets nowhere; a picture that does is only old.
+    """
+
+    def begin(self, messages: Iterable[bytes]) -> None: ...
     def send(self, message: bytes) -> bool: ...
     def send_picture(self, jpeg: bytes) -> bool: ...
     def renew(self) -> None: ...
@@ -35,14 +40,15 @@ class Hearing:
         """This is the model: it may not listen yet."""
         self._model = model
 
-    def model_ready(self) -> list[bytes]:
-        """The model listens, and gets the sound that waited. The words that did are given back, to be told in turn."""
-        if self._marks is None:
-            self._line.model_ready()
+    def model_ready(self) -> None:
+        """The model listens, and gets what was said meanwhile: the sound first, then the words."""
         early, self._early = self._early or [], None
         if self._marks is not None:
             self._marks.model_ready()
-        return early
+        else:
+            self._line.model_ready()
+        if self._model is not None:
+            self._model.begin(early)
 
     def tell(self, message: bytes) -> bool:
         """Send to the model, or keep it until there is one that listens; False if it gets nowhere."""

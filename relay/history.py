@@ -171,20 +171,27 @@ class History:
         """Where `since` begins for what is new from now on."""
         return self._numbers
 
-    def since(self, mark: int) -> list[tuple[str, str]]:
-        """What was said and heard in turns that came up after that `mark`: role (user or model) and text, in order."""
-        return _joined(entry for entry in self._entries if entry.number >= mark)
+    def since(self, mark: int, until: int | None = None) -> list[tuple[str, str]]:
+        """What was said and heard in turns that came up after that `mark`: role (user or model) and text, in order.
 
-    def seed(self, limit: int = SEED_CHARACTERS) -> list[tuple[str, str]]:
-        """The newest whole turns that fit into so many characters, as in `since`."""
-        fitting: list[Entry] = []
+        Up to the other mark, if there is one: what came up later, but belongs before it, is told too.
+        """
+        entries = self._entries
+        if until is not None:
+            end = max((at for at, entry in enumerate(entries, 1) if entry.number < until), default=0)
+            entries = entries[:end]
+        return _joined(entry for entry in entries if entry.number >= mark)
+
+    def lately(self, limit: int = SEED_CHARACTERS) -> int:
+        """Where `since` begins for what a fresh session of the model is told: whole turns, in so many characters."""
+        mark = self._numbers
         for entry in reversed(self._entries):
             if entry.role is not Role.TOOL:
                 limit -= len(entry.shown()) + 1
                 if limit < -1:
                     break
-                fitting.append(entry)
-        return _joined(reversed(fitting))
+                mark = min(mark, entry.number)
+        return mark
 
     def transcript(self, now: float, *, over: bool = False) -> Transcript:
         """All there is. Tell where the listener is before."""

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from relay.cost import Spent
 from relay.histogram import Histogram
+from relay.microphone import Death, Microphone
 
 if TYPE_CHECKING:
     from relay.downlink import Downlink
+    from relay.gemini.client import Traffic
     from relay.gemini.upstream import Changes
     from relay.uplink import Uplink
     from relay.warden import Warden
@@ -28,6 +30,10 @@ CAUSES: Final = ("type", "size", "ssrc", "rate", "red", "junk", "video", "srtp")
 """Why a packet was not let in: seven of `webrtc.gate`, and SRTP that is not this call's."""
 CHANGES: Final = ("planned", "lost", "afresh")
 """Why a connection to the model was left for the next; and how many of these had to be told what was said."""
+SKIPPED: Final = ("broken", "unknown")
+"""What the model sent and nobody acted on: not the wire format, or nothing that we know."""
+DEATHS: Final = tuple(death.value for death in Death)
+"""How microphones were found dead that were said to be on; `microphone` says what the words mean."""
 KINDS: Final = ("plain", "red1", "red2", "red3")
 """What was to go out: bare Opus, or with one, two or three earlier packets beside it (RFC 2198)."""
 
@@ -94,6 +100,8 @@ class CallFigures:
     dropped: dict[str, int] = field(default_factory=lambda: dict.fromkeys(CAUSES, 0))
     packets_out: dict[str, int] = field(default_factory=lambda: dict.fromkeys(KINDS, 0))
     changes: dict[str, int] = field(default_factory=lambda: dict.fromkeys(CHANGES, 0))
+    deaths: dict[str, int] = field(default_factory=lambda: dict.fromkeys(DEATHS, 0))
+    skipped: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SKIPPED, 0))
     troubles: dict[str, int] = field(default_factory=dict)  # of the model: "trouble remedy", see `watchdog`
     unsent: int = 0
     underruns: int = 0
@@ -107,6 +115,8 @@ class CallFigures:
         _add(self.packets_out, other.packets_out)
         _add(self.troubles, other.troubles)
         _add(self.changes, other.changes)
+        _add(self.skipped, other.skipped)
+        _add(self.deaths, other.deaths)
         self.unsent += other.unsent
         self.underruns += other.underruns
         self.first_packet.include(other.first_packet)
@@ -127,10 +137,15 @@ class CallFigures:
         self.first_packet.include(promptness.first_packet)
         self.answer.include(promptness.answer)
 
-    def add_model(self, changes: "Changes") -> None:
-        """Add what became of a call's connections to the model."""
+    def add_model(self, changes: "Changes", traffic: "Traffic") -> None:
+        """Add what became of a call's connections to the model, and of what came on them."""
         counts = {"planned": changes.left - changes.lost, "lost": changes.lost, "afresh": changes.afresh}
         _add(self.changes, counts)
+        _add(self.skipped, {"broken": traffic.frames_broken, "unknown": traffic.frames_unknown})
+
+    def add_microphone(self, microphone: Microphone) -> None:
+        """Add how often its microphone was found dead."""
+        _add(self.deaths, {death.value: count for death, count in microphone.deaths.items()})
 
     def add_troubles(self, warden: "Warden") -> None:
         """Add what the model was met with for not answering."""

@@ -34,6 +34,10 @@ class Presence:
         """It said that its connection ends, but not that the call does."""
         self._heard, self._left = max(self._heard, now), True
 
+    def lost(self, now: float) -> bool:
+        """Nothing has come from it for so long that its connection, should it end now, has ended without a goodbye."""
+        return now - self._heard > LOST_SECONDS
+
     def gone(self, now: float) -> bool:
         """It does not come back: `keep` seconds have passed since it left, or since it was lost."""
         return now - self._heard > self._keep + (0.0 if self._left else LOST_SECONDS)

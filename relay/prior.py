@@ -4,7 +4,7 @@ Whoever may begin a call may say anything in it, so this opens no door; what it 
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from relay.errors import BrowserFault
@@ -49,11 +49,6 @@ def prior_turns(body: Mapping[str, Any]) -> tuple[Turn, ...]:
             raise BrowserFault("bad-request", f"{FIELD}[{index}]", hint=hint) from None
         turns.append(turn)
     return tuple(turns)
-
-
-def told(turns: Iterable[Turn]) -> list[tuple[str, str]]:
-    """The same as the model is told: role (user or model) and text."""
-    return [("model" if turn.role is Role.MODEL else "user", turn.text) for turn in turns]
 
 
 def _turn(one: object) -> tuple[Turn, float | None]:

@@ -162,7 +162,8 @@ class Session:
         self._browser.count(figures)
         figures.add_sound(self._dialogue.uplink, self._dialogue.downlink, self._dialogue.promptness)
         if self._client is not None:
-            figures.add_model(self._client.changes)
+            figures.add_model(self._client.changes, self._client.traffic)
+        figures.add_microphone(self._dialogue.microphone)
         figures.add_troubles(self._dialogue.warden)
         return figures
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from relay.glances import Glances
+from relay.microphone import Microphone
 from relay.uplink import Uplink
 
 MICROPHONE: Final = 0  # 1 is the camera, 2 the screen
@@ -17,6 +18,7 @@ class Tracks:
 
     def __init__(self, uplink: Uplink, watch: Callable[[int, bool], None], end_stream: Callable[[], None]) -> None:
         self.status: dict[int, bool] = {}  # the last word on each
+        self.microphone = Microphone()
         self._uplink = uplink
         self._watch = watch
         self._end_stream = end_stream
@@ -39,6 +41,8 @@ class Tracks:
     def switch(self, track: int, enabled: bool) -> None:
         """The browser says that a track is on, or off."""
         self.status[track] = enabled
+        if track == MICROPHONE:
+            self.microphone.switched()
         if track != MICROPHONE:
             self._watch(track, enabled)
         elif self._begun and enabled:
@@ -48,6 +52,13 @@ class Tracks:
             self._uplink.shut()
             if self._listening and not told:
                 self._end_stream()
+
+    def microphone_dead(self, now: float, path_at: float) -> float | None:
+        """For how long nothing was heard of a microphone that is on, if that is to be told now."""
+        if not (self._begun and self.status.get(MICROPHONE, True)):
+            return None
+        uplink = self._uplink
+        return self.microphone.poll(now, packets=uplink.packets, sounded_at=uplink.sounded_at, path_at=path_at)
 
     def forget_pictures(self) -> None:
         """Another client is there: its camera and screen are off until it says otherwise."""

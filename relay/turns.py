@@ -30,6 +30,7 @@ STALE_SECONDS: Final = 2.0
 SOUNDLESS_SECONDS: Final = 3.0
 # Sound and text of one message reach us within this time; of two messages hardly ever.
 TOGETHER_SECONDS: Final = 0.005
+NO_CHUNK: Final = (0, float("-inf"))
 
 
 class Turns:
@@ -48,7 +49,7 @@ class Turns:
         self._stale_until: float | None = None  # until then, text is of the interrupted reply
         self._llm, self._tts = False, False  # started, not stopped
         self._answered = False  # it has had sound
-        self._chunk = (0, float("-inf"))  # where the newest message's sound begins, when the newest sound came
+        self._chunk = NO_CHUNK  # where the newest message's sound begins, when the newest sound came
         self._asked_at: float | None = None  # when the question was asked that is being answered
         self._text_at = 0.0  # when its text last came
         self._event_at = 0.0  # when it last came with anything
@@ -319,4 +320,5 @@ class Turns:
             self._stale_until = now + STALE_SECONDS
         self._replying = self._generated = self._answered = self._sound_due = False
         self._asked_at = None
+        self._chunk = NO_CHUNK  # what comes next is not of the sound that is cut
         return out

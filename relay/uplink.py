@@ -89,6 +89,11 @@ class Uplink:
             self._on_edge(Edge(False, self._loop.time()))
         self._activity = Activity()
 
+    @property
+    def sounded_at(self) -> float:
+        """When anything but digital silence was last heard; long ago if never since the microphone is on."""
+        return self._activity.sounded_at
+
     def hold(self) -> None:
         """Nothing reaches the model until `release`; what is said is still listened to here."""
         if self._held is None:

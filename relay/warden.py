@@ -101,9 +101,9 @@ class Warden:
     def model_event(self, event: events.Event, now: float) -> None:
         """What the model sent."""
         match event:
-            case events.Audio(pcm=pcm, rate=rate):
+            case events.Audio(pcm=pcm):
                 self._doubtful = False
-                self._dog.heard(now, len(pcm) / 2 / rate)
+                self._dog.heard(now, len(pcm) / 2 / events.OUTPUT_RATE)
             case events.OutputTranscript(text=text) | events.ModelText(text=text, thought=False) if text:
                 self._dog.heard(now)
             case events.InputTranscript(text=text) if text.strip() and self._doubtful:

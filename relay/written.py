@@ -62,7 +62,7 @@ class Written:
         self._files = files
         self._name = name
         self._keys = Keys()
-        self._notes: deque[bytes] = deque()
+        self._notes: deque[tuple[bytes, str, str]] = deque()  # message, role and text
         self._taken: deque[str] = deque(maxlen=MAX_TAKEN)
         self._pictures = 0  # being read, or waiting for it
         self._reading = asyncio.Lock()
@@ -83,7 +83,9 @@ class Written:
     def settle(self) -> None:
         """The model's turn is over: what was written down meanwhile is added to the history."""
         while self._notes:
-            self._listener.tell(self._notes.popleft())
+            note, role, text = self._notes.popleft()
+            self._listener.tell(note)
+            self._listener.noted(role, text)
 
     def text(self, message: said.SendText) -> None:
         """Typed words: to be answered, or only to be remembered; those that have come before are only acknowledged."""
@@ -181,8 +183,7 @@ class Written:
         if len(self._notes) == MAX_NOTES:
             self._listener.say([rtvi.refusal(id, "Too much is waiting for the model to finish; this message is lost.")])
             return False
-        self._notes.append(note)
-        self._listener.noted(role, text)
+        self._notes.append((note, role, text))
         return True
 
     def _told(self, id: str, message: bytes) -> bool:

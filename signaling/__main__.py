@@ -132,8 +132,8 @@ async def run(config: Config) -> None:
         if metrics_sockets:
             from signaling.scrape import Figures, scraping  # Prometheus' client comes with it
 
-            strangers = port.board.dropped if port is not None else {}
-            figures = Figures(studio.metrics, registry, lambda: studio.tier, lambda: studio.lateness, strangers)
+            of_port = () if port is None else (port.board.dropped, port.board.__len__)
+            figures = Figures(studio.metrics, registry, lambda: studio.tier, lambda: studio.lateness, *of_port)
             await stack.enter_async_context(scraping(figures, config, metrics_sockets))
             log.info("metrics at %s/metrics", address_of(config.metrics_host, metrics_sockets[0]))
         if standin is not None and not await leave.unless_asked(standin.ready()):

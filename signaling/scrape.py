@@ -43,6 +43,7 @@ class Figures:
     strangers: Mapping[str, int] = field(
         default_factory=dict
     )  # datagrams on the one UDP port that were let into no call
+    peers: Callable[[], int] | None = None  # how many peer connections there are on that port
 
 
 class Scrape:
@@ -91,6 +92,8 @@ class _Reading(Collector):
         accepting = registry.refusal(self.now) is None
         yield GaugeMetricFamily("relay_accepting", "1 while a new call would be taken in.", float(accepting))
         yield GaugeMetricFamily("relay_calls_live", "Calls now.", len(metrics.calls))
+        peers = self.figures.peers() if self.figures.peers is not None else None
+        yield GaugeMetricFamily("relay_peer_connections", "Browsers' connections that are not closed.", peers)
         yield GaugeMetricFamily("relay_calls_promised", "Calls that may begin.", registry.count(State.RESERVED))
         yield CounterMetricFamily("relay_calls_opened", "Calls that were begun.", metrics.opened)
         yield _counter("relay_calls_ended", "Calls that are over, by how they ended.", "reason", metrics.ended)
@@ -119,6 +122,7 @@ class _Reading(Collector):
         figures = self.sums
         yield _counter("relay_packets_in", "The microphones' packets and what became of them.", "fate",
                        figures.packets_in)  # fmt: skip
+        yield _counter("relay_microphones_dead", "Microphones that are on and bring nothing.", "cause", figures.deaths)
         yield _counter("relay_packets_dropped", "Packets not let in.", "cause", figures.dropped)
         yield _counter("relay_datagrams_dropped", "Datagrams on the UDP port that were no call's.", "cause",
                        dict(self.figures.strangers))  # fmt: skip
@@ -126,6 +130,8 @@ class _Reading(Collector):
                        figures.packets_out)  # fmt: skip
         yield _counter("relay_model_changes", "Connections to the model that were left for the next.", "cause",
                        figures.changes)  # fmt: skip
+        yield _counter("relay_model_messages_skipped", "Messages of the model that nobody acted on.", "cause",
+                       figures.skipped)  # fmt: skip
         yield CounterMetricFamily("relay_packets_unsent", "Of these, could not leave.", figures.unsent)
         yield CounterMetricFamily("relay_underruns", "Times an answer's sound ran out.", figures.underruns)
         yield _histogram("relay_first_packet_seconds", "From the model's first sound to our packet of it.",

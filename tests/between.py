@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
@@ -13,7 +13,7 @@ import relay.session
 from relay.agent import Agent
 from relay.call import CallSettings
 from relay.errors import BrowserFault
-from relay.gemini.client import Target
+from relay.gemini.client import Target, Traffic
 from relay.gemini.upstream import Changes
 from relay.metrics import Quality
 from relay.session import Session
@@ -123,12 +123,13 @@ class FakeModel:
     made: ClassVar[list["FakeModel"]] = []
     refuses: Exception | None = None
     takes_to_connect = 0.8
+    generation, live = 1, True
 
     def __init__(self, target: Target, config: Any, on_event: Any, on_closed: Any, **options: Any) -> None:
         self.on_event, self.on_closed = on_event, on_closed
         self.options = options
         self.said: list[str] = []
-        self.changes = Changes()
+        self.changes, self.traffic = Changes(), Traffic()
         self.sent: list[bytes] = []
         self.audio = 0
         self.closed = False
@@ -139,6 +140,16 @@ class FakeModel:
         await asyncio.sleep(FakeModel.takes_to_connect)
         if FakeModel.refuses is not None:
             raise FakeModel.refuses
+
+    def begin(self, messages: Iterable[bytes]) -> None:
+        for message in messages:
+            self.send(message)
+
+    def answer(self, message: bytes, connection: int) -> bool:
+        return self.send(message)
+
+    def call_off(self, calls: Iterable[object]) -> None:
+        """These functions will have no answer."""
 
     def send(self, message: bytes) -> bool:
         if self.takes:

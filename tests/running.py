@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
@@ -9,6 +10,8 @@ from relay.agent import Agent, AgentFunction, AgentSource
 from relay.config import load
 from relay.standin.script import Script
 from relay.standin.server import Standin, serve
+from relay.webrtc.port.sockets import Called
+from relay.webrtc.port.switchboard import Switchboard
 from signaling.app import House, serving
 from signaling.https import Https
 from signaling.model import Studio
@@ -29,10 +32,18 @@ class Running:
     metrics: str  # where its figures are, empty for nowhere
     secure: str = ""  # its address over HTTPS, empty for none
     dialling: asyncio.Lock = field(default_factory=asyncio.Lock)  # held while it is to be known who calls
+    board: Switchboard[Called] | None = None  # of the one UDP port
 
     @property
     def calls(self) -> int:
         return self.registry.count(State.LIVE)
+
+    def holds(self, answer: str) -> bool:
+        """Whether the peer connection that this SDP answered is not closed yet."""
+        name = re.search(r"^a=ice-ufrag:(\S+)", answer, re.MULTILINE)
+        assert name is not None, answer
+        assert self.board is not None, "the calls have ports of their own"
+        return name[1] in self.board
 
 
 @contextlib.asynccontextmanager
@@ -60,8 +71,11 @@ async def running(
         await stack.enter_async_context(serving(house, sockets, secure))
         port, metrics = sockets[0].getsockname()[1], ""
         if watched := listen_for_metrics(config):
-            strangers = udp.board.dropped if udp is not None else {}
-            figures = Figures(studio.metrics, registry, lambda: studio.tier, lambda: studio.lateness, strangers)
+            of_port = () if udp is None else (udp.board.dropped, udp.board.__len__)
+            figures = Figures(studio.metrics, registry, lambda: studio.tier, lambda: studio.lateness, *of_port)
             await stack.enter_async_context(scraping(figures, config, watched))
             metrics = f"http://127.0.0.1:{watched[0].getsockname()[1]}/metrics"
-        yield Running(f"http://127.0.0.1:{port}", model, registry, metrics, https.base if https else "")
+        yield Running(
+            f"http://127.0.0.1:{port}", model, registry, metrics, https.base if https else "",
+            board=udp.board if udp is not None else None,
+        )  # fmt: skip

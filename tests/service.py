@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
 
 from tests import virtual
 
@@ -169,18 +170,22 @@ Script = Callable[[Visit], Awaitable[None]]
 class Service:
     """The service, and what it saw. `down` while nothing answers at its address."""
 
-    def __init__(self, scripts: Sequence[Script]) -> None:
+    def __init__(self, scripts: Sequence[Script], bind: Callable[[], socket.socket] | None = None) -> None:
+        """`bind` makes the socket to listen on, where that is not loopback."""
         self._scripts = scripts
+        self._bind = bind
         self._server: Server | None = None
         self._open = 0
-        self.port = 0
+        self.host, self.port = "127.0.0.1", 0
         self.visits: list[Visit] = []
         self.refused_as_second = 0
         self.attempts = 0
+        self.refuses: list[int] = []  # the next upgrades, with these HTTP statuses
+        self.strict = True  # it takes no other connection while one is open, or seems so
 
     @property
     def url(self) -> str:
-        return f"ws://127.0.0.1:{self.port}"
+        return f"ws://{self.host}:{self.port}"
 
     @property
     def pcm(self) -> bytes:
@@ -188,10 +193,12 @@ class Service:
         return b"".join(visit.pcm for visit in self.visits)
 
     async def up(self) -> None:
+        where: dict[str, Any] = {"host": self.host, "port": self.port} if self._bind is None else {"sock": self._bind()}
         self._server = await serve(
-            self._play, "127.0.0.1", self.port, compression=None, ping_interval=None, max_size=None, close_timeout=1
-        )
-        self.port = self._server.sockets[0].getsockname()[1]
+            self._play, **where, compression=None, ping_interval=None, max_size=None, close_timeout=1,
+            process_request=self._refuse,
+        )  # fmt: skip
+        self.host, self.port = self._server.sockets[0].getsockname()
 
     async def down(self) -> None:
         if self._server is not None:
@@ -207,12 +214,15 @@ class Service:
         await asyncio.sleep(seconds)
         await self.up()
 
+    def _refuse(self, connection: ServerConnection, _: Request) -> Response | None:
+        return connection.respond(self.refuses.pop(0), "The service is unavailable.\n") if self.refuses else None
+
     async def _play(self, socket: ServerConnection) -> None:
         loop = asyncio.get_running_loop()
         self.attempts += 1
         try:
             setup = json.loads(await socket.recv())
-            if self._open:
+            if self._open and self.strict:
                 self.refused_as_second += 1
                 await socket.close(1011, INTERNAL)
                 return
@@ -239,9 +249,9 @@ class Service:
 
 
 @asynccontextmanager
-async def service(*scripts: Script) -> AsyncIterator[Service]:
+async def service(*scripts: Script, bind: Callable[[], socket.socket] | None = None) -> AsyncIterator[Service]:
     """A service that plays these scripts, one for each connection."""
-    there = Service(scripts)
+    there = Service(scripts, bind)
     await there.up()
     try:
         yield there

@@ -1,10 +1,11 @@
 """A dialogue with a model and a client that do what a test says, in virtual time; the real lines of sound."""
 
 import asyncio
+import contextlib
 import json
 import random
 from array import array
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any, Final
 
 from relay import rtvi
@@ -31,11 +32,25 @@ AUDIBLE_DBFS: Final = -60.0
 class Model:
     """Takes down what it is told."""
 
+    generation, live = 1, True
+
     def __init__(self) -> None:
+        self.dropped: list[object] = []  # calls of functions
         self.sent: list[dict[str, Any]] = []
         self.heard = bytearray()
         self.marks: list[tuple[str, int]] = []  # activityStart and -End, and how much had been heard then
         self.pictures = self.renewed = 0
+
+    def begin(self, messages: Iterable[bytes]) -> None:
+        for message in messages:
+            self.send(message)
+
+    def answer(self, message: bytes, connection: int) -> bool:
+        return self.send(message)
+
+    def forget(self, calls: Iterable[object]) -> None:
+        """These functions will have no answer."""
+        self.dropped += calls
 
     def send(self, message: bytes) -> bool:
         body = json.loads(message)
@@ -119,15 +134,22 @@ class Call:
             self.dialogue.on_model_event(event)
 
 
+@contextlib.asynccontextmanager
+async def playing(**settings: Any) -> AsyncIterator[Call]:
+    """A call in the running loop, which must be one of virtual time."""
+    async with asyncio.TaskGroup() as tasks:
+        call = Call(tasks, **settings)
+        yield call
+        call.dialogue.close()
+        call.ticker.close()
+
+
 def play(main: Callable[[Call], Awaitable[None]], **settings: Any) -> None:
     """Run it, and see that nothing is left."""
 
     async def whole() -> None:
-        async with asyncio.TaskGroup() as tasks:
-            call = Call(tasks, **settings)
+        async with playing(**settings) as call:
             await main(call)
-            call.dialogue.close()
-            call.ticker.close()
 
     virtual.run(whole())
 

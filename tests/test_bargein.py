@@ -105,19 +105,54 @@ def test_what_the_model_goes_on_to_say_until_it_knows_is_not_heard() -> None:
     play(main, barge_in="local")
 
 
-def test_functions_that_the_model_waits_for_are_cancelled_at_once() -> None:
-    async def slow() -> str:
-        await asyncio.sleep(5.0)
-        return "done"
+async def slow() -> str:
+    """A function that takes its time."""
+    await asyncio.sleep(5.0)
+    return "done"
 
+
+CALL = events.FunctionCall("1", "slow", {})
+
+
+async def is_cancelled(call: Call) -> None:
+    """The client knows, the model is told nothing and not waited for."""
+    assert [m["data"]["cancelled"] for m in call.said if m["type"] == "llm-function-call-stopped"] == [True]
+    assert call.model.dropped == [(call.model.generation, CALL)]
+    await call.rest(6.0)
+    assert not [message for message in call.model.sent if "toolResponse" in message]
+
+
+def test_functions_that_the_model_waits_for_are_cancelled_at_once() -> None:
     async def main(call: Call) -> None:
-        call.does(events.ToolCall((events.FunctionCall("1", "slow", {}),)))
+        call.does(events.ToolCall((CALL,)))
         await call.speak(voice(0.5))
-        assert [m["data"]["cancelled"] for m in call.said if m["type"] == "llm-function-call-stopped"] == [True]
-        await call.rest(6.0)
-        assert not [message for message in call.model.sent if "toolResponse" in message]
+        await is_cancelled(call)
 
     play(main, barge_in="local", tools=[slow])
+
+
+@pytest.mark.parametrize("barge_in", ["model", "local"])
+def test_functions_that_the_model_waits_for_are_cancelled_when_it_is_interrupted(barge_in: str) -> None:
+    async def main(call: Call) -> None:
+        call.does(events.ToolCall((CALL,)))
+        await call.rest(0.5)
+        call.does(events.Interrupted(), events.TurnComplete())
+        await is_cancelled(call)
+
+    play(main, barge_in=barge_in, tools=[slow])
+
+
+def test_functions_go_on_when_it_is_only_the_connection_that_is_left() -> None:
+    async def main(call: Call) -> None:
+        call.does(events.ToolCall((CALL,)))
+        await call.rest(0.5)
+        call.model.live = False
+        call.does(events.Interrupted(), events.TurnComplete())
+        await call.rest(6.0)
+        assert [message for message in call.model.sent if "toolResponse" in message]
+        assert call.model.dropped == []
+
+    play(main, tools=[slow])
 
 
 def test_a_microphone_that_is_muted_in_mid_sentence_ends_the_turn() -> None:

@@ -10,7 +10,7 @@ import aioice.ice
 import pytest
 from aiohttp import ClientSession
 
-from bench import fate, local, material, network, quality, report, speech, stamps, tools
+from bench import ear, fate, local, material, network, quality, report, speech, stamps, tools
 from bench.caller import RED_TYPE, Caller, Reception, formats, redundant, with_red, without_red
 from bench.floor import Floor
 from bench.report import Row
@@ -18,6 +18,7 @@ from bench.runs import DOWN, UP
 from bench.side import Window
 from bench.stamps import Got
 from relay.audio import red
+from relay.audio.opus import Decoder
 from tests.running import running
 from tests.sound import Sound, silence
 
@@ -274,3 +275,23 @@ def test_calls_of_functions_are_timed_over_a_real_connection() -> None:
     rows = tools.rows(argparse.Namespace(quick=True))
     assert len(rows) == 3
     assert all(row.unit == "ms" and 0.01 < row.values[0] < 1000 for row in rows)
+
+
+def test_what_is_left_of_voice_to_voice_without_the_models_time_is_ours() -> None:
+    asked, spoke, answered = 100 * MS, 112 * MS, 340 * MS
+    got = [Got(330 * MS, 1, 0, 80), Got(341 * MS, 2, 0, 8), Got(343 * MS, 3, 0, 80)]
+    assert stamps.voice_to_voice([asked], [(spoke, answered)], got) == [12 + 3]
+    assert stamps.voice_to_voice([200 * MS], [(spoke, answered)], got) == [], "nobody asked"
+    assert stamps.voice_to_voice([asked], [(spoke, 350 * MS)], got) == [], "nobody was answered"
+    assert stamps.voice_to_voice([asked], [(spoke, answered)], got, within=0.2) == [], "that was another question"
+
+
+def test_the_models_ear_knows_which_packet_was_the_last_of_a_turn() -> None:
+    (packets, spoken), decoder, hears = ear.turn(), Decoder(), ear.Ear()
+    heard = (decoder.decode(packet) for packet in packets * 2)
+    told = [(number, hears.hear(number, pcm)) for number, pcm in enumerate(heard)]
+    last = spoken - 1
+    assert [each for each in told if each[1] is not None] == [
+        (last + ear.QUIET, last),
+        (len(packets) + last + ear.QUIET, len(packets) + last),
+    ]

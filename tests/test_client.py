@@ -31,11 +31,12 @@ from relay.config import Secret
 from relay.errors import ModelFault, OurBug, RelayError
 from relay.gemini import client as client_module
 from relay.gemini import protocol
-from relay.gemini.client import KEY_HEADER, MAX_BROKEN, MAX_UNSENT, MAX_UNSENT_AUDIO, LiveClient, Target
+from relay.gemini.client import MAX_BROKEN, MAX_UNSENT, MAX_UNSENT_AUDIO, LiveClient, Target
 from relay.gemini.dial import UNACKNOWLEDGED_MS
 from relay.gemini.events import Audio, Event, GoAway, OutputTranscript, ResumptionUpdate, SetupComplete, TurnComplete
 from relay.gemini.frames import MAX_FRAGMENTS, MAX_FRAME
-from relay.gemini.protocol import MAX_MESSAGE
+from relay.gemini.handshake import KEY_HEADER
+from relay.gemini.reading import MAX_MESSAGE
 from relay.gemini.service import State
 
 MODEL: Final = "gemini-3.8-live"
@@ -337,17 +338,22 @@ async def test_a_client_is_not_used_twice() -> None:
         await owner.client.connect()
 
 
+def wire(owner: Owner) -> socket.socket:
+    """The socket of its connection."""
+    transport = owner.client._transport
+    assert transport is not None
+    return transport.underlying_transport.get_extra_info("socket")  # type: ignore[no-any-return]
+
+
 async def test_small_frames_are_not_held_back() -> None:
     async with upstream(accept) as server, Owner(server.url) as owner:
-        sock = owner.client._socket
-        assert sock is not None
+        sock = wire(owner)
         assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 async def test_a_path_that_is_dead_is_noticed_by_what_is_not_acknowledged() -> None:
     async with upstream(accept) as server, Owner(server.url) as owner:
-        sock = owner.client._socket
-        assert sock is not None
+        sock = wire(owner)
         patience = UNACKNOWLEDGED_MS  # of systems other than Linux, which has the option
         if hasattr(socket, "TCP_USER_TIMEOUT"):
             patience = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
@@ -486,6 +492,30 @@ async def test_a_broken_frame_is_counted_and_skipped() -> None:
         await owner.until(lambda: texts(owner) == ["still here"])
         assert owner.client.traffic.frames_broken == 3 == MAX_BROKEN
         assert owner.client.live
+
+
+@pytest.mark.parametrize(
+    "part", [{"mimeType": "audio/pcm;rate=24000", "data": "AAAA"}, {"mimeType": "audio/pcm", "data": "it rains today"},
+             {"mimeType": "audio/pcm;rate=16000", "data": "AAA="}],
+    ids=["odd length", "text", "another rate"],
+)  # fmt: skip
+async def test_sound_that_is_none_is_counted_and_skipped_and_not_played(part: dict[str, str]) -> None:
+    none = json.dumps({"serverContent": {"modelTurn": {"parts": [{"inlineData": part}]}}}).encode()
+    async with upstream(saying(none, words("still here"))) as server, Owner(server.url) as owner:
+        await owner.until(lambda: texts(owner) == ["still here"])
+        assert not [event for event in owner.events if isinstance(event, Audio)]
+        assert owner.client.traffic.frames_broken == 1
+        assert owner.client.live
+
+
+async def test_unknown_messages_are_counted_and_skipped_however_many_there_are() -> None:
+    unknown = b'{"somethingNew":{"a":1}}'
+    script = saying(*[unknown] * (MAX_BROKEN * 3), words("still here"))
+    async with upstream(script) as server, Owner(server.url) as owner:
+        await owner.until(lambda: texts(owner) == ["still here"])
+        assert len(owner.events) == 2, "nothing of them is told"
+        assert owner.client.traffic.frames_unknown == MAX_BROKEN * 3
+        assert owner.client.traffic.frames_broken == 0
 
 
 async def test_one_broken_frame_too_many_ends_the_connection() -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,9 +30,21 @@ NOISE: Final = random.Random(1).randbytes(640)  # 20 ms at 16 kHz, loud
 class Model:
     """Takes down what it is told."""
 
+    generation, live = 1, True
+
     def __init__(self) -> None:
         self.sent: list[bytes] = []
         self.pictures: list[tuple[float, bytes]] = []
+
+    def begin(self, messages: Iterable[bytes]) -> None:
+        for message in messages:
+            self.send(message)
+
+    def answer(self, message: bytes, connection: int) -> bool:
+        return self.send(message)
+
+    def forget(self, calls: Iterable[object]) -> None:
+        """These functions will have no answer."""
 
     def send(self, message: bytes) -> bool:
         self.sent.append(message)

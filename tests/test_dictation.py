@@ -47,7 +47,7 @@ def corrections(call: Call) -> list[dict[str, Any]]:
 
 
 def turns(call: Call) -> list[tuple[str, str]]:
-    return [(role, text) for role, text in call.history.seed()]
+    return [(role, text) for role, text in call.history.since(0)]
 
 
 async def question(call: Call, heard: str) -> bytes:

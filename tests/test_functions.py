@@ -45,13 +45,14 @@ class Line:
 
     def __init__(self, group: asyncio.TaskGroup, tools: Tools) -> None:
         self.told: list[dict[str, Any]] = []
+        self.to: list[int] = []  # the connections that asked
         self.said: list[Message] = []
         self.calls = FunctionCalls(tools, self._tell, self._say, lambda: group)
         self.calls.library = JS
 
-    def _tell(self, message: bytes) -> bool:
+    def _tell(self, message: bytes, connection: int) -> None:
         self.told += json.loads(message)["toolResponse"]["functionResponses"]
-        return True
+        self.to.append(connection)
 
     def _say(self, messages: Sequence[Message]) -> None:
         assert all(map(encode, messages))
@@ -322,6 +323,65 @@ def test_after_the_end_nothing_is_answered_and_nothing_begins(play: Play) -> Non
         assert line.told == []
 
     play(main, double)
+
+
+def test_an_id_is_another_call_on_another_connection_to_the_model(play: Play) -> None:
+    async def main(line: Line) -> None:
+        line.begin("double", number=1)
+        await asyncio.sleep(2)
+        line.calls.begin([FunctionCall("1", "double", {"number": 2})], 2)
+        line.calls.begin([FunctionCall("1", "double", {"number": 3})], 2)
+        await asyncio.sleep(2)
+        assert [answer["response"] for answer in line.told] == [{"output": 2}, {"output": 4}]
+        assert [answer["id"] for answer in line.told] == ["1", "1"]
+        assert line.to == [1, 2]
+        named = [message["data"]["tool_call_id"] for message in line.said if "tool_call_id" in message["data"]]
+        assert len(named) == 4
+        assert len(set(named)) == 2, "the client can tell them apart"
+
+    play(main, double)
+
+
+def test_a_call_that_is_still_open_is_not_mistaken_for_that_of_another_connection(play: Play) -> None:
+    async def main(line: Line) -> None:
+        line.begin("show", place="Oslo")
+        line.calls.begin([FunctionCall("1", "show", {"place": "Rome"})], 2)
+        one, two = (message["data"]["tool_call_id"] for message in line.said if "arguments" in message["data"])
+        line.result("Rome is shown", id=two)
+        line.result("Oslo is shown", id=one)
+        assert [answer["response"]["output"] for answer in line.told] == ["Rome is shown", "Oslo is shown"]
+        assert line.to == [2, 1]
+
+    play(main)
+
+
+def test_only_the_connection_that_called_can_cancel(play: Play) -> None:
+    async def main(line: Line) -> None:
+        line.begin("double", number=1)
+        line.calls.begin([FunctionCall("1", "double", {"number": 2})], 2)
+        line.calls.cancel(["1"], 2)
+        await asyncio.sleep(2)
+        assert (line.told[0]["response"], line.to) == ({"output": 2}, [1])
+
+    play(main, double)
+
+
+def test_an_interruption_says_which_calls_will_have_no_answer(play: Play) -> None:
+    async def main(line: Line) -> None:
+        line.begin("double", "a", number=1)
+        line.begin("show", "b")
+        line.calls.begin([FunctionCall("", "nothing", {})], 2)
+        line.begin("double", "c", number=1)
+        assert line.calls.interrupt() == [
+            (1, FunctionCall("a", "double", {"number": 1})),
+            (2, FunctionCall("", "nothing", {})),
+            (1, FunctionCall("c", "double", {"number": 1})),
+        ]
+        line.result(id="b")
+        await asyncio.sleep(2)
+        assert line.answers == {"b": {"output": "ok"}}
+
+    play(main, double, client=[tool(show, blocking=False)])
 
 
 # -- the client's ---------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from relay.gemini.events import Grounding, Passage, Source, TurnComplete
 from relay.gemini.grounding import MAX_ADDRESS, MAX_PASSAGES, MAX_RENDERED, MAX_SOURCES, read
-from relay.gemini.protocol import read as read_message
+from relay.gemini.reading import read as read_message
 from relay.rtvi import encode
 from relay.turns import Turns
 

@@ -261,11 +261,31 @@ def test_a_seed_is_the_newest_whole_turns_that_fit() -> None:
     history = History(0.0, prior=[Turn(Role.USER, "0" * 100, How.PRIOR)])
     for role in (Role.MODEL, Role.USER, Role.MODEL):
         history.wrote(role, "x" * 10, 1.0)
-    assert history.seed(32) == [("model", "x" * 10), ("user", "x" * 10), ("model", "x" * 10)]
-    assert history.seed(31) == [("user", "x" * 10), ("model", "x" * 10)]
-    assert history.seed(10) == [("model", "x" * 10)]
-    assert history.seed(9) == history.seed(0) == []
-    assert len(history.seed()) == 4
+    seeds = {limit: history.since(history.lately(limit)) for limit in (0, 9, 10, 31, 32, SEED_CHARACTERS)}
+    assert seeds[32] == [("model", "x" * 10), ("user", "x" * 10), ("model", "x" * 10)]
+    assert seeds[31] == [("user", "x" * 10), ("model", "x" * 10)]
+    assert seeds[10] == [("model", "x" * 10)]
+    assert seeds[9] == seeds[0] == []
+    assert len(seeds[SEED_CHARACTERS]) == 4
+
+
+def test_between_two_marks_is_what_was_said_before_the_second_though_it_became_known_later() -> None:
+    history = History(0.0)
+    history.said("Yes.", 0, 1.0)
+    complete(history, RATE, 1.0)
+    history.played(RATE, 2.0)
+    mark = history.mark
+    history.asked("Is it?", 2.0)
+    assert history.since(0, mark) == [("model", "Yes.")]
+    assert history.since(0, 0) == []
+    assert history.since(mark, mark) == []
+    late = History(0.0)
+    late.said("Yes.", 0, 1.0)
+    mark = late.mark
+    late.asked("Is it?", 1.1, late=True)
+    complete(late, RATE, 1.2)
+    late.played(RATE, 2.0)
+    assert late.since(0, mark) == [("user", "Is it?"), ("model", "Yes.")]
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(1, 60)), max_size=20), st.integers(0, 300))
@@ -273,7 +293,7 @@ def test_a_seed_never_exceeds_its_limit_and_ends_with_the_newest_turn(told: list
     history = History(0.0)
     for number, (user, characters) in enumerate(told):
         history.wrote(Role.USER if user else Role.MODEL, chr(97 + number) * characters, 1.0)
-    seed = history.seed(limit)
+    seed = history.since(history.lately(limit))
     assert sum(len(text) for _, text in seed) <= limit
     lines = [line for _, text in seed for line in text.split("\n")]
     assert lines == [chr(97 + number) * told[number][1] for number in range(len(told) - len(lines), len(told))]

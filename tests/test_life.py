@@ -16,7 +16,9 @@ from relay.gemini.course import LASTING_FAULTS, PASSING_CODES, TABLE, Cause, Sta
 from relay.gemini.life import (
     ATTEMPT_SECONDS,
     BUDGET_SECONDS,
+    CALM_SECONDS,
     DRAIN_SECONDS,
+    EARLY_SECONDS,
     FIRST_WAIT,
     GO_AWAY_MARGIN,
     HANDLE_SECONDS,
@@ -106,13 +108,44 @@ def test_a_second_upgrade_under_another_api_version_changes_nothing() -> None:
     assert life.state is State.SETUP
 
 
-@pytest.mark.parametrize("fault", ["model-unreachable", "model-timeout", "setup-refused", "key-refused"])
-def test_a_first_connection_that_cannot_be_made_is_not_tried_again(fault: str) -> None:
+@pytest.mark.parametrize("fault", ["setup-refused", "key-refused", "quota", "model-not-found"])
+def test_a_first_connection_that_is_refused_is_not_tried_again(fault: str) -> None:
     life = Life()
     life.open(START)
     assert life.ended(1, fault, 0, START) == [Close(1), GiveUp(fault)]
     assert life.state is State.CLOSED
     assert life.timer is None
+
+
+@pytest.mark.parametrize("fault", ["model-unreachable", "model-lost", "model-timeout"])
+def test_a_first_connection_that_fails_early_is_tried_once_more_and_nobody_is_told(fault: str) -> None:
+    life = Life()
+    life.open(START)
+    assert life.ended(1, fault, 1011, START + 1) == [Close(1)]
+    assert life.gone(1, START + 1) == []
+    assert life.timer == Timer(1, START + 1 + FIRST_WAIT)
+    assert life.tick(1, START + 1 + FIRST_WAIT) == [Open(2, None, ATTEMPT_SECONDS - 1 - FIRST_WAIT)]
+    assert life.tick(2, START + 3) == [], "nobody has heard of it yet"
+    assert life.ended(2, fault, 1011, START + 3) == [Close(2), GiveUp(fault)]
+
+
+def test_a_first_connection_that_is_made_at_the_second_attempt_is_like_any_other() -> None:
+    life = Life()
+    life.open(START)
+    life.ended(1, *UNREACHABLE, START)
+    life.gone(1, START)
+    life.tick(1, START + FIRST_WAIT)
+    life.upgraded(2)
+    assert life.accepted(2, START + 4) == []
+    assert life.ended(2, *LOST, START + 60) == [Close(2), Tell("reconnecting")]
+    assert life.gone(2, START + 60) == [Open(3, None, ATTEMPT_SECONDS)]
+
+
+def test_a_first_connection_that_fails_late_is_not_tried_again() -> None:
+    life = Life()
+    life.open(START)
+    late = START + EARLY_SECONDS + 0.1
+    assert life.ended(1, *UNREACHABLE, late) == [Close(1), GiveUp("model-unreachable")]
 
 
 # -- planned changes ------------------------------------------------------------------------------------------
@@ -349,10 +382,57 @@ def test_what_another_attempt_would_meet_again_ends_it_at_once(fault: str, openi
     assert life.gone(generation, START + 62) == []
 
 
+def refused(life: Life, now: float, code: int = 1008) -> list[Action]:
+    """The model ends the newest connection as if something were wrong with it, and the next one is opened."""
+    generation = life.generation
+    return [*life.ended(generation, "model-lost", code, now), *life.gone(generation, now)]
+
+
+def opened(actions: list[Action]) -> list[str | None]:
+    """The handles that the connections are to stand on."""
+    return [action.handle for action in actions if isinstance(action, Open)]
+
+
+def accept(life: Life, now: float) -> None:
+    life.upgraded(life.generation)
+    life.accepted(life.generation, now)
+
+
 @pytest.mark.parametrize("code", [1002, 1003, 1007, 1008, 1009, 4000])
-def test_what_the_model_will_not_take_ends_it_at_once(code: int) -> None:
+def test_what_the_model_will_not_take_is_tried_with_the_handle_then_without_and_then_given_up(code: int) -> None:
     life = live("h")
-    assert life.ended(1, "model-lost", code, START + 60)[-1] == GiveUp("model-lost")
+    assert opened(refused(life, START + 60, code)) == ["h"]
+    accept(life, START + 61)
+    assert opened(refused(life, START + 71, code)) == [None]
+    accept(life, START + 72)
+    life.offered(3, "h 3", START + 72)
+    assert refused(life, START + 82, code)[-1] == GiveUp("model-lost")
+
+
+def test_what_the_model_will_not_take_once_in_a_while_is_forgiven() -> None:
+    life, now = live("h"), START
+    for _ in range(5):
+        now += CALM_SECONDS
+        assert opened(refused(life, now)) == ["h"]
+        accept(life, now)
+    now += CALM_SECONDS - 1
+    assert opened(refused(life, now)) == [None]
+
+
+def test_a_model_that_takes_nothing_has_two_more_connections_at_once_and_no_storm() -> None:
+    life, now, connections = live(), START, 1
+    while life.state is not State.CLOSED:
+        now += 0.5
+        for action in refused(life, now, 1007):
+            if isinstance(action, Open):
+                connections += 1
+                accept(life, now)
+    assert connections == 3
+
+
+def test_a_refusal_of_what_is_said_ends_it_at_once() -> None:
+    life = live("h")
+    assert life.ended(1, "setup-refused", 1008, START + 60)[-1] == GiveUp("setup-refused")
 
 
 # -- refused handles ------------------------------------------------------------------------------------------
@@ -387,9 +467,11 @@ def test_a_refusal_because_the_old_socket_is_still_open_is_tried_again_with_the_
     assert life.tick(2, START + 60.1 + FIRST_WAIT) == [Open(3, "good", ATTEMPT_SECONDS)]
 
 
-@given(st.sampled_from(sorted(FAULTS)), st.integers(0, 4999), st.booleans(), st.booleans())
-def test_every_end_has_a_verdict_that_the_table_knows(fault: str, code: int, live: bool, trusted: bool) -> None:
-    cause = verdict(fault, code, live=live, trusted=trusted)
+@given(st.sampled_from(sorted(FAULTS)), st.integers(0, 4999), st.booleans(), st.booleans(), st.integers(1, 9))
+def test_every_end_has_a_verdict_that_the_table_knows(
+    fault: str, code: int, live: bool, resumed: bool, refusals: int
+) -> None:
+    cause = verdict(fault, code, live=live, resumed=resumed, refusals=refusals)
     states = (State.LIVE, State.DRAINING) if live else (State.CONNECTING, State.SETUP)
     assert all(cause in TABLE[state] for state in states)
 

@@ -22,6 +22,13 @@ def test_one_that_is_heard_again_is_here() -> None:
     assert not presence.gone(2 * (LOST_SECONDS + KEEP))
 
 
+def test_one_that_was_not_heard_for_long_is_lost() -> None:
+    presence = Presence(0.0, KEEP)
+    presence.heard(20.0)
+    assert not presence.lost(20.0 + LOST_SECONDS)
+    assert presence.lost(20.1 + LOST_SECONDS)
+
+
 def test_an_older_connection_takes_nothing_back() -> None:
     presence = Presence(0.0, KEEP)
     presence.heard(50.0)

@@ -35,10 +35,12 @@ from relay.gemini.events import (
     ToolCall,
     ToolCancelled,
     TurnComplete,
+    Unknown,
     Usage,
     VoiceActivity,
 )
-from relay.gemini.protocol import BadFrame, Kind, read
+from relay.gemini.protocol import Kind
+from relay.gemini.reading import MAX_AUDIO_EVENT, BadFrame, read, seconds
 from relay.gemini.service import State
 from relay.tools import tool
 
@@ -74,14 +76,14 @@ HEARD: Final[dict[str, list[Event]]] = {
     "output_transcription": [OutputTranscript(" nice to")],
     "output_transcription_vertex_finished": [OutputTranscript("", finished=True)],
     "thought_part": [ModelText("**Greeting**\n\nThe user said hello.", thought=True)],
-    "audio_part_2_5": [Audio(pcm_of("audio_part_2_5"), 24_000)],
+    "audio_part_2_5": [Audio(pcm_of("audio_part_2_5"))],
     "audio_part_3_x_with_transcript": [
-        Audio(pcm_of("audio_part_3_x_with_transcript"), 24_000),
+        Audio(pcm_of("audio_part_3_x_with_transcript")),
         OutputTranscript(
             json.loads(SERVER["audio_part_3_x_with_transcript"])["serverContent"]["outputTranscription"]["text"]
         ),
     ],
-    "audio_part_vertex_no_rate": [Audio(pcm_of("audio_part_vertex_no_rate"), 24_000)],
+    "audio_part_vertex_no_rate": [Audio(pcm_of("audio_part_vertex_no_rate"))],
     "text_part": [ModelText("Hi")],
     "generation_complete": [GenerationComplete()],
     "interrupted": [Interrupted()],
@@ -142,13 +144,22 @@ def test_what_the_model_computes_is_not_shown_as_its_words() -> None:
     assert read(json.dumps({"serverContent": {"modelTurn": {"role": "model", "parts": parts}}})) == []
 
 
-def test_what_is_unknown_says_nothing() -> None:
+def test_what_is_unknown_beside_what_is_known_says_nothing() -> None:
     message = {
         "somethingNew": {"a": 1},
         "serverContent": {"newField": [1], "modelTurn": {"parts": [{"executableCode": {"code": "1"}}]}},
         "voiceActivity": {"type": "ACTIVITY_PAUSED"},
     }
     assert read(json.dumps(message)) == []
+
+
+@pytest.mark.parametrize(
+    "message",
+    [{"somethingNew": {"a": 1}}, {"server_content": {"turnComplete": True}},
+     {"serverContent": {"modelTurn": {"parts": [{"inlineData": {"mimeType": "text/plain", "data": "aGk="}}]}}}],
+)  # fmt: skip
+def test_a_message_of_which_nothing_is_known_is_told_as_unknown_and_no_more(message: dict[str, Any]) -> None:
+    assert read(json.dumps(message)) == [Unknown()]
 
 
 def test_an_unknown_interaction_status_does_not_swallow_the_end_of_a_turn() -> None:
@@ -164,7 +175,7 @@ def test_long_sound_comes_in_pieces_of_two_seconds_and_loses_nothing() -> None:
     pcm = bytes(range(256)) * 1000
     events = [event for event in read(sound(pcm)) if isinstance(event, Audio)]
     assert b"".join(event.pcm for event in events) == pcm
-    assert max(len(event.pcm) for event in events) == protocol.MAX_AUDIO_EVENT == 96_000
+    assert max(len(event.pcm) for event in events) == MAX_AUDIO_EVENT == 96_000
 
 
 def test_both_alphabets_of_base64_are_read() -> None:
@@ -172,13 +183,23 @@ def test_both_alphabets_of_base64_are_read() -> None:
     assert read(sound(pcm, urlsafe=True)) == read(sound(pcm)) == [Audio(pcm)]
 
 
+@pytest.mark.parametrize("mime", ["audio/pcm", "audio/pcm;rate=", "audio/pcm; rate=24000;x=1", "audio/pcm;rate=fast"])
+def test_sound_is_at_the_usual_rate_unless_another_is_named(mime: str) -> None:
+    assert read(sound(b"\0\0", mime)) == [Audio(b"\0\0")]
+
+
+@pytest.mark.parametrize("rate", ["16000", "48000;x=1", "0", "1", "99999999"])
+def test_sound_at_another_rate_is_a_bad_frame(rate: str) -> None:
+    with pytest.raises(BadFrame):
+        read(sound(b"\0\0", f"audio/pcm;rate={rate}"))
+
+
 @pytest.mark.parametrize(
-    ("mime", "rate"),
-    [("audio/pcm;rate=16000", 16_000), ("audio/pcm; rate=48000;x=1", 48_000), ("audio/pcm", 24_000),
-     ("audio/pcm;rate=", 24_000), ("audio/pcm;rate=99999999", 24_000), ("audio/pcm;rate=1", 24_000)],
-)  # fmt: skip
-def test_the_rate_is_the_mime_types_when_it_makes_sense(mime: str, rate: int) -> None:
-    assert read(sound(b"\0\0", mime)) == [Audio(b"\0\0", rate)]
+    "text", ["the weather is fine!", "the weather is fine", "AAAA AAAA", "AAAA\nAAAA", "AA-A AA_A", "AAA=AAA="]
+)
+def test_text_where_sound_belongs_is_a_bad_frame_and_never_played(text: str) -> None:
+    with pytest.raises(BadFrame):
+        read(sound(b"\0\0").replace("AAA=", text.replace("\n", "\\n")))
 
 
 def test_half_a_surrogate_pair_becomes_text_that_can_be_written_down() -> None:
@@ -193,7 +214,7 @@ def test_half_a_surrogate_pair_becomes_text_that_can_be_written_down() -> None:
      ("1e400s", None), ([], None)],
 )  # fmt: skip
 def test_durations_are_read_leniently(duration: object, expected: float | None) -> None:
-    assert protocol.seconds(duration) == expected
+    assert seconds(duration) == expected
 
 
 def test_a_go_away_without_a_time_means_now() -> None:

@@ -19,6 +19,7 @@ PURE: Final = (
     "relay/audio/jitter.py",
     "relay/audio/playout.py",
     "relay/gemini/protocol.py",
+    "relay/gemini/reading.py",
     "relay/standin/mind.py",
     "relay/standin/wire.py",
     "relay/webrtc/gate.py",

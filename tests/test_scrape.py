@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 from relay.config import load
 from relay.errors import FAULTS
 from relay.lateness import Lateness
-from relay.metrics import CAUSES, CHANGES, FATES, KINDS, CallFigures, Metrics, Quality
+from relay.metrics import CAUSES, CHANGES, DEATHS, FATES, KINDS, SKIPPED, CallFigures, Metrics, Quality
 from signaling.registry import Registry
 from signaling.scrape import Figures, scraping
 from signaling.sockets import listen_for_metrics
@@ -89,6 +89,8 @@ async def test_every_figure_has_a_name_and_starts_at_nothing() -> None:
         ("relay_packets_dropped_total", "cause", CAUSES),
         ("relay_packets_out_total", "kind", KINDS),
         ("relay_model_changes_total", "cause", CHANGES),
+        ("relay_model_messages_skipped_total", "cause", SKIPPED),
+        ("relay_microphones_dead_total", "cause", DEATHS),
     ):
         assert {key: told[f"{name} {label}={key}"] for key in known} == dict.fromkeys(known, 0.0)
     for name in (

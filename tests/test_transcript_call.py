@@ -5,6 +5,7 @@ import json
 from typing import Any
 
 import aiohttp
+import pytest
 
 from relay.agent import Agent
 from relay.standin.script import parse
@@ -105,9 +106,13 @@ async def test_calls_of_functions_stand_in_the_transcript() -> None:
         assert (called["state"], "3" in json.dumps(called["result"])) == ("answered", True)
 
 
-async def test_the_model_is_told_of_prior_turns_before_it_is_asked_anything() -> None:
+@pytest.mark.parametrize("model", ["gemini-3.8-live", "gemini-3.1-flash-live-preview"])
+async def test_the_model_is_told_of_prior_turns_before_it_is_asked_anything(model: str) -> None:
     prior = [{"role": "user", "text": "I am Ada."}, {"role": "assistant", "text": "Hello, Ada."}]
-    async with running(script=parse({"greeting": {"say": "Welcome back."}})) as house, Caller(house.base) as caller:
+    async with (
+        running("--gemini-model", model, script=parse({"greeting": {"say": "Welcome back."}})) as house,
+        Caller(house.base) as caller,
+    ):
         await caller.start({"history": prior})
         await caller.offer()
         await caller.opened.wait()

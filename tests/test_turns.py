@@ -267,7 +267,7 @@ def test_interim_words_that_are_taken_back_are_nobody_s() -> None:
     assert texts(shown, "user-transcription") == ["Wine", ""]
     assert finals(call.wait(2 * INTERIM_SECONDS)) == []
     assert finals(call.model(sound(0.1))) == []
-    assert call.history.seed() == []
+    assert call.history.since(0) == []
 
 
 def test_interim_words_that_nothing_replaced_are_not_lost() -> None:
@@ -986,6 +986,15 @@ def test_what_captions_tell_as_heard_is_what_history_says(seed: int, acts: int) 
     assert "".join("".join(told.values()).split()) == "".join(remembered(call, Role.MODEL))
     asked = [word for word in remembered(call, Role.USER) if word[0] != "t"]
     assert sorted(asked) == sorted(word for text in finals(call.sent) for word in text.split())
+
+
+def test_text_that_comes_at_once_after_an_interruption_is_not_of_the_sound_that_was_cut() -> None:
+    call = Call()
+    call.model(sound(0.5), TurnComplete())
+    call.cut()
+    call.model(said("One two."))
+    call.take(call.turns.interrupted(call.position, call.now))
+    assert texts(call.sent, "bot-output") == remembered(call, Role.MODEL) == [], "nobody heard it"
 
 
 @settings(deadline=None, max_examples=50)

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.gemini import events, protocol, recall
+from relay.gemini.checkpoint import CROSSING_SECONDS, Checkpoint
 from relay.gemini.events import FunctionCall
 from relay.gemini.life import Busy
 from relay.gemini.protocol import Kind
@@ -25,6 +26,7 @@ from relay.gemini.unheard import (
     Waiting,
     Words,
 )
+from tests.memory import Memory
 
 MODEL: Final = "gemini-3.8-live"
 NOW: Final = 1000.0
@@ -145,6 +147,29 @@ def test_a_question_is_kept_for_fifteen_seconds_of_sound() -> None:
     assert len(question.heard) == round(QUESTION_SECONDS / PIECE_SECONDS)
 
 
+def test_silence_pushes_no_part_of_a_question_out() -> None:
+    question, lately = Question(), round(LATELY_SECONDS / PIECE_SECONDS)
+    question.begin(0.0, 0)
+    hear(question, *range(100))
+    question.pause()
+    hear(question, *range(100, 2000))
+    assert question.again == [piece(n) for n in (*range(100), *range(2000 - lately, 2000))]
+    question.begin(0.0, 0)
+    hear(question, *range(2000, 2100))
+    question.pause()
+    assert question.again == [piece(n) for n in (*range(100), *range(2000 - lately, 2100))]
+
+
+def test_silence_pushes_no_written_question_out() -> None:
+    question = Question()
+    question.ask(asked("hello?"))
+    hear(question, *range(1000))
+    assert question.again[0] == asked("hello?")
+    question.ask(asked("are you there?"))
+    assert asked("are you there?") in question.again
+    assert len(question.again) <= round(QUESTION_SECONDS / PIECE_SECONDS)
+
+
 def test_where_we_say_that_the_user_begins_that_is_said_again() -> None:
     start = Words(protocol.activity_message(True), Kind.MARKED)
     question = Question()
@@ -161,14 +186,14 @@ def test_where_we_say_that_the_user_begins_that_is_said_again() -> None:
 
 
 def test_the_newest_notes_are_kept() -> None:
-    notes = Notes()
-    for number in range(MAX_NOTES + 5):
-        notes.add(str(number).encode())
-    assert list(notes) == [str(number).encode() for number in range(5, MAX_NOTES + 5)]
-    notes.add(bytes(MAX_WORDS_BYTES - 1))
+    notes, said = Notes(), [Words(str(number).encode(), Kind.NOTED) for number in range(MAX_NOTES + 5)]
+    for number, words in enumerate(said):
+        notes.add(words, NOW + number)
+    assert list(notes) == said[5:]
+    notes.forget(NOW + 10)
+    assert list(notes) == said[10:]
+    notes.add(Words(bytes(MAX_WORDS_BYTES - 1), Kind.NOTED), NOW + 100)
     assert len(list(notes)) == 1
-    notes.clear()
-    assert not list(notes)
 
 
 # -- what is unfinished ---------------------------------------------------------------------------------------
@@ -185,11 +210,11 @@ def texts(items: list[Item]) -> list[bytes]:
 def test_a_turn_keeps_the_connection_busy_from_its_first_sound_to_its_end() -> None:
     unfinished = Unfinished(MODEL)
     assert not unfinished.busy
-    unfinished.begins(SOUND)
+    unfinished.begins(SOUND, NOW)
     assert unfinished.busy == {Busy.GENERATING}
     unfinished.ends(events.GenerationComplete())
     assert unfinished.busy == {Busy.GENERATING}, "its handle comes after the turn"
-    unfinished.begins(events.OutputTranscript("late"))
+    unfinished.begins(events.OutputTranscript("late"), NOW)
     assert unfinished.leave() == [events.TurnComplete()], "text that straggles in begins nothing"
     unfinished.ends(events.TurnComplete())
     assert not unfinished.busy
@@ -207,51 +232,96 @@ def test_a_question_keeps_the_connection_busy_for_a_while() -> None:
     assert unfinished.deadline is None
 
 
+def test_who_is_asked_to_go_on_is_still_asked_what_he_was_asked_before() -> None:
+    unfinished, nudge = Unfinished(MODEL), Words(protocol.nudge_message(MODEL), Kind.ASKED)
+    unfinished.sent(asked("what time is it?"), NOW)
+    unfinished.sent(nudge, NOW + 15)
+    assert unfinished.deadline == NOW + 15 + PATIENCE_SECONDS
+    unfinished.leave()
+    assert texts(unfinished.put_back(0, None, NOW + 30)) == [asked("what time is it?").message]
+
+
 def test_a_call_keeps_the_connection_busy_until_it_is_answered_or_cancelled() -> None:
     for how in ("answered", "cancelled"):
         unfinished = Unfinished(MODEL)
-        unfinished.begins(CALL)
+        unfinished.begins(CALL, NOW)
         unfinished.ends(events.TurnComplete())
         assert unfinished.busy == {Busy.CALLING}
         if how == "answered":
-            assert unfinished.answer(protocol.tool_message("c1", "get_weather", {})).kind is Kind.ANSWERED
+            assert unfinished.answer(protocol.tool_message("c1", "get_weather", {}), 1).kind is Kind.ANSWERED
         else:
             unfinished.ends(events.ToolCancelled(("c1",)))
         assert not unfinished.busy
 
 
-def test_a_cut_answer_of_which_something_was_heard_is_gone_on_with() -> None:
+def test_a_call_keeps_it_busy_no_longer_when_it_will_have_no_answer() -> None:
     unfinished = Unfinished(MODEL)
+    unfinished.begins(CALL, NOW, 7)
+    unfinished.ends(events.TurnComplete())
+    unfinished.forget([(6, CALL.calls[0]), (7, FunctionCall("c2", "get_weather", {}))])
+    assert unfinished.busy == {Busy.CALLING}
+    unfinished.forget([(7, CALL.calls[0])])
+    assert not unfinished.busy
+    unfinished.leave()
+    assert unfinished.put_back(0, None, NOW) == []
+
+
+def test_calls_without_an_id_are_answered_one_by_one_on_the_connection_that_asked() -> None:
+    call, message = FunctionCall("", "get_weather", {}), protocol.tool_message("", "get_weather", {})
+    unfinished = Unfinished(MODEL)
+    unfinished.begins(events.ToolCall((call, call)), NOW, 2)
+    kinds = [unfinished.answer(message, connection).kind for connection in (1, 2, 2, 2)]
+    assert kinds == [Kind.ASKED, Kind.ANSWERED, Kind.ANSWERED, Kind.ASKED]
+
+
+def test_a_cut_answer_of_which_something_was_heard_is_gone_on_with() -> None:
+    memory = Memory()
+    unfinished = Unfinished(MODEL, memory)
     unfinished.sent(asked("what time is it?"), NOW)
-    unfinished.begins(SOUND)
+    unfinished.begins(SOUND, NOW)
+    memory.turns += HEARD
     assert unfinished.leave() == [events.Interrupted(), events.TurnComplete()]
-    back = texts(unfinished.put_back(HEARD, NOW))
+    back = texts(unfinished.put_back(0, None, NOW))
     assert back == [*recall.tell(MODEL, HEARD), recall.go_on(MODEL, HEARD, heard=True)]
     assert unfinished.leave() == []
-    assert texts(unfinished.put_back(HEARD, NOW)) == back, "and again, should that be lost too"
+    assert texts(unfinished.put_back(0, None, NOW)) == back, "and again, should that be lost too"
 
 
 def test_a_cut_answer_of_which_nothing_was_heard_has_its_question_asked_again() -> None:
-    unfinished = Unfinished(MODEL)
+    memory = Memory()
+    unfinished = Unfinished(MODEL, memory)
     unfinished.sent(asked("what time is it?"), NOW)
-    unfinished.begins(SOUND)
+    memory.turns += HEARD[:1]
+    unfinished.begins(SOUND, NOW)
     unfinished.leave()
-    assert texts(unfinished.put_back(HEARD[:1], NOW)) == [asked("what time is it?").message]
+    assert texts(unfinished.put_back(0, None, NOW)) == [asked("what time is it?").message]
+
+
+def test_of_an_answer_nothing_was_heard_though_the_one_before_it_was() -> None:
+    memory = Memory(HEARD)
+    unfinished = Unfinished(MODEL, memory)
+    unfinished.utterance(True, NOW, NOW, 0)
+    unfinished.question.heard.append(piece(1))
+    unfinished.begins(SOUND, NOW)
+    unfinished.leave()
+    assert unfinished.put_back(0, None, NOW)[-1] == piece(1)
 
 
 def test_a_cut_answer_to_nothing_that_is_known_is_asked_for() -> None:
     unfinished = Unfinished(MODEL)
-    unfinished.begins(SOUND)
+    unfinished.begins(SOUND, NOW)
     unfinished.leave()
-    assert texts(unfinished.put_back([], NOW)) == [recall.go_on(MODEL, [], heard=False)]
+    assert texts(unfinished.put_back(0, None, NOW)) == [recall.go_on(MODEL, [], heard=False)]
 
 
 def test_a_question_that_led_to_a_call_is_not_asked_again() -> None:
-    unfinished = Unfinished(MODEL)
+    memory = Memory()
+    unfinished = Unfinished(MODEL, memory)
     unfinished.sent(asked("will it rain?"), NOW)
-    unfinished.begins(CALL)
+    memory.turns.append(("user", "will it rain?"))
+    unfinished.begins(CALL, NOW)
     assert unfinished.leave() == [events.TurnComplete()], "nothing was being said"
-    back = texts(unfinished.put_back([("user", "will it rain?")], NOW))
+    back = texts(unfinished.put_back(0, None, NOW))
     assert back == [
         protocol.content_message([("user", "will it rain?")], False),
         protocol.content_message([("user", recall.CALLED % 'get_weather({"city": "Paris"})')], False),
@@ -259,29 +329,94 @@ def test_a_question_that_led_to_a_call_is_not_asked_again() -> None:
 
 
 def test_a_note_is_told_once_whether_or_not_a_question_follows_it() -> None:
-    note = protocol.content_message([("user", "I am Ann.")], False)
-    turns = [("user", "I am Ann.")]
-    unfinished = Unfinished(MODEL)
-    unfinished.sent(Words(note, Kind.NOTED), NOW)
-    assert texts(unfinished.put_back(turns, NOW)) == [note]
-    unfinished.sent(asked("who am I?"), NOW)
-    turns.append(("user", "who am I?"))
-    assert texts(unfinished.put_back(turns, NOW)) == [note, asked("who am I?").message]
-    unfinished.begins(SOUND)
+    note, memory = protocol.content_message([("user", "I am Ann.")], False), Memory()
+    unfinished = Unfinished(MODEL, memory)
+
+    def sends(text: str, kind: Kind, at: float) -> None:
+        message = note if kind is Kind.NOTED else protocol.text_message(text)
+        unfinished.sent(Words(message, kind, mark=memory.mark), at)
+        memory.turns.append(("user", text))
+
+    def back() -> list[bytes]:
+        return texts(unfinished.put_back(0, None, NOW))
+
+    sends("I am Ann.", Kind.NOTED, NOW)
+    assert back() == [note]
+    sends("who am I?", Kind.ASKED, NOW)
+    assert back() == [note, protocol.text_message("who am I?")]
+    unfinished.sent(Words(note, Kind.NOTED, mark=memory.mark), NOW)
+    memory.turns.append(("user", "I am Ann."))
+    assert back() == [note, note, protocol.text_message("who am I?")], "what was added to it is no turn before it"
+    unfinished.begins(SOUND, NOW)
+    unfinished.begins(events.TurnComplete(), NOW + 1)
     unfinished.ends(events.TurnComplete())
-    turns.append(("model", "You are Ann."))
-    unfinished.sent(asked("sure?"), NOW)
-    back = texts(unfinished.put_back(turns, NOW))
-    assert back == [protocol.content_message(turns, False), asked("sure?").message]
+    memory.turns[1:] = [("user", "who am I?"), ("model", "You are Ann.")]
+    known = [("user", "I am Ann."), ("user", "who am I?"), ("model", "You are Ann.")]
+    sends("sure?", Kind.ASKED, NOW + 1)
+    assert back() == [protocol.content_message(known, False), protocol.text_message("sure?")]
 
 
 def test_a_picture_is_shown_again_until_a_handle_holds_it() -> None:
     picture = protocol.image_message(b"jpeg")
+    handle = events.ResumptionUpdate("handle", resumable=True)
     unfinished = Unfinished(MODEL)
     unfinished.sent(Words(picture, Kind.SHOWN), NOW)
-    assert texts(unfinished.put_back([], NOW)) == [picture]
-    unfinished.ends(events.ResumptionUpdate("handle", resumable=True))
-    assert texts(unfinished.put_back([], NOW)) == []
+    unfinished.ends(handle)
+    assert texts(unfinished.put_back(0, None, NOW)) == [picture], "it may be older than the picture"
+    unfinished.begins(events.TurnComplete(), NOW + 1)
+    unfinished.ends(handle)
+    assert texts(unfinished.put_back(0, None, NOW)) == []
+
+
+# -- what a handle holds --------------------------------------------------------------------------------------
+
+
+def test_a_handle_holds_what_was_told_before_the_last_turn_ended() -> None:
+    memory = Memory([("user", "One.")])
+    checkpoint = Checkpoint(memory)
+    checkpoint.accept(0, NOW)
+    assert not checkpoint.offer(), "that of the setup"
+    assert checkpoint.mark == 0
+    memory.turns.append(("model", "Two."))
+    checkpoint.rest(NOW + 10)
+    checkpoint.tell(memory.mark, NOW + 10)
+    memory.turns.append(("user", "Three."))
+    assert not checkpoint.offer()
+    assert checkpoint.mark == 2
+    checkpoint.rest(NOW + 20)
+    assert checkpoint.offer()
+    assert checkpoint.mark == 3
+
+
+def test_what_crosses_the_end_of_a_turn_is_not_taken_to_be_held() -> None:
+    memory = Memory([("user", "One.")])
+    checkpoint = Checkpoint(memory)
+    checkpoint.accept(1, NOW)
+    checkpoint.tell(1, NOW + 10)
+    memory.turns.append(("user", "Two."))
+    checkpoint.rest(NOW + 10 + CROSSING_SECONDS / 2)
+    checkpoint.offer()
+    assert checkpoint.mark == 1
+
+
+@given(st.lists(st.tuples(st.sampled_from(["tell", "rest", "offer"]), st.floats(0, 1)), max_size=200))
+def test_a_handle_is_never_taken_to_hold_what_it_may_not(steps: list[tuple[str, float]]) -> None:
+    memory, now, rested = Memory(), NOW, 0.0
+    checkpoint, told = Checkpoint(memory), list[tuple[float, int]]()
+    checkpoint.accept(0, now)
+    for step, seconds in steps:
+        now += seconds
+        if step == "tell":
+            told.append((now, memory.mark))
+            checkpoint.tell(memory.mark, now)
+            memory.turns.append(("user", "x"))
+        elif step == "rest":
+            rested = now
+            checkpoint.rest(now)
+        else:
+            checkpoint.offer()
+            crossing = [mark for at, mark in told if at >= rested - CROSSING_SECONDS]
+            assert checkpoint.mark <= min(crossing, default=memory.mark)
 
 
 # -- in words -------------------------------------------------------------------------------------------------
@@ -294,6 +429,13 @@ def test_a_model_that_takes_no_content_is_told_in_its_request_to_go_on() -> None
     assert message == protocol.text_message(f"User: what time is it?\nYou: It is\n{recall.GO_ON}")
 
 
+def test_a_model_that_waits_for_a_history_gets_one_whole_content_even_of_nothing() -> None:
+    strict, calls = "gemini-3.1-flash-live-preview", CALL.calls
+    called = ("user", recall.CALLED % 'get_weather({"city": "Paris"})')
+    assert recall.tell(strict, HEARD, calls, seeds=True) == [protocol.content_message([*HEARD, called], True)]
+    assert recall.tell(strict, [], seeds=True) == [protocol.content_message([], True)]
+
+
 def test_an_answer_that_is_not_to_be_spoken_of_is_only_remembered() -> None:
     message = recall.returned(MODEL, "note", {"output": 1}, "SILENT")
     assert protocol.kind(message) is Kind.NOTED
@@ -304,8 +446,3 @@ def test_an_answer_without_an_id_goes_by_the_name() -> None:
     key, words = recall.answered(MODEL, protocol.tool_message("", "f", {"output": "long" * 20_000}))
     assert key == "f"
     assert len(words.instead) < recall.MAX_RESULT + 1000
-
-
-def test_a_question_is_told_once_though_it_is_known_in_writing() -> None:
-    assert recall.without_last_question([*HEARD, ("user", "and now?")]) == HEARD
-    assert recall.without_last_question([("user", "hello?")]) == []

@@ -3,7 +3,7 @@
 import asyncio
 import struct
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final
+from typing import Final, Self
 
 import pytest
 from google.genai import types
@@ -15,42 +15,26 @@ from relay.gemini.course import State
 from relay.gemini.events import Event
 from relay.gemini.unheard import LEAD_SECONDS, MAX_WORDS, PIECE_SECONDS, QUESTION_SECONDS, WAITING_SECONDS
 from relay.gemini.upstream import Upstream
+from tests.memory import Memory
 from tests.service import INTERNAL, INVALID, Service, Visit, run, service
 
 MODEL: Final = "gemini-3.8-live"
 PIECE: Final = round(16_000 * PIECE_SECONDS)  # samples
 
 
-class Memory:
-    """What a history would say."""
-
-    def __init__(self) -> None:
-        self.turns: list[tuple[str, str]] = []
-
-    @property
-    def mark(self) -> int:
-        return len(self.turns)
-
-    def since(self, mark: int) -> Sequence[tuple[str, str]]:
-        return self.turns[mark:]
-
-    def seed(self) -> Sequence[tuple[str, str]]:
-        return self.turns
-
-
 class Owner:
     """Who owns the model's side: notes what it is told, and talks."""
 
-    def __init__(self, url: str, model: str = MODEL) -> None:
+    def __init__(self, url: str, model: str = MODEL, prior: Sequence[tuple[str, str]] = ()) -> None:
         self.events: list[Event] = []
         self.news: list[str] = []
         self.faults: list[RelayError] = []
-        self.memory = Memory()
+        self.memory = Memory(prior)
         self.loop = asyncio.get_running_loop()
         self.upstream = Upstream(
             Target(url, model),
             types.LiveConnectConfig(session_resumption=types.SessionResumptionConfig()),
-            self.events.append,
+            self._hear,
             self.faults.append,
             on_news=self.news.append,
             memory=self.memory,
@@ -58,6 +42,9 @@ class Owner:
         )
         self.samples = 0
         self._talking: asyncio.Task[None] | None = None
+
+    def _hear(self, event: Event) -> None:
+        self.events.append(event)
 
     def say_piece(self) -> None:
         """20 ms of sound in which every sample is another number."""
@@ -87,8 +74,9 @@ class Owner:
         quiet = (events.SetupComplete, events.ResumptionUpdate, events.GoAway)
         return [event for event in self.events if not isinstance(event, quiet)]
 
-    async def __aenter__(self) -> "Owner":
+    async def __aenter__(self) -> Self:
         await self.upstream.connect()
+        self.upstream.begin(())
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -509,16 +497,218 @@ def test_typed_words_without_an_answer_are_told_once_more_and_once_only() -> Non
 
 def test_what_was_to_be_remembered_is_told_again_until_a_handle_holds_it() -> None:
     async def main() -> None:
-        async with service(listen) as there, Owner(there.url) as owner:
+        async with service(listen, listen, talks, listen) as there, Owner(there.url) as owner:
             await asyncio.sleep(1)
             owner.upstream.send(protocol.content_message([("user", "I am Ann.")], False))
             owner.memory.turns.append(("user", "I am Ann."))
+            for _ in range(3):
+                await asyncio.sleep(8)
+                owner.upstream.renew()
             await asyncio.sleep(1)
-            owner.upstream.renew()
+            told = ["user: I am Ann."]
+            assert [visit.texts for visit in there.visits] == [told, told, told, []]
+
+    async def talks(visit: Visit) -> None:
+        await visit.ready("handle 3")
+        await asyncio.sleep(2)
+        await visit.speak(0.5, "Hello.")
+        await visit.finish("handle that holds it")
+        await visit.listen()
+
+    run(main)
+
+
+NOTE: Final = protocol.content_message([("user", "I am Ann.")], False)
+
+
+class Writer(Owner):
+    """An owner whose user writes what is to be remembered when the model's turn ends, as an app may."""
+
+    notes = 0
+
+    def _hear(self, event: Event) -> None:
+        super()._hear(event)
+        if isinstance(event, events.TurnComplete) and self.notes:
+            self.notes -= 1
+            assert self.upstream.send(NOTE)
+            self.memory.turns.append(("user", "I am Ann."))
+
+
+@pytest.mark.parametrize("planned", [False, True])
+def test_what_was_to_be_remembered_when_a_turn_ended_is_not_lost_with_the_handle_of_that_turn(planned: bool) -> None:
+    async def going(visit: Visit) -> None:
+        await visit.ready("handle 1")
+        await visit.speak(0.5, "Hello.")
+        if planned:
+            await visit.say(goAway={"timeLeft": "50s"})
+        await asyncio.sleep(1)
+        await visit.finish("handle of before the note")
+        await asyncio.sleep(0.2)
+        await visit.close(1011, INTERNAL)
+
+    async def main() -> None:
+        async with service(going, listen) as there, Writer(there.url) as owner:
+            owner.notes = 1
+            await asyncio.sleep(0.5)
+            owner.memory.turns.append(("model", "Hello."))
+            await asyncio.sleep(2)
+            assert [visit.handle for visit in there.visits] == [None, "handle of before the note"]
+            assert [visit.texts for visit in there.visits][-1] == ["user: I am Ann."]
+
+    run(main)
+
+
+def test_what_is_typed_when_a_turn_ends_is_known_to_whoever_goes_on_with_its_answer() -> None:
+    async def crashing(visit: Visit) -> None:
+        await visit.ready("handle 1")
+        await visit.speak(0.5, "Hello.")
+        await asyncio.sleep(1)
+        await visit.finish()
+        await visit.until(lambda visit: visit.texts)
+        await visit.offer("handle of before the question")
+        await visit.speak(0.5, "It is noon")
+        await asyncio.sleep(1)
+        await visit.close(1011, INTERNAL)
+
+    async def main() -> None:
+        async with service(crashing, listen) as there, Owner(there.url) as owner:
+            await asyncio.sleep(0.5)
+            owner.memory.turns.append(("model", "Hello."))
+            await asyncio.sleep(0.6)
+            owner.upstream.send(protocol.text_message("what time is it?"))
+            owner.memory.turns.append(("user", "what time is it?"))
+            await asyncio.sleep(0.5)
+            owner.memory.turns.append(("model", "It is"))
+            await asyncio.sleep(2)
+            assert there.visits[1].texts == ["user: what time is it?", "model: It is", recall.GO_ON]
+
+    run(main)
+
+
+# -- what was said before ---------------------------------------------------------------------------------------
+
+PRIOR: Final = [("user", "I am Ada."), ("model", "Hello, Ada."), ("user", "I like tea.")]
+PRIOR_TOLD: Final = ["user: I am Ada.", "model: Hello, Ada.", "user: I like tea."]
+STRICT: Final = "gemini-3.1-flash-live-preview"
+
+
+def contents(visit: Visit) -> list[bool]:
+    """Whether each content is complete."""
+    return [body["turnComplete"] for kind, body in visit.heard if kind == "clientContent"]
+
+
+def test_what_was_said_before_the_call_is_told_at_once_and_again_until_a_handle_holds_it() -> None:
+    async def talks(visit: Visit) -> None:
+        await visit.ready("handle 2")
+        await asyncio.sleep(1)
+        await visit.speak(0.5, "Hello.")
+        await visit.finish("handle that holds it")
+        await asyncio.sleep(1)
+        await visit.close(1011, INTERNAL)
+
+    async def main() -> None:
+        async with service(crash, talks, listen) as there, Owner(there.url, prior=PRIOR) as owner:
+            await asyncio.sleep(5)
+            assert [visit.handle for visit in there.visits] == [None, "handle 1", "handle that holds it"]
+            assert [visit.texts for visit in there.visits] == [PRIOR_TOLD, PRIOR_TOLD, []]
+            assert owner.news == ["reconnecting", "resumed"] * 2
+
+    run(main)
+
+
+def test_a_greeting_without_an_answer_is_asked_for_again_and_nothing_is_told_twice() -> None:
+    async def main() -> None:
+        async with service(crash, listen) as there:
+            owner = Owner(there.url, prior=PRIOR)
+            owner.memory.turns.append(("user", "I am Ann."))  # written before the model listens
+            try:
+                await owner.upstream.connect()
+                owner.upstream.begin([NOTE])
+                owner.upstream.send(protocol.text_message("Say hello."))
+                await asyncio.sleep(3)
+                told = [*PRIOR_TOLD, "user: I am Ann.", "Say hello."]
+                assert [visit.texts for visit in there.visits] == [told, told]
+            finally:
+                await owner.upstream.close()
+
+    run(main)
+
+
+def test_what_is_written_before_the_conversation_begins_is_not_told_before() -> None:
+    async def main() -> None:
+        async with service(crash, listen) as there:
+            owner = Owner(there.url, prior=PRIOR)
+            try:
+                await owner.upstream.connect()
+                owner.memory.turns.append(("user", "I am Ann."))
+                await asyncio.sleep(2)
+                assert [visit.texts for visit in there.visits] == [PRIOR_TOLD, PRIOR_TOLD]
+                owner.upstream.begin([NOTE])
+                await asyncio.sleep(1)
+                assert there.visits[1].texts == [*PRIOR_TOLD, "user: I am Ann."]
+            finally:
+                await owner.upstream.close()
+
+    run(main)
+
+
+def test_what_is_written_between_two_connections_is_told_once() -> None:
+    async def main() -> None:
+        async with service(crash, ready_after(2)) as there, Owner(there.url) as owner:
+            await asyncio.sleep(2)
+            owner.upstream.send(NOTE)
+            owner.memory.turns.append(("user", "I am Ann."))
+            owner.upstream.send(protocol.text_message("who am I?"))
+            owner.memory.turns.append(("user", "who am I?"))
+            await asyncio.sleep(3)
+            assert there.visits[1].texts == ["user: I am Ann.", "who am I?"]
+
+    run(main)
+
+
+def test_a_model_that_takes_content_at_the_beginning_alone_is_told_what_was_said_before_there() -> None:
+    async def main() -> None:
+        async with service(crash, listen) as there, Owner(there.url, STRICT, prior=PRIOR):
+            await asyncio.sleep(3)
+            for visit in there.visits:
+                assert visit.setup["setup"]["historyConfig"] == {"initialHistoryInClientContent": True}
+                assert visit.handle is None, "which would hold nothing"
+                assert visit.texts == PRIOR_TOLD
+                assert contents(visit) == [True]
+
+    run(main)
+
+
+def test_such_a_model_is_not_told_what_would_end_its_connection() -> None:
+    async def main() -> None:
+        async with service(listen) as there, Owner(there.url, STRICT) as owner:
+            assert not owner.upstream.send(NOTE), "and the app is told so"
+            assert owner.upstream.send(protocol.text_message("who am I?"))
+            await asyncio.sleep(1)
+            assert there.visits[0].texts == ["who am I?"]
+
+    run(main)
+
+
+def test_such_a_model_is_told_the_conversation_after_a_refused_handle_and_nothing_after_a_good_one() -> None:
+    async def talks(visit: Visit) -> None:
+        await visit.ready("handle of the setup")
+        await asyncio.sleep(1)
+        await visit.speak(0.5, "Hello.")
+        await visit.finish(f"handle {visit.number}")
+        await asyncio.sleep(1)
+        await visit.close(1011, INTERNAL)
+
+    async def main() -> None:
+        scripts = [talks, talks, refusing(1007, INVALID), listen]
+        async with service(*scripts) as there, Owner(there.url, STRICT) as owner:
+            await asyncio.sleep(1.5)
+            owner.memory.turns += [("user", "hello?"), ("model", "Hello.")]
             await asyncio.sleep(8)
-            owner.upstream.renew()
-            await asyncio.sleep(1)
-            assert [visit.texts for visit in there.visits] == [["user: I am Ann."], ["user: I am Ann."], []]
+            assert [visit.handle for visit in there.visits] == [None, "handle 1", "handle 2", None]
+            assert ["historyConfig" in visit.setup["setup"] for visit in there.visits] == [False, False, False, True]
+            assert [visit.texts for visit in there.visits] == [[], [], [], ["user: hello?", "model: Hello."]]
+            assert owner.news[-1] == "memory-shortened"
 
     run(main)
 
@@ -544,7 +734,7 @@ def test_an_answer_to_a_call_of_a_dead_connection_is_told_in_words() -> None:
         async with service(crashing, listen) as there, Owner(there.url) as owner:
             await asyncio.sleep(2)
             assert there.visits[1].texts == ["user: " + recall.CALLED % 'get_weather({"city": "Paris"})']
-            assert owner.upstream.send(answer())
+            assert owner.upstream.answer(answer(), 1)
             await asyncio.sleep(1)
             assert there.visits[1].texts[1:] == [TOLD]
             assert not [kind for kind, _ in there.visits[1].heard if kind == "toolResponse"]
@@ -563,7 +753,7 @@ def test_an_answer_that_comes_between_two_connections_is_told_in_words() -> None
     async def main() -> None:
         async with service(crashing, ready_after(2)) as there, Owner(there.url) as owner:
             await asyncio.sleep(2)
-            assert owner.upstream.send(answer())
+            assert owner.upstream.answer(answer(), 1)
             await asyncio.sleep(3)
             assert there.visits[1].texts == [TOLD]
 
@@ -580,7 +770,7 @@ def test_an_answer_that_was_sent_and_not_followed_is_told_again_in_words() -> No
     async def main() -> None:
         async with service(crashing, listen) as there, Owner(there.url) as owner:
             await asyncio.sleep(1)
-            assert owner.upstream.send(answer())
+            assert owner.upstream.answer(answer(), 1)
             await asyncio.sleep(2)
             assert [kind for kind, _ in there.visits[0].heard] == ["toolResponse"]
             assert there.visits[1].texts == [TOLD]
@@ -602,11 +792,59 @@ def test_while_a_call_is_open_a_connection_is_not_left_by_plan() -> None:
         async with service(going, listen) as there, Owner(there.url) as owner:
             await asyncio.sleep(20)
             assert len(there.visits) == 1
-            owner.upstream.send(answer())
+            owner.upstream.answer(answer(), 1)
             await asyncio.sleep(1)
             assert [kind for kind, _ in there.visits[0].heard] == ["toolResponse"]
             assert [visit.handle for visit in there.visits] == [None, "handle 2"]
             assert there.visits[1].heard == []
+
+    run(main)
+
+
+def test_an_answer_is_for_the_connection_that_asked_though_another_uses_its_id() -> None:
+    async def crashing(visit: Visit) -> None:
+        await visit.ready("handle 1")
+        await visit.call("c1", "get_weather")
+        await asyncio.sleep(1)
+        await visit.close(1011, INTERNAL)
+
+    async def calling(visit: Visit) -> None:
+        await visit.ready("handle 2")
+        await visit.call("c1", "get_weather", city="Rome")
+        await visit.listen()
+
+    async def main() -> None:
+        async with service(crashing, calling) as there, Owner(there.url) as owner:
+            await asyncio.sleep(2)
+            assert owner.upstream.answer(answer(), 1)
+            await asyncio.sleep(1)
+            second = there.visits[1]
+            assert second.texts[-1] == TOLD
+            assert not [kind for kind, _ in second.heard if kind == "toolResponse"]
+            assert owner.upstream.answer(answer(), 2)
+            await asyncio.sleep(1)
+            assert [kind for kind, _ in second.heard if kind == "toolResponse"] == ["toolResponse"]
+
+    run(main)
+
+
+@pytest.mark.parametrize("id", ["c1", ""])
+def test_a_call_that_will_have_no_answer_keeps_no_connection_and_is_promised_to_none(id: str) -> None:
+    async def going(visit: Visit) -> None:
+        await visit.ready("handle 1")
+        await visit.call(id, "get_weather")
+        await visit.say(serverContent={"turnComplete": True})
+        await visit.say(goAway={"timeLeft": "50s"})
+        await visit.listen()
+
+    async def main() -> None:
+        async with service(going, listen) as there, Owner(there.url) as owner:
+            await asyncio.sleep(5)
+            assert len(there.visits) == 1
+            owner.upstream.call_off([(1, events.FunctionCall(id, "get_weather", {}))])
+            await asyncio.sleep(2)
+            assert len(there.visits) == 2
+            assert there.visits[1].texts == []
 
     run(main)
 
@@ -678,6 +916,68 @@ def test_a_lasting_refusal_ends_it_at_once_without_another_attempt(
             assert [fault.code for fault in owner.faults] == [fault]
             versions = 2 if fault == "model-not-found" and not live else 1
             assert len(there.visits) == 1 + versions
+
+    run(main)
+
+
+@pytest.mark.parametrize("refusal", [1011, 503])
+def test_a_first_connection_that_fails_for_a_moment_is_made_at_the_second_attempt(refusal: int) -> None:
+    async def main() -> None:
+        failing = refusing(1011, INTERNAL)
+        async with service(*([failing] if refusal == 1011 else []), listen) as there:
+            there.refuses += [refusal] * (refusal == 503)
+            async with Owner(there.url, prior=PRIOR) as owner:
+                await asyncio.sleep(1)
+                assert there.visits[-1].texts == PRIOR_TOLD
+                assert owner.upstream.live
+                assert owner.news == []
+
+    run(main)
+
+
+def test_a_first_connection_that_fails_twice_is_raised_within_a_second() -> None:
+    async def main() -> None:
+        async with service(refusing(1011, INTERNAL)) as there:
+            owner = Owner(there.url)
+            began = owner.loop.time()
+            with pytest.raises(ModelFault, match="model-unreachable"):
+                await owner.upstream.connect()
+            assert owner.loop.time() - began < 1.0
+            await owner.upstream.close()
+            await asyncio.sleep(20)
+            assert (owner.faults, owner.news, len(there.visits)) == ([], [], 2)
+
+    run(main)
+
+
+def test_a_conversation_that_the_services_policy_forbids_is_ended_at_once() -> None:
+    async def forbids(visit: Visit) -> None:
+        await visit.ready("handle 1")
+        await asyncio.sleep(10)
+        await visit.close(1008, "The content was blocked by the Prohibited Use policy.")
+
+    async def main() -> None:
+        async with service(forbids, listen) as there, Owner(there.url) as owner:
+            await asyncio.sleep(20)
+            assert [fault.code for fault in owner.faults] == ["setup-refused"]
+            assert len(there.visits) == 1
+
+    run(main)
+
+
+@pytest.mark.parametrize("code", [1007, 1008])
+def test_a_live_connection_that_is_refused_by_chance_is_resumed(code: int) -> None:
+    async def refuses(visit: Visit) -> None:
+        await visit.ready("handle 1")
+        await asyncio.sleep(10)
+        await visit.close(code, "Operation is not implemented, or supported, or enabled.")
+
+    async def main() -> None:
+        async with service(refuses, listen) as there, Owner(there.url) as owner:
+            await asyncio.sleep(20)
+            assert [visit.handle for visit in there.visits] == [None, "handle 1"]
+            assert owner.upstream.live
+            assert owner.faults == []
 
     run(main)
 

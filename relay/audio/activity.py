@@ -47,6 +47,7 @@ class Activity:
     def __init__(self) -> None:
         self.speaking = False
         self.level = SILENT_DBFS
+        self.sounded_at = float("-inf")  # when there was last anything but digital silence
         self._floor = GATE_DBFS - ONSET_OVER_FLOOR
         self._loud = 0.0  # seconds of loudness that count towards an onset
         self._last_loud = 0.0
@@ -64,6 +65,7 @@ class Activity:
             self._loud = max(0.0, self._loud - seconds)
         # Down at once, up slowly. Digital silence is no room, but a muted microphone: it teaches nothing.
         if loudness > SILENT_DBFS:
+            self.sounded_at = now
             risen = floor + FLOOR_RISE * seconds
             self._floor = risen if risen < loudness else loudness
         if self.speaking:

@@ -5,29 +5,25 @@ Events arrive through `on_event`, in the event loop, as soon as their bytes do. 
 """
 
 import asyncio
-import contextlib
 import logging
-import socket
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from picows import WSCloseCode, WSError, WSHandshakeError, WSListener, WSMsgType, WSTransport, ws_connect
-from picows.url import WSParsedURL
+from picows import WSCloseCode, WSError, WSMsgType, WSTransport
 
 from relay.errors import ModelFault, OurBug, RelayError
-from relay.gemini import protocol, service
-from relay.gemini.dial import dial, tls_context
-from relay.gemini.events import Event, GoAway, ResumptionUpdate, SetupComplete
-from relay.gemini.frames import MAX_FRAME, Frames
-from relay.gemini.protocol import BadFrame
+from relay.gemini import protocol, reading, service
+from relay.gemini.events import Event, GoAway, ResumptionUpdate, SetupComplete, Unknown
+from relay.gemini.frames import Frames
+from relay.gemini.handshake import Handshake
+from relay.gemini.handshake import Target as Target
+from relay.gemini.reading import BadFrame
 from relay.gemini.service import State
 
 if TYPE_CHECKING:
     from google.genai.types import LiveConnectConfig
-
-    from relay.config import Secret
 
 CONNECT_DEADLINE: Final = 10.0  # seconds from `connect()` to the model's setupComplete, both API versions included
 CLOSE_DEADLINE: Final = 1.0  # seconds the model gets to answer our close frame before the socket is cut
@@ -35,32 +31,19 @@ MAX_UNSENT_AUDIO: Final = 64 * 1024  # bytes unsent, 1.4 s of speech; beyond it 
 MAX_UNSENT: Final = 2 * 1024 * 1024  # bytes unsent, anything else included; beyond it the connection is lost
 MAX_BROKEN: Final = 3  # broken frames skipped within BROKEN_WINDOW; one more and the connection is lost
 BROKEN_WINDOW: Final = 10.0  # seconds
-KEY_HEADER: Final = "x-goog-api-key"  # the one place where the key goes; a URL would end up in logs
 
 _LIVE: Final = (State.LIVE, State.GOING_AWAY)
 
 log = logging.getLogger(__name__)
 
-# The socket library writes request headers into its debug log, and the key is one of them: it logs nowhere.
-_NOWHERE: Final = logging.Logger("nowhere", level=logging.CRITICAL + 1)
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Which model, where, and who asks. `url` is a ws, wss, http or https base; without a `key` none is sent."""
-
-    url: str
-    model: str
-    api_version: str = service.API_VERSIONS[0]
-    key: "Secret | None" = None
-
 
 @dataclass(slots=True)
 class Traffic:
-    """What one connection carried."""
+    """What one connection carried, or several one after the other."""
 
     frames_in: int = 0
     frames_broken: int = 0
+    frames_unknown: int = 0  # messages, and pieces of answers, that we do not know
     audio_out: int = 0
     audio_dropped: int = 0
     pictures_out: int = 0
@@ -73,7 +56,7 @@ class LiveClient:
     `on_upgraded` is called when the socket is open and the setup about to be sent, once for each API version tried.
     `on_closed` is called once if the connection ends after `connect()` returned and before `close()` was called.
     `close_code` is how the model closed it (RFC 6455 §7.4.1), 0 where it did not. `handle` is where the conversation
-    may be resumed, the newest one that the model called resumable.
+    may be resumed, the newest one that the model called resumable. `traffic` goes on counting an earlier one's.
     """
 
     def __init__(
@@ -86,6 +69,7 @@ class LiveClient:
         on_upgraded: Callable[[], object] = lambda: None,
         connect_deadline: float = CONNECT_DEADLINE,
         close_deadline: float = CLOSE_DEADLINE,
+        traffic: Traffic | None = None,
     ) -> None:
         self._target = target
         self._setup = protocol.setup_message(target.model, config)
@@ -96,7 +80,7 @@ class LiveClient:
         self._close_deadline = close_deadline
         self._state = State.CONNECTING
         self._timeout: asyncio.Timeout | None = None
-        self._socket: socket.socket | None = None
+        self._handshake = Handshake(target)
         self._transport: WSTransport | None = None
         self._most_unsent = MAX_UNSENT_AUDIO  # and the picture that the sound waits behind
         self._buffered: Callable[[], int] = int  # asked of the socket's transport once there is one
@@ -106,7 +90,7 @@ class LiveClient:
         self.handle: str | None = None
         self.fault: RelayError | None = None
         self.close_code = 0
-        self.traffic = Traffic()
+        self.traffic = traffic or Traffic()
 
     @property
     def state(self) -> State:
@@ -159,50 +143,12 @@ class LiveClient:
         return await self._attempt(second)
 
     async def _attempt(self, version: str) -> None:
-        url = service.live_url(self._target.url, version)
         self._ready = asyncio.get_running_loop().create_future()
-        transport, listener = await self._upgrade(url)
-        if listener is None:  # this is how the library tells that the server hung up without a word
-            raise ModelFault("model-unreachable", "hung up during the upgrade")
+        transport = await self._handshake.upgrade(version, lambda: Frames(self))
         transport.send(WSMsgType.TEXT, self._setup)
         refusal = await self._ready
         if refusal is not None:
             raise refusal
-
-    async def _upgrade(self, url: str) -> tuple[WSTransport, WSListener | None]:
-        context = await tls_context() if url.startswith("wss:") else None
-        key = self._target.key
-        try:
-            return await ws_connect(
-                lambda: Frames(self),
-                url,
-                ssl_context=context,
-                socket_factory=self._dial,
-                extra_headers={KEY_HEADER: key.reveal()} if key is not None else None,
-                max_redirects=0,  # a redirect would carry the key to another host
-                max_frame_size=MAX_FRAME,
-                websocket_handshake_timeout=None,  # `connect_deadline` is over it all
-                logger_name=_NOWHERE,
-            )
-        except WSHandshakeError as error:
-            fault = self._refusal(error)
-        except (OSError, WSError) as error:
-            fault = ModelFault("model-unreachable", self._clean(f"{type(error).__name__}: {error}"))
-        raise fault  # out here it has no context, and its frame nothing foreign
-
-    def _refusal(self, error: WSHandshakeError) -> ModelFault:
-        status = int(error.response.status) if error.response is not None else 0
-        body = (error.raw_body or b"").decode("utf-8", "replace")  # as much of it as came with the headers
-        return ModelFault(service.refusal_fault(status, body), self._clean(f"HTTP {status} {body}"))
-
-    async def _dial(self, url: WSParsedURL) -> socket.socket:
-        self._socket = await dial(url.host, url.port)
-        return self._socket
-
-    def _clean(self, text: str) -> str:
-        """Foreign text for the log, without the key should it be echoed."""
-        key = self._target.key
-        return service.clipped(text.replace(key.reveal(), "[key]") if key is not None else text)
 
     async def close(self, deadline: float | None = None) -> None:
         """Say goodbye and let go of the socket, within `deadline` or else `close_deadline`.
@@ -270,13 +216,16 @@ class LiveClient:
         """Take one whole message from the model."""
         self.traffic.frames_in += 1
         try:
-            events = protocol.read(message)
+            events = reading.read(message)
         except BadFrame as error:
             self.broken(str(error))
             return
         for event in events:
             if self._state is State.CLOSED:
                 return
+            if type(event) is Unknown:
+                self.traffic.frames_unknown += 1
+                continue
             self._note(event)
             try:
                 self._on_event(event)
@@ -295,7 +244,7 @@ class LiveClient:
                 self._move(State.GOING_AWAY)
 
     def broken(self, why: str) -> None:
-        """Count and skip a broken frame; too many of them and the connection is lost."""
+        """Count and skip a broken frame; too many of them and the connection is lost. Unknown ones may be many."""
         self.traffic.frames_broken += 1
         log.debug("skipped a broken frame: %s", why)
         now = asyncio.get_running_loop().time()
@@ -304,8 +253,8 @@ class LiveClient:
             self._end(ModelFault("model-lost", "too many broken frames"))
 
     def opened(self, transport: WSTransport) -> None:
-        """The upgrade is done; the key has served, and the library's copy of it goes."""
-        transport.request.headers.popall(KEY_HEADER, None)
+        """The upgrade is done."""
+        self._handshake.forget_key(transport)
         self._transport = transport
         self._buffered = transport.underlying_transport.get_write_buffer_size
         if self._state is State.CONNECTING:
@@ -316,7 +265,9 @@ class LiveClient:
         """The socket is gone, after a close frame with `code` or, at 1006, without one; 0 when it was us."""
         if self._state is not State.CLOSED:
             self.close_code = code
-        fault = ModelFault(service.close_fault(code, reason, self.live), self._clean(f"closed {code} {reason}"))
+        fault = ModelFault(
+            service.close_fault(code, reason, self.live), self._handshake.clean(f"closed {code} {reason}")
+        )
         if self.live:
             self._end(fault)
         elif transport is self._transport:
@@ -341,10 +292,8 @@ class LiveClient:
         self.fault = fault
         if self._transport is not None:
             self._transport.disconnect(graceful=False)
-        elif self._socket is not None:
-            # Before the upgrade is done the library leaves a cancelled socket to nobody: end it under its transport.
-            with contextlib.suppress(OSError):  # not connected any more
-                self._socket.shutdown(socket.SHUT_RDWR)
+        else:
+            self._handshake.cut()
         self._settle(None)
         if self._connected and fault is not None:
             self._on_closed(fault)

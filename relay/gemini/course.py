@@ -54,13 +54,17 @@ TABLE: Final[dict[State, dict[Cause, State]]] = {
 }
 
 
-def verdict(fault: str, code: int, *, live: bool, trusted: bool) -> Cause:
+def verdict(fault: str, code: int, *, live: bool, resumed: bool, refusals: int) -> Cause:
     """What the end of a connection means: `fault` is a code of `FAULTS`, `code` the close code, 0 where there was none.
 
-    `live` says that its setup had been accepted, `trusted` that it does not stand on a handle that may be bad.
+    `live` says that its setup had been accepted, `resumed` that it stands on a handle, which may be bad. A live one may
+    be ended as if its input were wrong when it is not: after the first of such `refusals` in a row another connection
+    goes on, after the second one begins afresh, and the third is believed.
     """
     if fault in LASTING_FAULTS:
         return Cause.FATAL
-    if fault == "setup-refused" or (live and code not in PASSING_CODES):
-        return Cause.FATAL if trusted else Cause.REFUSED
-    return Cause.LOST
+    if fault == "setup-refused":
+        return Cause.REFUSED if resumed and not live else Cause.FATAL
+    if not live or code in PASSING_CODES or refusals == 1:
+        return Cause.LOST
+    return Cause.REFUSED if refusals == 2 else Cause.FATAL

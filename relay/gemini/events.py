@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-OUTPUT_RATE: Final = 24_000  # Hz, what it speaks when the mime type names no rate
+OUTPUT_RATE: Final = 24_000  # Hz, what it speaks
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,6 @@ class Audio:
     """A piece of the model's voice: whole PCM16 mono samples, at most 2 s of them at 24 kHz."""
 
     pcm: bytes = field(repr=False)
-    rate: int = OUTPUT_RATE
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +150,11 @@ class Usage:
     response_by_modality: Mapping[str, int] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """A message, or a piece of an answer, that we do not know."""
+
+
 Event = (
     SetupComplete
     | Audio
@@ -167,4 +171,5 @@ Event = (
     | GoAway
     | ResumptionUpdate
     | Usage
+    | Unknown
 )

@@ -4,7 +4,7 @@ from typing import Final, Protocol
 
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 
-from relay.gemini.protocol import MAX_MESSAGE
+from relay.gemini.reading import MAX_MESSAGE
 
 # Bytes; a longer frame is not waited for: the connection ends. What is between this and a message is read and skipped.
 MAX_FRAME: Final = 16 * 1024 * 1024

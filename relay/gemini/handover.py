@@ -1,15 +1,16 @@
-"""What a connection to the model is given before what is said now: what was put back, then what waited, in order.
+"""What is said to the model: straight to the connection that listens, and while none does it waits for the next.
 
-No faster than the network takes it: a conversation's pictures and fifteen seconds of sound at once would make the
-connection drop what is said meanwhile.
+That one is given first what it has to know, then what waited, in order; no faster than the network takes it: a
+conversation's pictures and fifteen seconds of sound at once would make the connection drop what is said meanwhile.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from collections.abc import Callable, Iterable
+from typing import Final
 
-from relay.gemini import protocol
+from relay.gemini import protocol, recall
+from relay.gemini.checkpoint import Memory
 from relay.gemini.client import LiveClient
 from relay.gemini.unfinished import Unfinished
 from relay.gemini.unheard import Item, Waiting, Words
@@ -18,44 +19,91 @@ AT_ONCE_BYTES: Final = 48 * 1024  # unsent, while what waited is handed over: le
 PUMP_SECONDS: Final = 0.02
 
 
-class Memory(Protocol):
-    """What was said and heard in turns of (role, text): those since a mark, and those that a new model is told."""
-
-    @property
-    def mark(self) -> int: ...
-    def since(self, mark: int) -> Sequence[tuple[str, str]]: ...
-    def seed(self) -> Sequence[tuple[str, str]]: ...
-
-
-class Nothing:
-    """No memory."""
-
-    mark = 0
-
-    def since(self, mark: int) -> Sequence[tuple[str, str]]:
-        return []
-
-    def seed(self) -> Sequence[tuple[str, str]]:
-        return []
-
-
 class Handover:
-    """One conversation's. `put_back`, then `to` a connection, which `done` is told of when it has got everything."""
+    """One conversation's. A connection that listens is given what was `put_back`, then served with `to`, until `stop`.
 
-    def __init__(self, unfinished: Unfinished, waiting: Waiting, done: Callable[[LiveClient], None]) -> None:
+    `settle` is called when what is unfinished may have changed.
+    """
+
+    def __init__(self, unfinished: Unfinished, memory: Memory, settle: Callable[[], None]) -> None:
         self._unfinished = unfinished
-        self._waiting = waiting
-        self._done = done
+        self._memory = memory
+        self._settle = settle
         self._loop = asyncio.get_running_loop()
+        self._waiting = Waiting()
         self._back: deque[Item] = deque()  # put back, and not yet sent
+        self._direct: LiveClient | None = None  # it listens, and nothing waits
         self._pump: asyncio.TimerHandle | None = None
+        self._prior: int | None = memory.mark  # what was said before the conversation ends there, until that begins
+        self._over = False
+        self.listening = False  # there is a connection
+        self.dropped = 0  # pieces of sound that waited for too long
 
-    def put_back(self, turns: Sequence[tuple[str, str]]) -> None:
-        """The next connection does not know these turns, nor what the last one left unfinished."""
-        self._back = deque(self._unfinished.put_back(turns, self._loop.time()))
+    # ---- speaking ----
+
+    def begin(self, messages: Iterable[bytes]) -> None:
+        """The conversation begins with these messages, of which the history knows already."""
+        mark, self._prior = self._prior or 0, None
+        for message in messages:
+            self._say(Words(message, protocol.kind(message), mark=mark))
+
+    def send_audio(self, pcm: bytes) -> bool:
+        """Send PCM16 mono at 16 kHz, or keep it until somebody listens. Never waits itself."""
+        if (client := self._direct) is not None:
+            self._unfinished.question.heard.append(pcm)
+            return client.send_audio(pcm)
+        if self._over:
+            return False
+        self._waiting.add_sound(pcm)
+        return True
+
+    def send_picture(self, jpeg: bytes) -> bool:
+        """Send a JPEG, or drop it: the next picture is newer."""
+        return self._direct is not None and self._direct.send_picture(jpeg)
+
+    def send(self, message: bytes) -> bool:
+        """Send one of `protocol`'s messages, or keep it; False if it gets nowhere, and the caller must say so.
+
+        What goes into the history with it goes there afterwards.
+        """
+        return self._say(Words(message, protocol.kind(message), mark=self._memory.mark))
+
+    def answer(self, message: bytes, connection: int) -> bool:
+        """The same with what a function returned, which was called on that `connection`."""
+        words = self._unfinished.answer(message, connection)
+        return self._say(Words(words.message, words.kind, words.instead, self._memory.mark))
+
+    def utterance(self, begins: bool, at: float) -> None:
+        """The user begins to speak, or has stopped; `at` is when it was so."""
+        self._unfinished.utterance(begins, at, self._loop.time(), self._waiting.pieces)
+        self._settle()
+
+    def _say(self, words: Words) -> bool:
+        if self._over or not recall.takes(self._unfinished.model, words):
+            return False
+        sent = self._direct is not None and self._direct.send(words.message)
+        if sent:
+            self._unfinished.sent(words, self._loop.time())
+        elif not self._over:
+            sent = self._waiting.add(words if self.listening else words.elsewhere)
+        self._settle()
+        return sent
+
+    # ---- from one connection to the next ----
+
+    def put_back(self, mark: int, *, seeds: bool) -> bool:
+        """The next connection listens. It knows what was said before that `mark`, and not what was left unfinished.
+
+        True if it is told of anything that was said; what `seeds` means, `Unfinished` says.
+        """
+        self.listening = True
+        until = self._waiting.mark if self._prior is None else self._prior
+        self._back = deque(self._unfinished.put_back(mark, until, self._loop.time(), seeds=seeds))
+        self._settle()
+        return bool(self._memory.since(mark, until))
 
     def to(self, client: LiveClient) -> None:
-        """Give it what was put back and what waits; if it is closed meanwhile, say `stop`."""
+        """Give it what was put back and what waits; what is said from then on goes straight to it."""
         self._pump = None
         while self._back or self._waiting:
             if client.unsent > AT_ONCE_BYTES:
@@ -71,11 +119,19 @@ class Handover:
                 self._unfinished.sent(item, self._loop.time())
             else:
                 self._unfinished.question.heard.append(item)
-        self._done(client)
+        self._direct, self.dropped = client, self._waiting.dropped
+        self._settle()
 
     def stop(self) -> None:
         """The connection is left: what was put back is put back again into the next one. Idempotent."""
+        self.listening, self._direct = False, None
         self._back.clear()
+        self._waiting.turn_elsewhere()
         if self._pump is not None:
             self._pump.cancel()
             self._pump = None
+
+    def close(self) -> None:
+        """Nothing is said any more."""
+        self.stop()
+        self._over = True

@@ -12,13 +12,15 @@ from enum import Enum
 from typing import Final, Literal
 
 from relay.errors import OurBug
-from relay.gemini.course import TABLE, Cause, State, verdict
+from relay.gemini.course import PASSING_CODES, TABLE, Cause, State, verdict
 
 ROTATE_SECONDS: Final = 540.0  # a connection is left at nine minutes: the service ends it at about ten
 DRAIN_SECONDS: Final = 45.0  # how long an old one may wait for a pause in the talk
 GO_AWAY_MARGIN: Final = 5.0  # seconds kept of what `goAway` leaves, or half of that where it is less than ten
 HANDLE_SECONDS: Final = 1.0  # from the end of a turn until the handle that holds it must have come
 STEADY_SECONDS: Final = 5.0  # whoever has lived for so long and is lost then begins a new outage
+CALM_SECONDS: Final = 60.0  # whoever has lived for so long and is refused then is refused for the first time
+EARLY_SECONDS: Final = 5.0  # a first connection that fails sooner, and not for good, is tried once more
 SHORTEST_SECONDS: Final = 1.0  # whoever sends us away sooner is waited with, as after a loss
 BUDGET_SECONDS: Final = 30.0  # from the loss until the model listens again, or is given up
 FIRST_WAIT: Final = 0.25  # seconds between two attempts, at first;
@@ -92,6 +94,8 @@ class Life:
         self.resumed = False  # the newest connection stands on a handle
         self._held = False  # there is a socket, or there may be
         self._been_live = False
+        self._opened_at = 0.0
+        self._refusals = 0  # in a row, of connections that were live
         self._busy: set[Busy] = set()
         self._stale = False  # something was said since the handle
         self._quiet_at = 0.0
@@ -106,6 +110,7 @@ class Life:
 
     def open(self, now: float) -> list[Action]:
         """Begin."""
+        self._opened_at = now
         return self._open(now)
 
     def upgraded(self, generation: int) -> list[Action]:
@@ -146,9 +151,11 @@ class Life:
         if generation != self.generation or self.state in (State.RESUMING, State.CLOSED):
             return []
         live = self.state in (State.LIVE, State.DRAINING)
-        trusted = not self.resumed or (live and now - self._live_at >= STEADY_SECONDS)
-        cause = verdict(fault, code, live=live, trusted=trusted)
-        if not self._been_live or cause is Cause.FATAL:
+        if live:
+            self._count_refusal(code, now - self._live_at)
+        cause = verdict(fault, code, live=live, resumed=self.resumed, refusals=self._refusals)
+        hopeless = not self._been_live and (self.generation > 1 or now - self._opened_at > EARLY_SECONDS)
+        if hopeless or cause is Cause.FATAL:
             self._move(Cause.FATAL)
             return [*self._close(), GiveUp(fault)]
         if cause is Cause.REFUSED:
@@ -214,7 +221,7 @@ class Life:
         if self._down_at is None:
             return []
         deadlines = [self._down_at + BUDGET_SECONDS]
-        if not self._told:
+        if not self._told and self._been_live:
             deadlines.append(self._left_at + LATE_SECONDS)
         if self.state is State.RESUMING and not self._held:
             deadlines.append(self._due_at)
@@ -242,6 +249,14 @@ class Life:
 
     # ---- the moves ----
 
+    def _count_refusal(self, code: int, lived: float) -> None:
+        """A live connection ended with `code`; soon after it was resumed that is the handle's fault."""
+        if lived >= CALM_SECONDS:
+            self._refusals = 0
+        if code not in PASSING_CODES:
+            bad_handle = self.resumed and lived < STEADY_SECONDS
+            self._refusals = max(self._refusals + 1, 2 if bad_handle else 1)
+
     def _leave(self, cause: Cause, now: float) -> list[Action]:
         live = self.state in (State.LIVE, State.DRAINING)
         lived = now - self._live_at if live else 0.0
@@ -250,7 +265,8 @@ class Life:
         self._move(cause)
         if self._down_at is None or first:
             self._down_at = now
-        wait = 0.0 if first or cause is Cause.REFUSED else pause(now - self._down_at, self._chance())
+        at_once = cause is Cause.REFUSED or (first and self._been_live)
+        wait = 0.0 if at_once else pause(now - self._down_at, self._chance())
         self._due_at = now + wait
         self._until = float("inf")
         if live:
@@ -261,15 +277,19 @@ class Life:
         self.generation += 1
         self._held = True
         self.resumed = self.handle is not None
-        budget = self._down_at + BUDGET_SECONDS - now if self._down_at is not None else ATTEMPT_SECONDS
-        return [Open(self.generation, self.handle, min(ATTEMPT_SECONDS, budget))]
+        end = self._opened_at + ATTEMPT_SECONDS
+        if self._been_live and self._down_at is not None:
+            end = self._down_at + BUDGET_SECONDS
+        return [Open(self.generation, self.handle, min(ATTEMPT_SECONDS, end - now))]
 
     def _close(self) -> list[Action]:
         return [Close(self.generation)] if self._held else []
 
     def _tell(self) -> list[Action]:
-        told, self._told = self._told, True
-        return [] if told else [Tell("reconnecting")]
+        if self._told or not self._been_live:
+            return []
+        self._told = True
+        return [Tell("reconnecting")]
 
     def _move(self, cause: Cause) -> None:
         """The one place where the state changes."""

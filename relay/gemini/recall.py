@@ -4,16 +4,16 @@ All of it are our own words, around what was said and heard; the model reads the
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from relay.gemini import protocol
+from relay.gemini.checkpoint import Turns
 from relay.gemini.events import FunctionCall
+from relay.gemini.protocol import Kind
 from relay.gemini.unheard import Words
 
 MAX_RESULT: Final = 20_000  # characters of a function's result that are told in words
-
-Turns = Sequence[tuple[str, str]]
 
 GO_ON: Final = (
     "(The line was cut for a moment while you were speaking; the user heard no more than what is written above. Go on"
@@ -30,49 +30,48 @@ RETURNED: Final = (
 )
 
 
-def tell(model: str, turns: Turns) -> list[bytes]:
-    """These turns of (role, text) are part of the conversation; asks for no answer.
+def is_strict(model: str) -> bool:
+    """Whether it takes content at the very beginning alone, and if its setup says that there will be some."""
+    return "3.1" in model
 
-    The 3.1 preview takes no content once the user has spoken, so it is told nothing.
+
+def tell(model: str, turns: Turns, calls: Iterable[FunctionCall] = (), *, seeds: bool = False) -> list[bytes]:
+    """These turns of (role, text) are part of the conversation, and the results of these calls will be `returned`.
+
+    Asks for no answer. A strict model is told if its setup said that it would be (`seeds`), and then must be; it waits
+    for this content to be complete.
     """
-    return [protocol.content_message(turns, False)] if turns and not _is_strict(model) else []
+    called = ", ".join(f"{call.name}({json.dumps(dict(call.args), ensure_ascii=False)})" for call in calls)
+    parts = [turns, [("user", CALLED % called)] if called else []]
+    if is_strict(model):
+        return [protocol.content_message([turn for part in parts for turn in part], True)] if seeds else []
+    return [protocol.content_message(part, False) for part in parts if part]
+
+
+def takes(model: str, words: Words) -> bool:
+    """Whether it can be told them in the middle of a conversation."""
+    return words.kind is not Kind.NOTED or not is_strict(model)
 
 
 def go_on(model: str, turns: Turns, *, heard: bool) -> bytes:
     """Asks for the rest of an answer of which something was `heard` or, if not, for the answer."""
     instruction = GO_ON if heard else REPLY
-    if turns and _is_strict(model):
+    if turns and is_strict(model):
         said = "\n".join(f"{'You' if role == 'model' else 'User'}: {text}" for role, text in turns)
         instruction = f"{said}\n{instruction}"
     return protocol.greeting_message(model, instruction)
 
 
-def called(model: str, calls: Iterable[FunctionCall]) -> list[bytes]:
-    """The results of these calls will come as `returned`, for the connection that asked for them is gone."""
-    told = ", ".join(f"{call.name}({json.dumps(dict(call.args), ensure_ascii=False)})" for call in calls)
-    return tell(model, [("user", CALLED % told)]) if told else []
-
-
 def returned(model: str, name: str, response: Mapping[str, Any], scheduling: str | None) -> bytes:
     """What a function returned, for another connection than the one that called it."""
     text = RETURNED % (name, json.dumps(dict(response), ensure_ascii=False)[:MAX_RESULT])
-    if scheduling == "SILENT" and not _is_strict(model):
+    if scheduling == "SILENT" and not is_strict(model):
         return protocol.content_message([("user", text)], False)
     return protocol.greeting_message(model, text)
-
-
-def without_last_question(turns: Turns) -> list[tuple[str, str]]:
-    """The turns up to the model's last: what the user said then is said again in his own voice."""
-    last = max((at for at, (role, _) in enumerate(turns) if role == "model"), default=-1)
-    return list(turns[: last + 1])
 
 
 def answered(model: str, message: bytes) -> tuple[str, Words]:
     """A function's answer: whose it is (its id or, where there is none, its name), and what is told elsewhere."""
     answer = json.loads(message)["toolResponse"]["functionResponses"][0]
     instead = returned(model, answer["name"], answer["response"], answer.get("scheduling"))
-    return answer.get("id") or answer["name"], Words(message, protocol.Kind.ANSWERED, instead)
-
-
-def _is_strict(model: str) -> bool:
-    return "3.1" in model
+    return answer.get("id") or answer["name"], Words(message, Kind.ANSWERED, instead)

@@ -45,6 +45,7 @@ _REASONS: Final = (
     ("key-refused", ("api key", "api_key", "permission", "unauthenticated", "authentication", "credential")),
     ("quota", ("quota", "resource_exhausted", "resource has been exhausted", "rate limit", "billing")),
     ("model-not-found", ("is not found for api version", "publisher model", "model not found")),
+    ("setup-refused", ("prohibited", "policies", "use policy", "content policy", "safety")),
 )
 _REFUSALS: Final = {401: "key-refused", 403: "key-refused", 404: "model-not-found", 429: "quota"}
 

@@ -4,29 +4,38 @@ The question that has no answer, the answer that is being made, the functions th
 the handle: told here as it happens, and put back into the next connection when there is one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Final
 
 from relay.gemini import events, recall
+from relay.gemini.checkpoint import Checkpoint, Memory, Nothing
 from relay.gemini.events import Event
 from relay.gemini.life import Busy
-from relay.gemini.protocol import Kind, kind
+from relay.gemini.protocol import Kind, kind, nudge_message
 from relay.gemini.unheard import Item, Notes, Question, Words
 
-PATIENCE_SECONDS: Final = 15.0  # what has no answer after this long will have none
+# What has no answer after so long will have none. The watchdog asks for one after 15 s, which begins this anew, and for
+# another connection 15 s later, where it is asked again.
+PATIENCE_SECONDS: Final = 20.0
 
 
 class Unfinished:
-    """One conversation's. After each call look at `busy` and `deadline`, and call `poll` then."""
+    """One conversation's. After each call look at `busy` and `deadline`, and call `poll` then.
 
-    def __init__(self, model: str) -> None:
-        self._model = model
+    Connections are numbered; the functions' ids are their own affair, and another's may be the same.
+    """
+
+    def __init__(self, model: str, memory: Memory | None = None) -> None:
+        self.model = model
+        self._memory: Memory = memory or Nothing()
+        self.checkpoint = Checkpoint(self._memory)
+        self._nudge = nudge_message(model)
         self.question = Question()
         self._speaking = False
         self._waiting_since: float | None = None  # for an answer
-        self._pictures = Notes()  # since the handle
-        self._notes = Notes()  # since the model's last turn: those are of the turns that follow it
-        self._calls: dict[str, events.FunctionCall] = {}  # that this connection waits for
+        self._pictures = Notes()  # that the handle does not hold
+        self._notes = Notes()  # since the model's last turn
+        self._calls: list[tuple[int, events.FunctionCall]] = []  # that this connection waits for, and its number
         self._results: list[Words] = []  # answers to them that nothing has followed
         self._generating = False
         self._turn = False  # the model's turn has begun and is not over
@@ -61,30 +70,45 @@ class Unfinished:
         """The user begins to speak, or has stopped; `waiting` pieces of sound have not been sent."""
         self._speaking, self._waiting_since = begins, now
         if begins:
-            self.question.begin(now - at, waiting)
+            self.question.begin(now - at, waiting, self._memory.mark)
+        else:
+            self.question.pause()
 
-    def answer(self, message: bytes) -> Words:
-        """What a function returned: for this connection if it has asked for it, and else in words."""
-        key, words = recall.answered(self._model, message)
-        return words if self._calls.pop(key, None) is not None else words.elsewhere
+    def answer(self, message: bytes, connection: int) -> Words:
+        """What a function returned that this `connection` asked for: for it alone, and for any other in words."""
+        key, words = recall.answered(self.model, message)
+        waits = [
+            (number, call) for number, call in self._calls if number == connection and key == (call.id or call.name)
+        ]
+        self.forget(waits[:1])
+        return words if waits else words.elsewhere
+
+    def forget(self, calls: Iterable[tuple[int, events.FunctionCall]]) -> None:
+        """These will have no answer, and the model waits for none."""
+        for call in calls:
+            if call in self._calls:
+                self._calls.remove(call)
 
     def sent(self, words: Words, now: float) -> None:
         """They are with the model, which may yet be lost."""
+        if words.kind in (Kind.ASKED, Kind.NOTED):
+            self.checkpoint.tell(words.mark, now)
         if words.instead:
             self._results.append(words.elsewhere)
         elif words.kind is Kind.SHOWN:
-            self._pictures.add(words.message)
+            self._pictures.add(words, now)
         elif words.kind is Kind.NOTED:
-            self._notes.add(words.message)
+            self._notes.add(words, now)
         else:
-            self.question.ask(words)
+            if words.message != self._nudge:  # which asks for an answer to what was asked
+                self.question.ask(words)
             if words.kind is Kind.ASKED:
                 self._waiting_since = now
 
     # ---- what the model says ----
 
-    def begins(self, event: Event) -> None:
-        """What this event begins; told before anybody acts on it."""
+    def begins(self, event: Event, now: float, connection: int = 1) -> None:
+        """What this event begins, on that connection; told before anybody acts on it."""
         match event:
             case events.Audio() | events.ModelText():
                 self._generate()
@@ -94,7 +118,10 @@ class Unfinished:
                 self._generate()
                 self._generating = False  # it waits for us
                 self.question.settle()
-                self._calls |= {call.id or call.name: call for call in calls}
+                self._calls += [(connection, call) for call in calls]
+            case events.TurnComplete() | events.Interrupted():  # what is said from here on is not of this turn
+                self.checkpoint.rest(now)
+                self._notes.forget(self.checkpoint.rested_at)
             case _:
                 pass
 
@@ -107,13 +134,10 @@ class Unfinished:
             case events.TurnComplete() | events.Interrupted():
                 self._generating = self._turn = False
                 self.question.complete()
-                self._notes.clear()
             case events.ToolCancelled(ids=ids):
-                for id in ids:
-                    self._calls.pop(id, None)
+                self.forget([(connection, call) for connection, call in self._calls if call.id in ids])
             case events.ResumptionUpdate(handle=handle, resumable=True) if handle:
-                self._notes.clear()
-                self._pictures.clear()
+                self._pictures.forget(self.checkpoint.rested_at)
             case _:
                 pass
 
@@ -136,27 +160,33 @@ class Unfinished:
         self._generating = self._turn = False
         return ended
 
-    def put_back(self, turns: Sequence[tuple[str, str]], now: float) -> list[Item]:
-        """What the next connection, which does not know these `turns`, is told first.
+    def put_back(self, mark: int, until: int | None, now: float, *, seeds: bool = False) -> list[Item]:
+        """What the next connection is told first: it knows what is before `mark`; what is `until` on will be said yet.
 
         A question is asked again in the user's own voice unless something of its answer has been heard; the rest of an
-        answer that was cut is asked for.
+        answer that was cut is asked for. `seeds` says that it was set up to take a history.
         """
-        calls, self._calls = self._calls, {}
+        calls, self._calls = self._calls, []
         results, self._results = self._results, []
         cut, self._cut = self._cut, False
-        question, heard = self.question, bool(turns) and turns[-1][0] == "model"
+        self.checkpoint.accept(mark, now)
+        question, notes = self.question, list[Words]()
+        answer = self._memory.since(question.mark) if question.open else self._memory.since(mark)[-1:]
+        heard = any(role == "model" for role, _ in answer)
         again = question.again if question.open and not (question.answering and heard) else []
         if again:
-            turns = recall.without_last_question(turns)
+            until = question.mark if until is None else min(until, question.mark)
+            notes = [note for note in self._notes if note.mark >= question.mark]
             question.answering = False
             self._waiting_since = now
-        messages = [*recall.tell(self._model, turns), *recall.called(self._model, calls.values()), *self._pictures]
-        if again:
-            messages += self._notes
+        turns = self._memory.since(mark, until)
+        messages = recall.tell(self.model, turns, (call for _, call in calls), seeds=seeds)
         if cut and not again and not calls and not results:
-            words = Words(recall.go_on(self._model, turns, heard=heard), Kind.ASKED)
+            words = Words(
+                recall.go_on(self.model, [] if seeds else turns, heard=heard), Kind.ASKED, mark=self._memory.mark
+            )
             question.forget()
             self.sent(words, now)
             again = [words]
-        return [*(Words(message, kind(message)) for message in messages), *results, *again]
+        told = [Words(message, kind(message)) for message in messages]
+        return [*told, *self._pictures, *notes, *results, *again]

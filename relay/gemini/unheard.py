@@ -27,16 +27,20 @@ _LATELY_PIECES: Final = round(LATELY_SECONDS / PIECE_SECONDS)
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """A message. `instead` is what another connection is told: a function's answer is for who asked for it."""
+    """A message. `instead` is what another connection is told: a function's answer is for who asked for it.
+
+    `mark` is where the history stood when it did not have them yet.
+    """
 
     message: bytes = field(repr=False)
     kind: Kind
     instead: bytes = field(default=b"", repr=False)
+    mark: int = 0
 
     @property
     def elsewhere(self) -> "Words":
         """The same for another connection."""
-        return Words(self.instead, Kind.ASKED) if self.instead else self
+        return Words(self.instead, Kind.ASKED, mark=self.mark) if self.instead else self
 
 
 Item = bytes | Words
@@ -53,6 +57,11 @@ class Waiting:
 
     def __bool__(self) -> bool:
         return bool(self._items)
+
+    @property
+    def mark(self) -> int | None:
+        """Where the history stood when the first of the words were said; None if there are none."""
+        return min((item.mark for item in self._items if isinstance(item, Words)), default=None)
 
     def add_sound(self, pcm: bytes) -> None:
         """Keep it, in the place of the oldest if there is too much."""
@@ -101,31 +110,43 @@ class Question:
         self.heard: deque[Item] = deque(maxlen=_LATELY_PIECES)
         self.open = False
         self.answering = False
+        self.mark = 0  # where the history stood when it was opened
+        self._speaking = False
+        self._asked: list[Item] = []  # of it, before what is in `heard`
         self._start: Words | None = None  # says that the user begins, where the model does not listen for that
 
     @property
     def again(self) -> list[Item]:
         """It, to be asked again; without what says where it begins the model would not listen."""
-        lost = self._start is not None and self._start not in self.heard
-        return [*([self._start] if self._start is not None and lost else []), *self.heard]
+        items = self._all
+        return [self._start, *items] if self._start is not None and self._start not in items else items
 
-    def begin(self, seconds_ago: float, waiting: int) -> None:
+    def begin(self, seconds_ago: float, waiting: int, mark: int = 0) -> None:
         """The user began to speak so long ago; `waiting` pieces of sound since have not been sent.
 
         What was asked before belongs to it, unless it is being answered.
         """
+        self._speaking = True
         if self.open and not self.answering:
+            self._keep()
             return
         sound = [item for item in self.heard if isinstance(item, bytes)]
         count = max(0, round((seconds_ago + LEAD_SECONDS) / PIECE_SECONDS) - waiting)
-        self._open(sound[len(sound) - min(count, len(sound)) :])
+        self._open(sound[len(sound) - min(count, len(sound)) :], mark)
+
+    def pause(self) -> None:
+        """The user has stopped. What he said is kept; of the silence that follows, only the last."""
+        self._speaking = False
+        if self.open:
+            self._keep()
 
     def ask(self, words: Words) -> None:
         """The model was sent words."""
         if words.kind is Kind.ASKED and (not self.open or self.answering):
-            self._open([])
+            self._open([], words.mark)
         if self.open:
             self.heard.append(words)
+            self._keep()
             if words.message == activity_message(True):
                 self._start = words
 
@@ -140,36 +161,55 @@ class Question:
 
     def settle(self) -> None:
         """What was asked so far led to something that is not to happen twice: it is not to be asked again."""
-        self.heard = deque(maxlen=_QUESTION_PIECES if self.open else _LATELY_PIECES)
+        self._asked = []
+        self.heard = deque(maxlen=self._most)
         self._start = None
 
     def forget(self) -> None:
         """There will be no answer."""
+        sound = [item for item in self._all if isinstance(item, bytes)]
         self.open = self.answering = False
-        self._start = None
-        sound = [item for item in self.heard if isinstance(item, bytes)]
+        self._asked, self._start = [], None
         self.heard = deque(sound[-_LATELY_PIECES:], maxlen=_LATELY_PIECES)
 
-    def _open(self, items: list[Item] | list[bytes]) -> None:
-        self.open, self.answering, self._start = True, False, None
-        self.heard = deque(items, maxlen=_QUESTION_PIECES)
+    def _open(self, items: list[Item] | list[bytes], mark: int) -> None:
+        self.open, self.answering, self.mark, self._start = True, False, mark, None
+        self._asked = []
+        self.heard = deque(items, maxlen=self._most)
+
+    def _keep(self) -> None:
+        """What was said until now is not to be pushed out by what follows, if that is silence."""
+        if self._speaking:
+            self._asked, self.heard = [], deque(self._all, maxlen=_QUESTION_PIECES)
+        else:
+            self._asked, self.heard = self._all, deque(maxlen=_LATELY_PIECES)
+
+    @property
+    def _all(self) -> list[Item]:
+        return [*self._asked, *self.heard][-_QUESTION_PIECES:]
+
+    @property
+    def _most(self) -> int:
+        """Items that `heard` holds."""
+        return _QUESTION_PIECES if self.open and self._speaking else _LATELY_PIECES
 
 
 class Notes:
     """What the model was to remember, or to look at."""
 
     def __init__(self) -> None:
-        self._kept: deque[bytes] = deque()
+        self._kept: deque[tuple[float, Words]] = deque()
 
-    def __iter__(self) -> Iterator[bytes]:
-        return iter(self._kept)
+    def __iter__(self) -> Iterator[Words]:
+        return (words for _, words in self._kept)
 
-    def add(self, message: bytes) -> None:
+    def add(self, words: Words, at: float) -> None:
         """Keep it, in the place of the oldest if there are too many."""
-        self._kept.append(message)
-        while len(self._kept) > MAX_NOTES or sum(map(len, self._kept)) > MAX_WORDS_BYTES:
+        self._kept.append((at, words))
+        while len(self._kept) > MAX_NOTES or sum(len(words.message) for words in self) > MAX_WORDS_BYTES:
             self._kept.popleft()
 
-    def clear(self) -> None:
-        """They are kept elsewhere."""
-        self._kept.clear()
+    def forget(self, before: float) -> None:
+        """What was said before then is kept elsewhere."""
+        while self._kept and self._kept[0][0] < before:
+            self._kept.popleft()

@@ -4,7 +4,8 @@
 What the next connection has to know is put back before: turns that are newer than its handle, as they were heard; then
 the question that has no answer, in the user's own voice, or a request to go on.
 
-The owner makes an `Upstream`, awaits `connect()`, speaks, and owes one `close()`, also when `connect()` failed.
+The owner makes an `Upstream`, awaits `connect()`, says `begin`, speaks, and owes one `close()`, also when `connect()`
+failed.
 Nothing of a connection that is left is heard any more. If an answer was being made on it the owner hears that it was
 interrupted, and if a turn was open that it is over.
 """
@@ -13,23 +14,22 @@ import asyncio
 import functools
 import logging
 import random
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from google.genai.types import LiveConnectConfig, SessionResumptionConfig
+from google.genai.types import HistoryConfig, LiveConnectConfig, SessionResumptionConfig
 
 from relay.alarm import Alarm
 from relay.errors import ModelFault, OurBug, RelayError
-from relay.gemini import events, life, protocol
-from relay.gemini.client import CLOSE_DEADLINE, CONNECT_DEADLINE, LiveClient, Target
+from relay.gemini import events, life, recall
+from relay.gemini.checkpoint import Memory, Nothing
+from relay.gemini.client import CLOSE_DEADLINE, CONNECT_DEADLINE, LiveClient, Target, Traffic
 from relay.gemini.course import State
-from relay.gemini.events import Event
-from relay.gemini.handover import Handover, Memory, Nothing
+from relay.gemini.events import Event, FunctionCall
+from relay.gemini.handover import Handover
 from relay.gemini.life import Busy, Life
-from relay.gemini.protocol import Kind
 from relay.gemini.unfinished import Unfinished
-from relay.gemini.unheard import Waiting, Words
 
 # The model has this long to answer the close frame, with all our sound in the network's hands; the next one waits.
 CLOSE_SECONDS: Final = 0.1
@@ -51,6 +51,8 @@ class Changes:
 
 class Upstream:
     """One conversation's. `on_event` gets the model's events, `on_fault` one last word when it cannot go on.
+
+    What may be said to it, `Handover` says. `memory` has what was said before the conversation, and all that is.
 
     `on_news` is told ``reconnecting``, ``resumed`` and ``memory-shortened``. The owner says what the model cannot
     know: when the user speaks (`utterance`), and when sound is `playing`.
@@ -75,26 +77,28 @@ class Upstream:
         self._on_news = on_news
         self._name = name
         self.memory: Memory = memory or Nothing()
+        self._seeds = False  # the newest connection was set up to be told the history first
         self._loop = asyncio.get_running_loop()
         self._life = Life(chance)
         self._client: LiveClient | None = None
-        self._direct: LiveClient | None = None  # it listens, and nothing waits
-        self._listening = False
+        self._opened: asyncio.Future[None] = self._loop.create_future()  # a first connection listens, or none will
         self._over = False
         self._fault: RelayError | None = None  # the last one
         self._tasks: set[asyncio.Task[None]] = set()
         self._alarm = Alarm(self._tick)
-        self._waiting = Waiting()
-        self._unfinished = Unfinished(target.model)
+        self._unfinished = Unfinished(target.model, self.memory)
         self._busy: frozenset[Busy] = frozenset()  # as `life` knows it
-        self._handover = Handover(self._unfinished, self._waiting, self._go_on)
-        self._mark = self.memory.mark
+        self._handover = Handover(self._unfinished, self.memory, self._settle)
+        self.begin, self.send, self.answer = self._handover.begin, self._handover.send, self._handover.answer
+        self.send_audio, self.send_picture = self._handover.send_audio, self._handover.send_picture
+        self.utterance = self._handover.utterance
         self.changes = Changes()
+        self.traffic = Traffic()  # of all connections
 
     @property
     def live(self) -> bool:
         """Whether the model listens."""
-        return self._listening
+        return self._handover.listening
 
     @property
     def state(self) -> State:
@@ -110,15 +114,12 @@ class Upstream:
 
     async def connect(self) -> None:
         """Open the first connection and wait until the model accepts the setup; raises `RelayError`."""
-        for action in self._life.open(self._loop.time()):
-            if isinstance(action, life.Open):
-                await self._dial(action)
-        if self._over:
-            raise self._fault or ModelFault("model-lost", "closed while connecting")
+        self._do(self._life.open(self._loop.time()))
+        await self._opened
 
     async def close(self) -> None:
         """Say goodbye and let go of everything; idempotent."""
-        self._stop()
+        self._stop(ModelFault("model-lost", "closed while connecting"))
         self._life.close()
         tasks = [task for task in self._tasks if task is not asyncio.current_task()]
         for task in tasks:
@@ -136,56 +137,28 @@ class Upstream:
 
     def renew(self) -> None:
         """The connection is of no use, though it has not ended: go on with another."""
-        if self._listening:
+        if self.live:
             self.changes.lost += 1
         self._do(self._life.renew(self._loop.time()))
 
-    def _stop(self) -> None:
+    def _stop(self, fault: RelayError) -> None:
         self._over = True
-        self._listening = False
-        self._direct = None
         self._alarm.close()
-        self._handover.stop()
+        self._handover.close()
+        if not self._opened.done():
+            self._opened.set_exception(fault)
+            self._opened.exception()  # nobody may be waiting
 
-    # ---- speaking ----
-
-    def send_audio(self, pcm: bytes) -> bool:
-        """Send PCM16 mono at 16 kHz, or keep it until somebody listens. Never waits itself."""
-        if (client := self._direct) is not None:
-            self._unfinished.question.heard.append(pcm)
-            return client.send_audio(pcm)
-        if self._over:
-            return False
-        self._waiting.add_sound(pcm)
-        return True
-
-    def send_picture(self, jpeg: bytes) -> bool:
-        """Send a JPEG, or drop it: the next picture is newer."""
-        return self._direct is not None and self._direct.send_picture(jpeg)
-
-    def send(self, message: bytes) -> bool:
-        """Send one of `protocol`'s messages, or keep it; False if it gets nowhere, and the caller must say so."""
-        if self._over:
-            return False
-        words = Words(message, protocol.kind(message))
-        if words.kind is Kind.ANSWERED:
-            words = self._unfinished.answer(message)
-        sent = self._direct is not None and self._direct.send(words.message)
-        if sent:
-            self._unfinished.sent(words, self._loop.time())
-        elif not self._over:
-            sent = self._waiting.add(words if self._listening else words.elsewhere)
-        self._settle()
-        return sent
-
-    def utterance(self, begins: bool, at: float) -> None:
-        """The user begins to speak, or has stopped; `at` is when it was so."""
-        self._unfinished.utterance(begins, at, self._loop.time(), self._waiting.pieces)
-        self._settle()
+    # ---- what the owner knows ----
 
     def playing(self, on: bool) -> None:
         """Sound of the model begins to be heard, or has ended."""
         self._do(self._life.busy(Busy.PLAYING, on, self._loop.time()))
+
+    def call_off(self, calls: Iterable[tuple[int, FunctionCall]]) -> None:
+        """These functions, and the connections that called them: they will have no answer."""
+        self._unfinished.forget(calls)
+        self._settle()
 
     # ---- hearing ----
 
@@ -193,14 +166,14 @@ class Upstream:
         """What a connection says, if it is the one that is listened to."""
         if isinstance(event, events.SetupComplete):
             self._accept(generation)
-        elif generation == self._life.generation and self._listening:
+        elif generation == self._life.generation and self.live:
             if type(event) is events.Audio and self._unfinished.generating:
                 self._on_event(event)  # the straight way, five times a second
                 return
-            self._unfinished.begins(event)
+            self._unfinished.begins(event, self._loop.time(), generation)
             self._settle()
             self._on_event(event)
-            if generation == self._life.generation and self._listening:
+            if generation == self._life.generation and self.live:
                 self._follow(event)
 
     def _follow(self, event: Event) -> None:
@@ -209,13 +182,15 @@ class Upstream:
         self._settle()
         match event:
             case events.ResumptionUpdate(handle=handle, resumable=True) if handle:
-                self._mark = self.memory.mark
-                self._do(self._life.offered(self._life.generation, handle, self._loop.time()))
+                whole = self._unfinished.checkpoint.offer()
+                if whole or not recall.is_strict(self._target.model):  # which could not be told the rest
+                    self._do(self._life.offered(self._life.generation, handle, self._loop.time()))
             case events.GoAway(time_left=left):
                 self._do(self._life.sent_away(self._life.generation, left, self._loop.time()))
 
     def _settle(self) -> None:
         """Tell `life` what the connection is busy with: first what begins, lest it seem quiet between the two."""
+        self.changes.audio_dropped = self._handover.dropped
         busy, before = self._unfinished.busy, self._busy
         if busy != before:
             self._busy, now = busy, self._loop.time()
@@ -273,6 +248,7 @@ class Upstream:
             functools.partial(self._lose, generation),
             on_upgraded=lambda: self._do(self._life.upgraded(generation)),
             connect_deadline=min(opening.seconds, CONNECT_DEADLINE),
+            traffic=self.traffic,
         )
         self._client = client
         try:
@@ -281,9 +257,13 @@ class Upstream:
             self._lose(generation, fault)
 
     def _configured(self, handle: str | None) -> LiveConnectConfig:
-        if handle is None:
-            return self._config
-        return self._config.model_copy(update={"session_resumption": SessionResumptionConfig(handle=handle)})
+        self._seeds = handle is None and recall.is_strict(self._target.model) and self.memory.mark > 0
+        more: dict[str, Any] = {}
+        if handle is not None:
+            more["session_resumption"] = SessionResumptionConfig(handle=handle)
+        if self._seeds:
+            more["history_config"] = HistoryConfig(initial_history_in_client_content=True)
+        return self._config.model_copy(update=more)
 
     async def _hang_up(self, closing: life.Close) -> None:
         """Close the old connection, and say so: what it has not taken gets longer to leave."""
@@ -299,7 +279,7 @@ class Upstream:
         self._fault = fault
         code = self._client.close_code if self._client is not None else 0
         log.info("call %s: connection %d to the model ended: %s", self._name, generation, fault)
-        if self._listening:
+        if self.live:
             self.changes.lost += 1
         self._do(self._life.ended(generation, fault.code, code, self._loop.time()))
 
@@ -311,21 +291,17 @@ class Upstream:
     def _fail(self, fault: RelayError) -> None:
         if self._over:
             return
-        first = self._life.generation == 1 and not self.changes.lost and not self._listening
-        self._stop()
-        self._fault = fault
-        if not first:  # `connect` raises it
+        told, self._fault = self._opened.done(), fault
+        self._stop(fault)
+        if told:  # else `connect` raises it
             self._on_fault(fault)
 
     def _leave(self) -> None:
         """Nothing more is heard of this connection, or said to it."""
-        if not self._listening:
+        if not self.live:
             return
         self.changes.left += 1
-        self._listening = False
-        self._direct = None
         self._handover.stop()
-        self._waiting.turn_elsewhere()
         for event in self._unfinished.leave():
             self._on_event(event)
 
@@ -334,25 +310,14 @@ class Upstream:
         if self._over or generation != self._life.generation:
             return
         actions = self._life.accepted(generation, self._loop.time())
-        self._listening = True
-        shortened = generation > 1 and self._put_back()
+        afresh = not self._life.resumed and self.changes.left > 0
+        mark = self._unfinished.checkpoint.mark if self._life.resumed else self.memory.lately() if afresh else 0
+        shortened = self._handover.put_back(mark, seeds=self._seeds) and afresh
+        if not self._opened.done():
+            self._opened.set_result(None)
         self._do(actions)
         if shortened:
             self.changes.afresh += 1
             self._on_news("memory-shortened")
-        if self._client is not None and self._listening:
+        if self._client is not None and self.live:
             self._handover.to(self._client)
-
-    def _put_back(self) -> bool:
-        """What this connection does not know; True if that is all that was said."""
-        fresh = not self._life.resumed
-        turns = self.memory.seed() if fresh else self.memory.since(self._mark)
-        self._handover.put_back(turns)
-        self._settle()
-        return fresh and bool(turns)
-
-    def _go_on(self, client: LiveClient) -> None:
-        """All of it is handed over: what is said goes straight to the model."""
-        self.changes.audio_dropped = self._waiting.dropped
-        self._direct = client
-        self._settle()

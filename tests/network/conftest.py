@@ -8,7 +8,7 @@ import pytest
 from tests.network.namespace import obstacle
 
 # These need rights that an ordinary user's machine does not give; everything else runs there all the same.
-_WANTING: Final = ("wire", "chromium", "return", "lan", "turn", "active", "port")
+_WANTING: Final = ("wire", "chromium", "return", "lan", "turn", "active", "port", "half_open")
 collect_ignore: Final = [f"test_{name}.py" for name in _WANTING] if obstacle() else []
 
 

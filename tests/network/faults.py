@@ -12,7 +12,7 @@ from typing import Final
 
 from relay.standin.script import parse
 from relay.standin.witness import Heard
-from tests.caller import Caller, time_now
+from tests.caller import Caller, Refused, time_now
 from tests.network.edge import edge
 from tests.network.siren import ages, siren
 from tests.network.stalls import Stalls
@@ -24,17 +24,22 @@ NOTE: Final = "The caller's name is Ada."
 FLAGS: Final = ("--greeting", "")
 WITHIN: Final = 15.0  # everything, or it is lost
 SIREN_SECONDS: Final = 12.0
+VANISHED_WITHIN: Final = 50.0
+BUSY_WITHIN: Final = 40.0
+LOOK_SECONDS: Final = 0.005
 
 
 @dataclass(frozen=True, slots=True)
 class Return:
     """Seconds from when the network was there again, or the new page was: until sound came down, until it came up, and
-    until the client was ready with the history, if it had to be. `stale` is how old the oldest sound was that the model
-    was given then, `stalled` how long this process stood still at worst, which is nobody's fault."""
+    until the client was ready with the history, if it had to be. `gone` is how long the relay kept the old connection
+    from when the new one stood, or from its goodbye; `stale` how old the oldest sound was that the model was given
+    then, `stalled` how long this process stood still at worst, which is nobody's fault."""
 
     down: float
     up: float
     ready: float
+    gone: float
     stale: float
     stalled: float
 
@@ -48,8 +53,9 @@ async def address_change(house: Running) -> Return:
         await asyncio.sleep(0.5)
         up.trouble = down.trouble = DARK
         async with _comes_back(house, caller, model) as (again, began):
+            gone = _gone(house, caller, again.connected)
             await again.offer(restart=True)
-            return await _measured(again, model, began, stalls)
+            return await _measured(again, model, began, stalls, gone)
 
 
 async def blackout(house: Running, seconds: float = 20.0) -> Return:
@@ -57,11 +63,13 @@ async def blackout(house: Running, seconds: float = 20.0) -> Return:
     async with _talking(house) as (caller, model), Stalls() as stalls, edge(caller) as (up, down):
         await asyncio.sleep(0.5)
         up.trouble = down.trouble = DARK
+        caller.microphone.mute(packets=False)  # they would get nowhere, and cost time that others need
         await asyncio.sleep(seconds)
         up.trouble = down.trouble = CLEAN
         async with _comes_back(house, caller, model) as (again, began):
+            gone = _gone(house, caller, again.connected)
             await again.offer(restart=True)
-            return await _measured(again, model, began, stalls)
+            return await _measured(again, model, began, stalls, gone)
 
 
 async def reload(house: Running) -> Return:
@@ -70,13 +78,14 @@ async def reload(house: Running) -> Return:
         caller.client_ready(returns=True)
         caller.send("append-to-context", {"role": "user", "content": NOTE})
         await caller.message("append-to-context-result")
+        gone = _gone(house, caller, caller.connected)
         await caller.hang_up()
         async with _comes_back(house, caller, model) as (again, began):
             await again.return_to(caller.session_id, caller.secret)
             await again.message("bot-ready")
             told = await again.message("server-message", where=lambda data: data["event"] == "history")
             assert NOTE in [turn["text"] for turn in told.data["turns"]], "what was said is told"
-            return await _measured(again, model, began, stalls, ready=time_now() - began)
+            return await _measured(again, model, began, stalls, gone, ready=time_now() - began)
 
 
 async def second_tab(house: Running) -> float:
@@ -95,6 +104,22 @@ async def second_tab(house: Running) -> float:
     return ended
 
 
+async def vanished(house: Running) -> float:
+    """The client is gone without a goodbye of any layer; seconds until its connection is closed. The call is kept."""
+    async with _talking(house) as (caller, model):
+        caller.microphone.mute(packets=False)
+        await caller.vanish()
+        last = time_now()
+        async with asyncio.timeout(VANISHED_WITHIN):
+            while house.holds(caller.answer_sdp):
+                await asyncio.sleep(LOOK_SECONDS)
+        gone = time_now() - last
+        await asyncio.sleep(0.5)  # the end of a call would show by now
+        assert model.closed is None, "the call goes on"
+        await caller.goodbye()
+    return gone
+
+
 FAULTS: Final[dict[str, Fault]] = {"address change": address_change, "blackout": blackout, "reload": reload}
 
 
@@ -104,10 +129,22 @@ async def _talking(house: Running) -> AsyncIterator[tuple[Caller, Heard]]:
     async with Caller(house.base) as caller:
         async with house.dialling:
             known = len(house.model.connections)
-            await caller.dial()
+            await _dial(caller)
             await caller.hears(timeout=WITHIN)
             [model] = house.model.connections[known:]
         yield caller, model
+
+
+async def _dial(caller: Caller) -> None:
+    """A relay that is late with the calls it has takes in no other for a while, as it may: callers share its core."""
+    async with asyncio.timeout(BUSY_WITHIN):
+        while True:
+            try:
+                return await caller.dial()
+            except Refused as refused:
+                if refused.body.get("code") != "busy":
+                    raise
+            await asyncio.sleep(1.0)
 
 
 @contextlib.asynccontextmanager
@@ -122,7 +159,23 @@ async def _comes_back(house: Running, caller: Caller, model: Heard) -> AsyncIter
         await again.goodbye()
 
 
-async def _measured(again: Caller, model: Heard, began: float, stalls: Stalls, ready: float = 0.0) -> Return:
+def _gone(house: Running, caller: Caller, since: asyncio.Event) -> asyncio.Task[float]:
+    """Seconds from that until its connection is closed, in bounded time."""
+
+    async def watch() -> float:
+        await asyncio.wait_for(since.wait(), WITHIN)
+        began = time_now()
+        async with asyncio.timeout(WITHIN):
+            while house.holds(caller.answer_sdp):
+                await asyncio.sleep(LOOK_SECONDS)
+        return time_now() - began
+
+    return asyncio.create_task(watch())
+
+
+async def _measured(
+    again: Caller, model: Heard, began: float, stalls: Stalls, gone: asyncio.Task[float], ready: float = 0.0
+) -> Return:
     await asyncio.wait_for(again.connected.wait(), WITHIN)
     down = await again.hears(after=began, timeout=WITHIN)
     said_at = again.microphone.began
@@ -132,4 +185,4 @@ async def _measured(again: Caller, model: Heard, began: float, stalls: Stalls, r
         while len(found) < 25:  # half a second of it
             await asyncio.sleep(0.1)
             found = ages(model, said_at, began)
-    return Return(down - began, found[0][0] - began, ready, max(age for _, age in found), stalls.longest)
+    return Return(down - began, found[0][0] - began, ready, await gone, max(age for _, age in found), stalls.longest)

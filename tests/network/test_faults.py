@@ -18,9 +18,11 @@ def judge(what: str, back: Return, measured: Measured) -> None:
     ready = f"is ready with the history after {1000 * back.ready:.0f} ms, " if back.ready else ""
     measured(
         f"after {what} an aiortc caller {ready}hears after {1000 * back.down:.0f} ms, the model after "
-        f"{1000 * back.up:.0f}, nothing older than {1000 * back.stale:.0f}"
+        f"{1000 * back.up:.0f}, nothing older than {1000 * back.stale:.0f}; the old connection is closed after "
+        f"{1000 * back.gone:.0f}"
     )
     assert max(back.down, back.up, back.ready) < RETURN_SECONDS + back.stalled
+    assert back.gone < CLOSED_SECONDS + back.stalled
     assert back.stale < STALE_SECONDS + back.stalled
 
 

@@ -10,11 +10,11 @@ from typing import Final
 
 import pytest
 
+from tests.network.comeback import WITHIN, both_ways, microphone
 from tests.network.measure import SCRIPT
 from tests.network.nat import TCP, UDP, datagram, nat
 from tests.network.stalls import Stalls
 from tests.network.street import PORT, Street, street
-from tests.network.test_return import WITHIN, both_ways, microphone
 from tests.sound import read_wav
 
 SPOKEN: Final = read_wav("tests/sounds/weather.wav").part(1.0, 2.9)

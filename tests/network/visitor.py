@@ -110,12 +110,12 @@ class Visitor:
         """Wait until the last caption of `who`, user or model, holds `words`."""
         await self.page.locator(f"#captions .{who}", has_text=words).last.wait_for()
 
-    async def have_it_speak(self) -> None:
-        """Ask the model for its greeting, and wait until it is being heard."""
+    async def have_it_speak(self, settle: float = USED_TO_IT_SECONDS) -> None:
+        """Ask the model for its greeting, and wait until it is being heard, and so many seconds more."""
         await self.state("listening")
         await self.type("Say hello.")
         await self.state("speaking")
-        await asyncio.sleep(USED_TO_IT_SECONDS)
+        await asyncio.sleep(settle)
 
     async def listen(self) -> None:
         """Write down what the page plays from now on."""

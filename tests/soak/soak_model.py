@@ -5,9 +5,12 @@ for the next (default 30, which takes five minutes of real time).
 """
 
 import asyncio
+import functools
 import gc
 import os
+import statistics
 import struct
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -15,13 +18,16 @@ from typing import Final
 import pytest
 
 from relay.gemini.life import LATE_SECONDS
+from tests import test_outages as outages
 from tests import test_upstream as faults
+from tests.network.stalls import Stalls
 from tests.service import Visit, service
 from tests.test_upstream import Owner
 
 TIMES: Final = int(os.environ.get("RELAY_SOAK_FAULTS", "100"))
 CHANGES: Final = int(os.environ.get("RELAY_SOAK_CHANGES", "30"))
 LIFE_SECONDS: Final = 10.0
+HOLE_SECONDS: Final = 0.2
 MAX_GROWTH_MIB: Final = 2.0
 WARM_CHANGES: Final = 5
 NUMBERS: Final = struct.pack("<65536H", *range(65536))
@@ -63,14 +69,52 @@ FAULTS: Final[dict[str, Callable[[], None]]] = {
     "a key that is revoked": lambda: faults.test_a_lasting_refusal_ends_it_at_once_without_another_attempt(
         1008, "API key not valid.", "key-refused", live=False
     ),
+    **{
+        f"{how} in mid-sentence": functools.partial(
+            faults.test_after_a_crash_in_mid_sentence_the_model_listens_again_and_is_asked_to_go_on, how, 0.0
+        )
+        for how in ("1000 in the middle of nothing", "1001")
+    },
+    **{
+        f"{how} in a pause": functools.partial(
+            faults.test_a_connection_that_ends_in_a_pause_is_resumed_and_nothing_is_said, how
+        )
+        for how in ("1001", "1006", "1011")
+    },
+    "a result between two connections": (faults.test_an_answer_that_comes_between_two_connections_is_told_in_words),
+    "a result that nothing followed": (faults.test_an_answer_that_was_sent_and_not_followed_is_told_again_in_words),
+    "silence": outages.test_a_question_that_is_met_with_silence_is_asked_again_elsewhere_after_a_nudge,
+    "a stall": outages.test_an_answer_that_breaks_off_is_asked_for_again_and_then_taken_up_elsewhere,
+    "an empty turn": outages.test_a_turn_without_a_word_is_met_with_a_nudge_and_then_answered,
+    "503 at the upgrade": outages.test_a_service_that_refuses_upgrades_for_a_while_is_asked_until_it_does_not,
+    **{
+        f"{how} between the marks": functools.partial(
+            outages.test_a_question_between_our_own_marks_is_asked_whole_on_the_next_connection, how
+        )
+        for how in outages.ENDS
+    },
+    **{
+        f"{what}, three times": functools.partial(
+            outages.test_three_broken_messages_before_an_answer_cost_nothing, what
+        )
+        for what in outages.BROKEN
+    },
+    **{
+        f"{what}, four times": functools.partial(outages.test_four_of_them_lead_to_a_connection_that_answers, what)
+        for what in outages.BROKEN
+    },
     "broken frames": faults.test_more_than_three_broken_frames_in_ten_seconds_lead_to_another_connection,
 }
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_each_fault_many_times(fault: str) -> None:
+    took = []
     for _ in range(TIMES):
+        began = time.process_time()
         FAULTS[fault]()
+        took.append(time.process_time() - began)
+    print(f"\n{fault}: {TIMES} rounds, none lost; {1000 * statistics.median(took):.0f} ms of processor each", end="")
 
 
 def resident() -> float:
@@ -103,7 +147,7 @@ def whole(pcm: bytearray, first: int) -> bool:
 async def test_connections_of_ten_seconds_are_left_cleanly_and_memory_stays_flat() -> None:
     memory: list[float] = []
     holes: list[float] = []
-    async with service(brief) as there, Owner(there.url) as owner:
+    async with service(brief) as there, Owner(there.url) as owner, Stalls() as stalls:
         owner.talk()
         heard = 0
         for number in range(CHANGES):
@@ -122,14 +166,16 @@ async def test_connections_of_ten_seconds_are_left_cleanly_and_memory_stays_flat
             memory.append(resident())
         await owner.hush()
         await owner.upstream.close()
-        print(f"\n{CHANGES} changes, longest hole {1000 * max(holes):.0f} ms")
+        print(f"\n{CHANGES} changes, hole of the model's hearing: median {1000 * statistics.median(holes):.0f} ms, "
+              f"worst {1000 * max(holes):.0f}; this process stood still for {1000 * stalls.longest:.0f}")  # fmt: skip
         print(f"memory {memory[0]:.1f} → {memory[-1]:.1f} MiB")
         assert owner.faults == []
         assert owner.upstream.changes.lost == 0
         assert owner.news == [] or max(holes) > LATE_SECONDS
         handles = [visit.handle for visit in there.visits[1:]]
         assert handles == [f"handle {number}.1" for number in range(1, len(handles) + 1)]
-    # in real time, on a machine that has other work too: the others show what it was busy with
-    assert sorted(holes)[len(holes) * 9 // 10] <= 0.2
+    # in real time: what stands still is this process, service and all, and no fault of what is tested
+    assert sorted(holes)[len(holes) * 9 // 10] <= HOLE_SECONDS
+    assert max(holes) <= HOLE_SECONDS + stalls.longest
     if CHANGES > WARM_CHANGES:
         assert memory[-1] - memory[WARM_CHANGES] <= MAX_GROWTH_MIB

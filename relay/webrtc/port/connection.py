@@ -21,7 +21,7 @@ from relay.webrtc.tame import MAX_DATAGRAM_BYTES
 
 # Handshakes and messages until aiortc reads them; the sender repeats what is dropped (RFC 9147 §5.8.1, RFC 9260 §6.3).
 QUEUE_DATAGRAMS: Final = 512
-CONSENT_CHECK_SECONDS: Final = CONSENT_SECONDS / 6
+CONSENT_CHECK_SECONDS: Final = CONSENT_SECONDS / 10  # who is gone is let go of within 35 s
 _HOST: Final = 126 << 24  # RFC 8445 §5.1.2: a host candidate's type; those first in the list are preferred
 _COMPONENT: Final = 255
 

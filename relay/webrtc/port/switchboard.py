@@ -36,6 +36,10 @@ class Switchboard(Generic[T]):
     def __len__(self) -> int:
         return len(self._names)
 
+    def __contains__(self, name: str) -> bool:
+        """Somebody is called by that name: the user fragment of his answer."""
+        return name in self._names
+
     def word(self, letters: int) -> str:
         """So many random letters that ICE allows (RFC 8839 §5.4)."""
         return "".join(_LETTERS[byte & 63] for byte in self._random(letters))
