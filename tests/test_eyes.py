@@ -3,6 +3,7 @@
 import asyncio
 import re
 import struct
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import pairwise
@@ -224,11 +225,12 @@ async def test_a_flood_of_key_frames_makes_one_picture_a_second() -> None:
         await shown.line.connect()
         shown.line.peer.watch(CAMERA, True)
         frame = Sender("VP8").send(noise(320, 240), key=True)
+        began = time.monotonic()
         for _ in range(60):
             await shown.send(frame)
             await asyncio.sleep(0.02)
         await shown.picture()
-        assert len(shown.of(CAMERA)) <= 2
+        assert len(shown.of(CAMERA)) <= 1 + (time.monotonic() - began)
 
 
 async def test_closing_while_a_picture_is_developed_leaves_nothing_and_tells_nobody(
