@@ -18,8 +18,9 @@ from relay.errors import BrowserFault, OurBug, RelayError
 from relay.metrics import CallFigures, Quality
 from relay.outbox import Outbox
 from relay.presence import Presence
+from relay.webrtc.media import Media
 from relay.webrtc.path import Path
-from relay.webrtc.peer import Media, Peer
+from relay.webrtc.peer import Peer
 
 # aiortc never gives up on a half-open connection; a browser on a working path needs a tenth of a second.
 CONNECT_SECONDS: Final = 15.0
