@@ -19,8 +19,9 @@ from relay.metrics import CallFigures, Quality
 from relay.microphone import STOPPED_SECONDS
 from relay.outbox import Outbox
 from relay.presence import Presence
+from relay.webrtc.media import Media
 from relay.webrtc.path import Path
-from relay.webrtc.peer import Media, Peer
+from relay.webrtc.peer import Peer
 
 # aiortc never gives up on a half-open connection; a browser on a working path needs a tenth of a second.
 CONNECT_SECONDS: Final = 15.0

@@ -29,7 +29,7 @@ from relay.history import History
 from relay.metrics import CallFigures, Quality
 from relay.ticker import Ticker
 from relay.transcript import Transcript
-from relay.webrtc.peer import LINES, Media
+from relay.webrtc.media import LINES, Media
 
 # A client without a data channel, or one that never says client-ready, is served all the same.
 READY_SECONDS: Final = 2.0

@@ -38,14 +38,14 @@ async def opus(config: Config) -> list[Finding]:
 
 async def media(config: Config) -> list[Finding]:
     """Does sound take the quick path?"""
-    from relay.webrtc.peer import prepare
+    from relay.webrtc.media import prepare
 
     return [of_tier(prepare(config.ice_addresses, loopback=config.on_loopback).tier)]
 
 
 def of_tier(tier: str) -> Finding:
     """Of the path that sound takes."""
-    from relay.webrtc.peer import LINES
+    from relay.webrtc.media import LINES
 
     best = next(iter(LINES))
     if tier == best:

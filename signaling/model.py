@@ -117,7 +117,7 @@ class Studio:
         from relay.session import Session
         from relay.ticker import Ticker
         from relay.transcribe import Transcriber
-        from relay.webrtc.peer import prepare
+        from relay.webrtc.media import prepare
         from relay.webrtc.reach import reach_of
 
         config, source = self._config, self._source or AgentSource(Agent())

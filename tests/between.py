@@ -18,7 +18,7 @@ from relay.gemini.upstream import Changes
 from relay.metrics import Quality
 from relay.session import Session
 from relay.ticker import Ticker
-from relay.webrtc.peer import Media
+from relay.webrtc.media import Media
 from tests import virtual
 
 

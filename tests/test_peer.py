@@ -17,7 +17,8 @@ from relay.audio import red
 from relay.errors import BrowserFault
 from relay.webrtc import tame
 from relay.webrtc.gate import BURST_PACKETS, PACKETS_PER_SECOND
-from relay.webrtc.peer import LINES, MAX_CHANNELS, Media, Peer, prepare
+from relay.webrtc.media import LINES, Media, prepare
+from relay.webrtc.peer import MAX_CHANNELS, Peer
 from relay.webrtc.port.sockets import Port
 from relay.webrtc.wire import RawLine
 from tests.caller import FRAME, SPOKEN_RATE, Decoder, Encoder, Microphone

@@ -11,7 +11,7 @@ import pytest
 from aioice import stun
 
 from relay.config import ConfigError, load
-from relay.webrtc.peer import Media, prepare
+from relay.webrtc.media import Media, prepare
 from relay.webrtc.port import agent, sockets
 from relay.webrtc.port import connection as connections
 from relay.webrtc.port.connection import Connection

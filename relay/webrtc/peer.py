@@ -6,9 +6,7 @@ a third, a second audio section, and all video where only the public line works,
 """
 
 import asyncio
-import logging
-from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
 from typing import Any, Final, Protocol, cast
 
 from aiortc import (
@@ -30,11 +28,11 @@ from relay.metrics import Quality
 from relay.webrtc import sdp, tame
 from relay.webrtc.candidates import Candidates
 from relay.webrtc.eyes import Eyes
+from relay.webrtc.media import LINES, Media
 from relay.webrtc.path import Path, chosen, trouble
 from relay.webrtc.port.connection import Connection
-from relay.webrtc.port.sockets import Port
 from relay.webrtc.public import PublicLine
-from relay.webrtc.reach import GATHER_SECONDS, Reach
+from relay.webrtc.reach import GATHER_SECONDS
 from relay.webrtc.tap import MiddleLine
 from relay.webrtc.wire import RawLine
 
@@ -45,11 +43,6 @@ BACKLOG_BYTES: Final = 256 * 1024
 DEAD_BACKLOG_BYTES: Final = 1024 * 1024
 # The clients open one data channel; more than a few are an attack.
 MAX_CHANNELS: Final = 8
-
-# From the quickest to the one that cannot break.
-LINES: Final = {line.tier: line for line in (RawLine, MiddleLine)}
-
-log = logging.getLogger(__name__)
 
 
 class PeerEvents(Protocol):
@@ -66,54 +59,6 @@ class PeerEvents(Protocol):
     def on_message(self, peer: "Peer", frame: str | bytes) -> None: ...
     def on_connected(self, peer: "Peer") -> None: ...
     def on_lost(self, peer: "Peer", *, hung_up: bool = False) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Media:
-    """How sound reaches us on this machine: the tier, and what the quickest lacks that is not in use, and the way.
-
-    `port` is the one of all calls; None: each has sockets of its own.
-    """
-
-    tier: str
-    missing: tuple[str, ...] = ()
-    reach: Reach = field(default_factory=Reach)
-    port: Port | None = None
-
-
-def prepare(
-    addresses: Iterable[str] = (),
-    *,
-    loopback: bool = False,
-    tiers: Collection[str] = (*LINES, PublicLine.tier),
-    reach: Reach | None = None,
-    port: Port | None = None,
-) -> Media:
-    """Set what is process-wide and choose the tier; call it once inside the running loop, before the first call.
-
-    All calls are on `port` if there is one. Else `addresses` are the local addresses for ICE; empty means all of the
-    machine's, with 127.0.0.1 if `loopback`. Of `tiers` the quickest that the installed libraries allow is taken.
-    """
-    tame.choose_addresses(list(addresses) or tame.local_addresses(loopback=loopback))
-    tame.limit_sctp_fragments()
-    missing: list[str] = []
-    parts = RTCPeerConnection().addTransceiver("audio")
-    for tier, line in LINES.items():
-        lacks = line.lacks(parts)
-        if tier in tiers and not lacks:
-            break
-        missing += [name for name in lacks if name not in missing]
-    else:
-        tier = PublicLine.tier
-    tame.bear_strangers()
-    if missing:
-        log.warning("the media path is slower than it could be, these have changed: %s", ", ".join(missing))
-    if reach is not None and reach.active:
-        port = None  # it is for those who wait to be found
-    if port is not None and (unseated := tame.keeps_seat(parts)):
-        log.warning("each call has sockets of its own, these have changed: %s", ", ".join(unseated))
-        port = None
-    return Media(tier, tuple(missing), reach or Reach(), port)
 
 
 class Peer:

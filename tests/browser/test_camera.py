@@ -14,7 +14,8 @@ from aiohttp import web
 from playwright.async_api import Page
 
 from relay.webrtc.eyes import CAMERA, PERIOD_SECONDS, SCREEN
-from relay.webrtc.peer import Peer, prepare
+from relay.webrtc.media import prepare
+from relay.webrtc.peer import Peer
 from relay.webrtc.sdp import VIDEO_KILOBITS_PER_SECOND
 from tests.camera import BLUE, GREEN, RED, Colour, alike, opened, seen
 from tests.clients.firefox import firefox, own_address

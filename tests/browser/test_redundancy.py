@@ -9,7 +9,8 @@ from playwright.async_api import Page
 from relay.audio import red
 from relay.audio.jitter import JitterBuffer
 from relay.audio.packet import FRAME_TICKS
-from relay.webrtc.peer import Peer, prepare
+from relay.webrtc.media import prepare
+from relay.webrtc.peer import Peer
 from tests.test_peer import Owner
 
 CALL: Final = """async () => {
