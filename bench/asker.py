@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,6 +59,16 @@ class Told:
     spent: list[float] = field(default_factory=list)  # of processor time, from a question to its answer's end
     wrong: list[str] = field(default_factory=list)  # answers that were others than they should be
     echoes: int = 0  # answers that were interrupted while nobody spoke
+
+    def __iadd__(self, other: "Told") -> Self:
+        """What became of another call's turns comes behind."""
+        self.answers += other.answers
+        self.captions += other.captions
+        self.stops += other.stops
+        self.spent += other.spent
+        self.wrong += other.wrong
+        self.echoes += other.echoes
+        return self
 
     @property
     def missed(self) -> int:
