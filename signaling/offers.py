@@ -20,6 +20,7 @@ from relay.request import CallRequest, settings
 from relay.turn import Turn
 from signaling.admission import Admission
 from signaling.registry import Entry, MakeCall, Registry
+from signaling.tickets import bearer
 from signaling.uploads import upload_url
 
 MAX_BODY_BYTES: Final = 64 * 1024  # Chromium's gathered offer of four sections has 16 KiB
@@ -122,12 +123,15 @@ class Offers:
             raise
 
     async def goodbye(self, request: web.Request) -> web.Response:
-        """The page leaves: end its session now, and forget what was said in it.
+        """The client leaves: end its session now. What was said is forgotten if it shows the resume secret.
 
-        An ended one is fine, the browser may have been seen to go.
+        The official clients know no secret, and end their calls by the id alone. An ended one is fine, the browser may
+        have been seen to go.
         """
-        id = request.match_info["id"]
-        if self._registry.shelf.drop(id):
+        id, secret = request.match_info["id"], bearer(request.headers.get("Authorization"))
+        if (kept := self._registry.shelf.find(id)) is not None:
+            if kept.ticket.admits(secret):
+                self._registry.shelf.drop(id)
             return success()
         try:
             entry = self._registry.find(id, _now())
@@ -135,7 +139,7 @@ class Offers:
             if fault.code != "unknown-peer":
                 raise
         else:
-            entry.forgotten = True
+            entry.forgotten = entry.ticket.admits(secret, entry.call.connections if entry.call is not None else 0)
             await self._end(entry)
         return success()
 

@@ -223,7 +223,7 @@ export function hangUp() {
 /** The call is over for this page: give back the microphone and the speaker. @param {import('./call.js').CallEvent} event */
 function release(event) {
   const relayKnows = ['left', 'over'].includes(event.type) || call.problem?.code === 'relay-error';
-  if (!relayKnows && !canReturn(call)) connection?.goodbye();
+  if (!relayKnows && !canReturn(call)) connection?.goodbye(wayBack.pass?.secret);
   wayBack.leave(canReturn(call) && call.problem?.code !== 'replaced');
   for (const eye of Object.values(eyes)) eye.off();
   connection?.close();
@@ -235,7 +235,8 @@ function release(event) {
 
 /** Nobody will ask any more for what was said: let the relay forget it. In another tab the call may go on. */
 function discard() {
-  if (wayBack.pass && call.problem?.code !== 'replaced') signalling().goodbye(wayBack.pass.session);
+  const { pass } = wayBack;
+  if (pass && call.problem?.code !== 'replaced') signalling().goodbye(pass.session, pass.secret);
   wayBack.forget();
 }
 

@@ -132,9 +132,9 @@ export class Connection {
     return !this.#troubled && this.send(disconnectBot());
   }
 
-  /** Let the relay forget the session, and what was said in it; survives the closing of the page. */
-  goodbye() {
-    if (this.#session) this.signalling.goodbye(this.#session);
+  /** Let the relay forget the session, and what was said in it; survives the closing of the page. @param {string} [secret] */
+  goodbye(secret = '') {
+    if (this.#session) this.signalling.goodbye(this.#session, secret);
     this.#session = null;
   }
 

@@ -120,10 +120,14 @@ export class Signalling {
     await this.#fetch(`sessions/${encodeURIComponent(session)}/api/offer`, { method: 'PATCH', headers, body });
   }
 
-  /** Forget the session and what was said; survives the closing of the page, and nobody waits for it. @param {string} session */
-  goodbye(session) {
+  /**
+   * End the session and, by its secret, forget what was said; survives the closing of the page, and nobody waits for it.
+   * @param {string} session
+   * @param {string} secret
+   */
+  goodbye(session, secret) {
     const url = new URL(`sessions/${encodeURIComponent(session)}`, this.base);
-    fetch(url, { method: 'DELETE', keepalive: true, headers: this.headers }).catch(() => {});
+    fetch(url, { method: 'DELETE', keepalive: true, headers: { Authorization: `Bearer ${secret}` } }).catch(() => {});
   }
 
   /** @param {string} path @param {RequestInit} request @returns {Promise<Response>} */

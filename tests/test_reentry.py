@@ -30,6 +30,10 @@ async def read(visit: Visit, id: str, secret: str, query: str = "", **headers: s
     return await visit.ask("GET", f"/sessions/{id}/transcript{query}", headers={**bearer(secret), **headers})
 
 
+async def forget(visit: Visit, id: str, secret: str) -> Answered:
+    return await visit.ask("DELETE", f"/sessions/{id}", headers=bearer(secret) if secret else {})
+
+
 async def resume(visit: Visit, id: str, secret: str) -> Answered:
     return await visit.ask("POST", f"/sessions/{id}/resume", headers=bearer(secret))
 
@@ -209,17 +213,29 @@ async def test_a_transcript_outlives_its_call_and_is_gone_when_the_call_is_forgo
         await visit.calls[0].close()
         told = await read(visit, id, secret)
         assert (told.status, told.json["over"], told.json["turns"][0]["text"]) == (200, True, "What <is> it?")
-        assert (await visit.ask("DELETE", f"/sessions/{id}")).status == 200
+        assert (await forget(visit, id, secret)).status == 200
         refused(await read(visit, id, secret), 404, "unknown-session")
-        assert (await visit.ask("DELETE", f"/sessions/{id}")).status == 200  # again
+        assert (await forget(visit, id, secret)).status == 200  # again
 
 
-async def test_a_call_that_ends_by_delete_leaves_nothing() -> None:
+async def test_a_call_that_ends_by_delete_with_its_secret_leaves_nothing() -> None:
     async with visiting() as visit:
         id, secret = await begin(visit)
-        assert (await visit.ask("DELETE", f"/sessions/{id}")).status == 200
+        assert (await forget(visit, id, secret)).status == 200
         refused(await read(visit, id, secret), 404, "unknown-session")
         assert len(visit.registry.shelf) == 0
+
+
+@pytest.mark.parametrize("wrong", ["", "wrong"])
+async def test_whoever_knows_a_session_by_its_id_alone_ends_the_call_and_deletes_nothing(wrong: str) -> None:
+    async with visiting() as visit:
+        id, secret = await begin(visit)
+        for _ in range(2):
+            assert (await forget(visit, id, wrong)).status == 200
+            assert visit.calls[0].closed
+            assert (await read(visit, id, secret)).json["turns"]
+        assert (await forget(visit, id, secret)).status == 200
+        refused(await read(visit, id, secret), 404, "unknown-session")
 
 
 async def test_of_a_call_that_nobody_can_read_of_nothing_is_kept() -> None:

@@ -55,7 +55,8 @@ async def test_a_call_can_be_read_while_it_lives_and_after_it_and_not_once_it_is
         vtt = (await read(house, caller, "vtt"))[1]
         assert "<v Assistant>It is Paris.\n" in vtt
         assert "<v Assistant>I am sure.\n" in vtt
-        await caller.request("DELETE", f"/sessions/{caller.session_id}", {})
+        key = {"Authorization": f"Bearer {caller.secret}"}
+        await caller.request("DELETE", f"/sessions/{caller.session_id}", {}, headers=key)
         assert (await read(house, caller))[0] == 404
 
 
