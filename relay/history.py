@@ -12,19 +12,17 @@ The rules, for all orders of events:
 `now` is monotonic seconds, positions are samples on the playout's scale, which never goes back.
 """
 
-import json
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 from relay.audio.packet import ENCODED_RATE
 from relay.pace import Pace
-from relay.reply import MAX_TURN, Entry, Reply
-from relay.transcript import How, Role, ToolUse, Transcript, Turn, printable
+from relay.reply import MAX_TURN, Entry, Reply, retold
+from relay.transcript import How, Role, ToolUse, Transcript, Turn, kept, printable
 
 MAX_TURNS: Final = 1000  # two hours of lively talk
 MAX_CHARACTERS: Final = 200_000  # of all turns: four hours of speech, at most 0.8 MB
-MAX_TOOL: Final = 4_000  # characters of JSON, of arguments and of a result; longer ones are not kept
 MAX_NAME: Final = 100  # characters of a function's name
 # What a fresh session of the model is told: some 4,000 tokens, a sixteenth of the smallest model's window.
 SEED_CHARACTERS: Final = 16_000
@@ -150,15 +148,15 @@ class History:
 
     def called(self, id: str, name: str, arguments: Any, now: float) -> None:
         """The model called a function."""
-        kept, size = _kept(arguments)
-        entry = Entry(self._numbers, Role.TOOL, How.WRITTEN, began=now, tool=ToolUse(name[:MAX_NAME], kept))
+        value, size = kept(arguments)
+        entry = Entry(self._numbers, Role.TOOL, How.WRITTEN, began=now, tool=ToolUse(name[:MAX_NAME], value))
         self._tools[id] = entry
         self._add(entry, size=size)
 
     def returned(self, id: str, result: Any, now: float) -> None:
         """And this is what the model was answered."""
-        kept, size = _kept(result)
-        self._settle(id, kept, "answered", size, now)
+        value, size = kept(result)
+        self._settle(id, value, "answered", size, now)
 
     def cancelled(self, id: str, now: float) -> None:
         """It was not answered, for the model did not want it any more."""
@@ -180,7 +178,7 @@ class History:
         if until is not None:
             end = max((at for at, entry in enumerate(entries, 1) if entry.number < until), default=0)
             entries = entries[:end]
-        return _joined(entry for entry in entries if entry.number >= mark)
+        return retold(entry for entry in entries if entry.number >= mark)
 
     def lately(self, limit: int = SEED_CHARACTERS) -> int:
         """Where `since` begins for what a fresh session of the model is told: whole turns, in so many characters."""
@@ -195,7 +193,7 @@ class History:
 
     def transcript(self, now: float, *, over: bool = False) -> Transcript:
         """All there is. Tell where the listener is before."""
-        turns = tuple(self._told(entry) for entry in self._entries if entry.tool is not None or entry.shown())
+        turns = tuple(entry.told(self._opened) for entry in self._entries if entry.tool is not None or entry.shown())
         return Transcript(self._epoch + self._opened, max(0.0, now - self._opened), over, self.dropped, turns)
 
     def newest(self, role: Role) -> int | None:
@@ -288,35 +286,6 @@ class History:
         entry.ended = now
         self._grow(entry, size)
 
-    def _told(self, entry: Entry) -> Turn:
-        began, ended = (None if at is None else max(0.0, at - self._opened) for at in (entry.began, entry.ended))
-        return Turn(
-            entry.role, entry.shown(), entry.how, began, ended, entry.interrupted, entry.tool, number=entry.number
-        )
-
 
 def _portions(text: str) -> list[str]:
     return [text[at : at + MAX_TURN] for at in range(0, len(text), MAX_TURN)]
-
-
-def _joined(entries: Iterable[Entry]) -> list[tuple[str, str]]:
-    """Role, as the model calls it, and text; neighbours of one role are one."""
-    joined: list[tuple[str, str]] = []
-    for entry in entries:
-        text, role = entry.shown(), "model" if entry.role is Role.MODEL else "user"
-        if entry.role is Role.TOOL or not text:
-            continue
-        if joined and joined[-1][0] == role:
-            joined[-1] = (role, f"{joined[-1][1]}\n{text}")
-        else:
-            joined.append((role, text))
-    return joined
-
-
-def _kept(value: Any) -> tuple[Any, int]:
-    """A copy that nobody changes, and its size; None for what is too long or no JSON."""
-    try:
-        text = json.dumps(value, allow_nan=False)
-    except (ValueError, TypeError, RecursionError):
-        return None, 0
-    return (json.loads(text), len(text)) if len(text) <= MAX_TOOL else (None, 0)

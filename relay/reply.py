@@ -1,12 +1,13 @@
 """One turn while it may still change, and of a reply of the model how much was heard. Pure: no clock."""
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
 from relay.pace import Pace
 from relay.sentences import WORD, words
-from relay.transcript import How, Role, ToolUse
+from relay.transcript import How, Role, ToolUse, Turn
 
 MAX_TURN: Final = 20_000  # characters of one turn, twenty minutes of speech; what follows is another turn
 
@@ -28,6 +29,11 @@ class Entry:
     def shown(self) -> str:
         """What was said and heard of it."""
         return self.text.strip()
+
+    def told(self, opened: float) -> Turn:
+        """As it stands in the transcript of a call that was opened then."""
+        began, ended = (None if at is None else max(0.0, at - opened) for at in (self.began, self.ended))
+        return Turn(self.role, self.shown(), self.how, began, ended, self.interrupted, self.tool, number=self.number)
 
 
 @dataclass(slots=True, eq=False)
@@ -74,3 +80,17 @@ class Reply(Entry):
 
     def shown(self) -> str:
         return self.text[: self.heard].strip()
+
+
+def retold(entries: Iterable[Entry]) -> list[tuple[str, str]]:
+    """As a model is told: role, in its own words, and text; neighbours of one role are one."""
+    joined: list[tuple[str, str]] = []
+    for entry in entries:
+        text, role = entry.shown(), "model" if entry.role is Role.MODEL else "user"
+        if entry.role is Role.TOOL or not text:
+            continue
+        if joined and joined[-1][0] == role:
+            joined[-1] = (role, f"{joined[-1][1]}\n{text}")
+        else:
+            joined.append((role, text))
+    return joined

@@ -15,6 +15,7 @@ from typing import Any, Final
 from relay.sentences import Sentences, letters
 
 CUT: Final = "—"  # stands where an interruption cut a turn
+MAX_TOOL: Final = 4_000  # characters of JSON, of arguments and of a result; longer ones are not kept
 UNPRINTABLE: Final = dict.fromkeys([*range(32), *range(127, 160), 0x2028, 0x2029], " ")
 
 
@@ -43,6 +44,15 @@ class ToolUse:
     arguments: Any = field(repr=False)
     result: Any = field(default=None, repr=False)
     state: str = "open"
+
+
+def kept(value: Any) -> tuple[Any, int]:
+    """A copy that nobody changes, and its size; None for what is too long or no JSON."""
+    try:
+        text = json.dumps(value, allow_nan=False)
+    except (ValueError, TypeError, RecursionError):
+        return None, 0
+    return (json.loads(text), len(text)) if len(text) <= MAX_TOOL else (None, 0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from typing import Final
 from relay import besides, rtvi
 from relay.gemini import events
 from relay.history import History
+from relay.place import Place
 from relay.question import Question, portions
 from relay.rtvi import Message
 from relay.spoken import Spoken
@@ -24,13 +25,8 @@ from relay.transcript import How
 
 # A pause of the model's text this long ends a sentence that no mark has ended.
 PAUSE_SECONDS: Final = 0.5
-# An interrupted reply whose end is not told is over by now; what comes later is another.
-STALE_SECONDS: Final = 2.0
 # Text that no sound and no end of turn has followed for this long stands for itself.
 SOUNDLESS_SECONDS: Final = 3.0
-# Sound and text of one message reach us within this time; of two messages hardly ever.
-TOGETHER_SECONDS: Final = 0.005
-NO_CHUNK: Final = (0, float("-inf"))
 
 
 class Turns:
@@ -46,10 +42,9 @@ class Turns:
         # the model's reply
         self._replying = False  # it has begun and its turn is not complete
         self._generated = False  # its generation is complete, its turn not yet
-        self._stale_until: float | None = None  # until then, text is of the interrupted reply
+        self._place = Place()
         self._llm, self._tts = False, False  # started, not stopped
         self._answered = False  # it has had sound
-        self._chunk = NO_CHUNK  # where the newest message's sound begins, when the newest sound came
         self._asked_at: float | None = None  # when the question was asked that is being answered
         self._text_at = 0.0  # when its text last came
         self._event_at = 0.0  # when it last came with anything
@@ -210,15 +205,15 @@ class Turns:
             timers.append((final_at, self._final))
         if self._spoken.unfinished:
             timers.append((self._text_at + PAUSE_SECONDS, lambda _: self._spoken.flush()))
-        if self._stale_until is not None:
-            timers.append((self._stale_until, self._forget_stale))
+        if self._place.stale_until is not None:
+            timers.append((self._place.stale_until, self._forget_stale))
         unheard = self._spoken.unheard and not self._spoken.speaking and not self._replying
         if unheard or (self._llm and not self._answered):
             timers.append((self._event_at + SOUNDLESS_SECONDS, self._end_reply))
         return timers
 
     def _forget_stale(self, _now: float) -> list[Message]:
-        self._stale_until = None
+        self._place.over()
         return []
 
     # ---- the model's reply ----
@@ -240,7 +235,7 @@ class Turns:
         return out
 
     def _sound(self, position: int, now: float) -> list[Message]:
-        self._stale_until = None
+        self._place.over()
         self._generated = False
         out = self._final(now)
         if not self._answered and self._user.asked_at is not None:
@@ -251,25 +246,22 @@ class Turns:
             return out
         self._answered = self._sound_due = True
         self._history.sound(position, now)
-        begun, came = self._chunk
-        self._chunk = (begun if now - came < TOGETHER_SECONDS else position, now)
+        self._place.sound(position, now)
         if not self._tts:
             self._tts = True
             out.append(rtvi.BOT_TTS_STARTED)
         return out
 
     def _text(self, text: str, finished: bool, position: int, now: float) -> list[Message]:
-        if self._stale_until is not None:
+        if self._place.stale_until is not None:
             return []
         if not text:
             return self._spoken.flush() if finished else []
-        begun, came = self._chunk
-        position = begun if now - came < TOGETHER_SECONDS else position
         # Text may straggle in after its sound; that is no new generation.
         out = [] if self._generated else self._begin(now)
         out += [rtvi.bot_llm_text(portion) for portion in portions(text)]
         self._text_at = now
-        before = self._history.said(text, position, now, silent=self._spoken.silent)
+        before = self._history.said(text, self._place.text(position, now), now, silent=self._spoken.silent)
         return out + self._spoken.add(text, before, finished=finished)
 
     def _generation_complete(self, now: float) -> list[Message]:
@@ -290,8 +282,7 @@ class Turns:
         return stopped
 
     def _turn_complete(self, now: float) -> list[Message]:
-        if self._stale_until is not None:
-            self._stale_until = None
+        if self._place.over():
             return []
         out = [] if self._user.speaking else self._final(now)
         if self._answered or self._spoken.silent:
@@ -316,9 +307,7 @@ class Turns:
         heard = spoken.interrupted()
         self._history.cut(now)
         out = [*heard, rtvi.BOT_INTERRUPTED, *spoken.stopped(more=True), *self._stop_generation()]
-        if self._replying:
-            self._stale_until = now + STALE_SECONDS
+        self._place.cut(now, open=self._replying)
         self._replying = self._generated = self._answered = self._sound_due = False
         self._asked_at = None
-        self._chunk = NO_CHUNK  # what comes next is not of the sound that is cut
         return out

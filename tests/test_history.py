@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.history import MAX_CHARACTERS, MAX_NAME, MAX_TOOL, MAX_TURNS, SEED_CHARACTERS, History
+from relay.history import MAX_CHARACTERS, MAX_NAME, MAX_TURNS, SEED_CHARACTERS, History
 from relay.pace import SAMPLES_PER_LETTER
 from relay.prior import prior_turns
 from relay.reply import MAX_TURN
-from relay.transcript import How, Role, Turn
+from relay.transcript import MAX_TOOL, How, Role, Turn
 
 RATE = 24_000
 

@@ -28,9 +28,10 @@ from relay.gemini.events import (
     Usage,
 )
 from relay.history import History
+from relay.place import STALE_SECONDS
 from relay.question import CROSSING_SECONDS, FINAL_SECONDS, INTERIM_SECONDS, MAX_TEXT, SILENT_SECONDS
 from relay.transcript import Role
-from relay.turns import PAUSE_SECONDS, SOUNDLESS_SECONDS, STALE_SECONDS, Turns
+from relay.turns import PAUSE_SECONDS, SOUNDLESS_SECONDS, Turns
 
 EPOCH: Final = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
 RATE: Final = 24_000

@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 
 TIMES: Final = int(os.environ.get("RELAY_SOAK_FAULTS", "100"))
 AT_ONCE: Final = int(os.environ.get("RELAY_SOAK_AT_ONCE", "0"))
-ROUND_SECONDS: Final = 60.0  # for as many as are done at once: longer than any of them may take
+ROUND_SECONDS: Final = 100.0  # for as many as are done at once: longer than any of them may take
 
 T = TypeVar("T")
 

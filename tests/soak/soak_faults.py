@@ -15,7 +15,7 @@ from tests.soak.rounds import Rounds
 
 # At once: relay and callers share a core, but in the dark there is little to do. They begin so many seconds apart, lest
 # they come back together.
-BESIDE: Final = {"blackout": (6, 4.0), "vanished": (34, 0.5)}
+BESIDE: Final = {"blackout": (7, 3.3), "vanished": (25, 1.0)}
 FREED_SECONDS: Final = 2.0
 CONSENT_SECONDS: Final = 35.0  # a client that does not say goodbye is given up by then
 
