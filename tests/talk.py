@@ -48,7 +48,7 @@ class Model:
     def answer(self, message: bytes, connection: int) -> bool:
         return self.send(message)
 
-    def forget(self, calls: Iterable[object]) -> None:
+    def call_off(self, calls: Iterable[object]) -> None:
         """These functions will have no answer."""
         self.dropped += calls
 

@@ -125,7 +125,7 @@ def test_a_room_that_cannot_measure_names_every_target_that_it_has_not(
     monkeypatch.setattr(network, "obstacle", lambda: "nothing is there")
     monkeypatch.setattr(network, "without_a_browser", nobody)
     monkeypatch.setattr(material, "librivox", missing)
-    monkeypatch.setattr(local, "spoken", fails)
+    monkeypatch.setattr(local, "talks", fails)
     rows = room.rows(argparse.Namespace(quick=True, alone=False))
     assert not any(row.values for row in rows)
     assert sum(row.target is not None for row in rows) >= 5

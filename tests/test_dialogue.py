@@ -43,7 +43,7 @@ class Model:
     def answer(self, message: bytes, connection: int) -> bool:
         return self.send(message)
 
-    def forget(self, calls: Iterable[object]) -> None:
+    def call_off(self, calls: Iterable[object]) -> None:
         """These functions will have no answer."""
 
     def send(self, message: bytes) -> bool:
