@@ -122,11 +122,14 @@ async def test_a_call_that_is_over_is_freed_without_the_collector(monkeypatch: p
     async with running() as house, Caller(house.base) as caller:
         gc.collect()
         gc.disable()
+        others = [id(one) for one in gc.get_objects() if type(one) in (*rooms, *parts)]  # of tests before this one
         try:
             await caller.dial()
             await caller.message("bot-ready")
             theirs = [caller.peer, caller.peer.sctp, *caller.peer.getTransceivers(), *transports(caller.peer)]
-            found = [one for one in gc.get_objects() if type(one) in (*rooms, *parts) and one not in theirs]
+            ours = [one for one in gc.get_objects() if type(one) in (*rooms, *parts) and one not in theirs]
+            found = [one for one in ours if id(one) not in others]
+            ours.clear()
             assert {type(one) for one in found} == {*rooms, *parts}
             kept = [weakref.ref(one) for one in found]
             found.clear()
