@@ -196,9 +196,10 @@ class Browser:
         await asyncio.gather(*(peer.close() for peer in self._peers))
 
     def forget(self) -> None:
-        """Closed and asked for by nobody any more: be freed without the garbage collector."""
-        if self._peer is not None:
-            self._peer.forget()
+        """Closed and asked for by nobody any more: be freed without the garbage collector; idempotent."""
+        for peer in {*self._peers, self._peer} if self.__dict__ else ():
+            if peer is not None:
+                peer.forget()
         self.__dict__.clear()
 
     # ---- is it there? ----

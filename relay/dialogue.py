@@ -152,7 +152,7 @@ class Dialogue:
         self.downlink.close()
 
     def forget(self) -> None:
-        """Closed and asked for by nobody any more: be freed without the garbage collector."""
+        """Closed and asked for by nobody any more: be freed without the garbage collector; idempotent."""
         self.__dict__.clear()
 
     # ---- from the browser ----

@@ -139,7 +139,7 @@ class Offers:
             if fault.code != "unknown-peer":
                 raise
         else:
-            entry.forgotten = entry.ticket.admits(secret, entry.call.connections if entry.call is not None else 0)
+            entry.forgotten |= entry.ticket.admits(secret, entry.call.connections if entry.call is not None else 0)
             await self._end(entry)
         return success()
 

@@ -130,8 +130,8 @@ class Upstream:
             await asyncio.wait(tasks, timeout=CLOSE_DEADLINE)
 
     def forget(self) -> None:
-        """Closed and asked for by nobody any more: be freed without the garbage collector."""
-        if self._client is not None:
+        """Closed and asked for by nobody any more: be freed without the garbage collector; idempotent."""
+        if self.__dict__ and self._client is not None:
             self._client.__dict__.clear()
         self.__dict__.clear()
 

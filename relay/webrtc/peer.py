@@ -250,8 +250,12 @@ class Peer:
         self._pc.remove_all_listeners()
         if self._eyes is not None:
             self._eyes.close()
-        await self.line.close()
-        await tame.close_connection(self._pc)
+        try:
+            await self.line.close()
+            await tame.close_connection(self._pc)
+        finally:
+            if self._connection is not None:
+                await self._connection.close()  # aiortc does, unless an error ends its own closing before
 
     def _state_changed(self) -> None:
         if self._pc.connectionState == "connected":

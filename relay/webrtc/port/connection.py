@@ -88,7 +88,8 @@ class Connection:
 
     def expect(self, streams: Iterable[int]) -> None:
         """The SSRCs that the browser announced: by them it is known again when its address has changed."""
-        self._port.board.expect(self, streams)
+        if not self._closed.done():
+            self._port.board.expect(self, streams)
 
     async def gather_candidates(self) -> None:
         """Learn our own addresses."""
@@ -161,9 +162,10 @@ class Connection:
 
     def displaced(self, route: Route) -> None:
         """Another call has proven that an address of ours is its own."""
-        now = self._loop.time()
-        self.agent.doubt(route, now)
-        self._follow_agent(now)
+        if not self._closed.done():
+            now = self._loop.time()
+            self.agent.doubt(route, now)
+            self._follow_agent(now)
 
     def _take(self, data: bytes) -> None:
         """From the path in use."""
@@ -244,9 +246,10 @@ class Connection:
     def _watch(self) -> None:
         """End as aioice does when the browser is gone: nothing more is sent to where it was."""
         self._watching = self._loop.call_later(CONSENT_CHECK_SECONDS, self._watch)
-        if self._sounded:  # whoever has our key consents as well
-            self._sounded = False
-        elif not self.agent.consents(self._loop.time()):
+        if self._sounded and self._used is not None:  # whoever has our key consents as well
+            self._used.heard = self._loop.time()
+        self._sounded = False
+        if not self.agent.consents(self._loop.time()):
             self.lost = True
             self._end()
 
