@@ -79,8 +79,9 @@ async def test_each_direction_has_a_delay_of_its_own() -> None:
             far.sendto(b"pong", (NEAR, PORT))
             await received(near)
             back = time.monotonic() - began - there
-        assert 0.050 <= there < 0.080
-        assert 0.100 <= back < 0.130
+        # loop timers round to a millisecond
+        assert 0.049 <= there < 0.080
+        assert 0.099 <= back < 0.130
 
 
 def inodes() -> set[str]:

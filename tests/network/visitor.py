@@ -74,7 +74,7 @@ class Stats:
         packets = more["packetsReceived"] + more["packetsLost"]
         return {
             "concealed": more["concealedSamples"] / more["totalSamplesReceived"],
-            "lost": more["packetsLost"] / packets,
+            "lost": more["packetsLost"] / max(1, packets),
             "delay_ms": 1000 * more["jitterBufferDelay"] / more["jitterBufferEmittedCount"],
             "kbit_s": 0.008 * (more["bytesReceived"] + more["headerBytesReceived"]) / more["totalSamplesDuration"],
         }
