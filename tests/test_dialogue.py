@@ -19,6 +19,7 @@ from relay.dialogue import Dialogue
 from relay.errors import RelayError
 from relay.gemini import events, protocol
 from relay.gemini.client import Target
+from relay.history import History
 from relay.keys import KEYS_SECONDS
 from relay.ticker import Ticker
 from tests import virtual
@@ -70,7 +71,7 @@ class Model:
 class Call:
     """A dialogue whose client and model are there; `said` is what the client hears."""
 
-    def __init__(self, tasks: asyncio.TaskGroup, **agent: Any) -> None:
+    def __init__(self, tasks: asyncio.TaskGroup, history: History | None = None, **agent: Any) -> None:
         self.said: list[rtvi.Message] = []
         self.rtp = 0
         self.model = Model()
@@ -87,6 +88,7 @@ class Call:
             end=self.ended.append,
             watch=lambda track, enabled: self.watched.append((track, enabled)),
             sees=True,
+            history=history,
         )
         self.dialogue.tasks = tasks
         self.dialogue.downlink.connect(self._send, None)
@@ -399,6 +401,26 @@ def test_context_that_comes_while_the_model_speaks_waits_for_the_end_of_its_turn
         assert "bot-interrupted" not in call.types()
 
     play(main)
+
+
+def test_context_that_waits_for_the_end_of_a_turn_is_told_to_a_client_that_comes_meanwhile() -> None:
+    history = History(0.0)
+
+    def told(call: Call) -> list[tuple[str, str]]:
+        transcript = history.transcript(1.0, pending=call.dialogue.pending)
+        [message] = call.dialogue.recap(transcript)[:1]
+        return [(turn["role"], turn["text"]) for turn in message["data"]["turns"]]
+
+    async def main(call: Call) -> None:
+        call.does(said("One. And two"), sound(1.0))
+        call.type("append-to-context", {"role": "user", "content": " I am Ada. "})
+        call.type("append-to-context", {"role": "assistant", "content": "I said so."})
+        added = [("user", "I am Ada."), ("assistant", "I said so.")]
+        assert told(call)[-2:] == added
+        call.does(*WHOLE)
+        assert (told(call)[-2:], len(call.dialogue.pending)) == (added, 0)
+
+    play(main, history=history)
 
 
 def test_types_that_a_relay_has_no_use_for_are_refused_or_ignored_and_the_call_goes_on() -> None:
