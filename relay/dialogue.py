@@ -242,7 +242,9 @@ class Dialogue:
                 if not self._turns.replying:
                     self._written.settle()
             case events.ToolCall(calls=calls):
-                self._functions.begin(calls, self._connection)
+                repeated = self._functions.begin(calls, self._connection)
+                if self.client is not None:
+                    self.client.call_off(repeated)
             case events.ToolCancelled(ids=ids):
                 self._functions.cancel(ids, self._connection)
 

@@ -36,6 +36,7 @@ class Model:
     def __init__(self) -> None:
         self.sent: list[bytes] = []
         self.pictures: list[tuple[float, bytes]] = []
+        self.called_off: list[object] = []
 
     def begin(self, messages: Iterable[bytes]) -> None:
         for message in messages:
@@ -46,6 +47,7 @@ class Model:
 
     def call_off(self, calls: Iterable[object]) -> None:
         """These functions will have no answer."""
+        self.called_off += calls
 
     def send(self, message: bytes) -> bool:
         self.sent.append(message)
@@ -421,6 +423,18 @@ def test_context_that_waits_for_the_end_of_a_turn_is_told_to_a_client_that_comes
         assert (told(call)[-2:], len(call.dialogue.pending)) == (added, 0)
 
     play(main, history=history)
+
+
+def test_a_call_whose_id_comes_again_after_its_answer_is_not_waited_for() -> None:
+    async def main(call: Call) -> None:
+        repeated = events.FunctionCall("c1", "nobody_has_it", {})
+        call.does(events.ToolCall((repeated,)))
+        assert call.model.called_off == []
+        await asyncio.sleep(1)
+        call.does(events.ToolCall((repeated,)))
+        assert call.model.called_off == [(1, repeated)]
+
+    play(main)
 
 
 def test_types_that_a_relay_has_no_use_for_are_refused_or_ignored_and_the_call_goes_on() -> None:
