@@ -23,7 +23,7 @@ from relay.errors import OurBug, RelayError
 from relay.files import Files
 from relay.floor import Floor
 from relay.functions import FunctionCalls
-from relay.gemini import events, protocol
+from relay.gemini import events, protocol, recall
 from relay.gemini.upstream import Upstream
 from relay.hearing import Hearing
 from relay.history import History
@@ -33,7 +33,7 @@ from relay.metrics import Promptness
 from relay.recap import recap
 from relay.ticker import Ticker
 from relay.tracks import Tracks
-from relay.transcript import Transcript
+from relay.transcript import Role, Transcript
 from relay.turns import Turns
 from relay.uplink import Uplink
 from relay.warden import Warden
@@ -104,7 +104,8 @@ class Dialogue:
             )  # fmt: skip
         self._floor = Floor(self.downlink, self._turns, self._dictation, self.say)
         self._asking = Asking(self._hearing, self._turns, self._floor, self._history, self.warden, self.say)
-        self._written = Written(self._asking, call.agent, files or Files(), name=name)
+        remembers = not recall.is_strict(call.target.model)
+        self._written = Written(self._asking, call.agent, files or Files(), name=name, remembers=remembers)
         self._alarm = Alarm(self._due)
         self._held: list[rtvi.Message] | None = None  # said while a frame is being sent
         self._overflowed = False
@@ -116,6 +117,11 @@ class Dialogue:
         self._hearing.connect(client)
         send_audio = client.send_audio
         self.uplink.connect(self._dictation.beside(send_audio) if self._dictation is not None else send_audio)
+
+    @property
+    def pending(self) -> Sequence[tuple[Role, str]]:
+        """What the app has added to the conversation, and the history does not have yet."""
+        return self._written.pending
 
     def recap(self, transcript: Transcript) -> list[rtvi.Message]:
         """What a client that comes into the conversation is told of it."""
@@ -236,7 +242,9 @@ class Dialogue:
                 if not self._turns.replying:
                     self._written.settle()
             case events.ToolCall(calls=calls):
-                self._functions.begin(calls, self._connection)
+                repeated = self._functions.begin(calls, self._connection)
+                if self.client is not None:
+                    self.client.call_off(repeated)
             case events.ToolCancelled(ids=ids):
                 self._functions.cancel(ids, self._connection)
 

@@ -85,11 +85,18 @@ class FunctionCalls:
         """Whether a call has no answer yet."""
         return bool(self._open)
 
-    def begin(self, calls: Iterable[FunctionCall], connection: int = 1) -> None:
-        """The model wants these called, side by side; an id that it has used on this connection says nothing."""
+    def begin(self, calls: Iterable[FunctionCall], connection: int = 1) -> list[tuple[int, FunctionCall]]:
+        """The model wants these called, side by side; an id that it has used on this connection says nothing.
+
+        Returns, as `interrupt` does, those that will have no answer because their id has had its own.
+        """
+        repeated = []
         for call in calls:
-            if not self._over and not (call.id and self._has_had(connection, call.id)):
+            if call.id and (connection, call.id) in self._past.values():
+                repeated.append((connection, call))
+            elif not self._over and not (call.id and self._is_open(connection, call.id)):
                 self._begin(self._named(call.id), connection, call)
+        return repeated
 
     def cancel(self, ids: Iterable[str], connection: int = 1) -> None:
         """The model does not want these answers any more; the ids are its own."""
@@ -130,11 +137,9 @@ class FunctionCalls:
         self._over = True
         self._cancel(self._open)
 
-    def _has_had(self, connection: int, id: str) -> bool:
-        """Whether the model has used its `id` there."""
-        used = (connection, id)
-        open = ((opened.connection, opened.call.id) for opened in self._open.values())
-        return used in self._past.values() or used in open
+    def _is_open(self, connection: int, id: str) -> bool:
+        """Whether the model waits for an answer to that `id` of its own there."""
+        return any((opened.connection, opened.call.id) == (connection, id) for opened in self._open.values())
 
     def _named(self, id: str) -> str:
         """An id that no call has or had: the model's, if it can be."""

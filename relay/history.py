@@ -191,10 +191,14 @@ class History:
                 mark = min(mark, entry.number)
         return mark
 
-    def transcript(self, now: float, *, over: bool = False) -> Transcript:
-        """All there is. Tell where the listener is before."""
-        turns = tuple(entry.told(self._opened) for entry in self._entries if entry.tool is not None or entry.shown())
-        return Transcript(self._epoch + self._opened, max(0.0, now - self._opened), over, self.dropped, turns)
+    def transcript(self, now: float, *, over: bool = False, pending: Sequence[tuple[Role, str]] = ()) -> Transcript:
+        """All there is, and behind it what is `pending`: it will be `wrote`. Tell where the listener is before."""
+        length = max(0.0, now - self._opened)
+        turns = [entry.told(self._opened) for entry in self._entries if entry.tool is not None or entry.shown()]
+        for role, text in pending:
+            said = printable(text).strip()
+            turns += [Turn(role, portion, How.TYPED, length, length) for portion in _portions(said)]
+        return Transcript(self._epoch + self._opened, length, over, self.dropped, tuple(turns))
 
     def newest(self, role: Role) -> int | None:
         """The number of that side's newest turn, for `correct`."""

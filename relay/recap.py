@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from relay import rtvi
 from relay.said import MAX_MESSAGE
-from relay.transcript import Role, Transcript, Turn
+from relay.transcript import How, Role, Transcript, Turn
 
 # Of all messages together: two hours of talk. It waits before a data channel of which 256 KiB may wait.
 MAX_RECAP: Final = 128 * 1024  # bytes
@@ -74,7 +74,7 @@ def _pieces(turn: Turn) -> Iterator[Told]:
 
 def _without(turns: tuple[Turn, ...], saying: str) -> list[Turn]:
     """Less what has been heard of the sentence that is being said."""
-    at = max((at for at, turn in enumerate(turns) if turn.role is Role.MODEL), default=-1)
+    at = max((at for at, turn in enumerate(turns) if turn.role is Role.MODEL and turn.how is not How.TYPED), default=-1)
     overlap = _overlap(turns[at].text, saying) if at >= 0 else ""
     if not overlap:
         return list(turns)

@@ -140,7 +140,7 @@ class Session:
         self._history.played(self._dialogue.downlink.playout.position, now)
         if over:
             self._history.cut(now)
-        return self._history.transcript(now, over=over)
+        return self._history.transcript(now, over=over, pending=self._dialogue.pending)
 
     # ---- figures ----
 

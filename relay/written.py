@@ -14,6 +14,7 @@ from relay.agent import Agent
 from relay.files import Files, picture_format
 from relay.gemini import protocol
 from relay.keys import Keys
+from relay.transcript import Role
 from relay.video import darkroom
 
 # The agent's reply to a client-message: the SDK waits 10 s.
@@ -38,6 +39,7 @@ _CODECS: Final = {"image/jpeg": "mjpeg", "image/png": "png", "image/webp": "webp
 LOST: Final = "The model cannot be reached; this message is lost."
 GONE: Final = "There is no such file, or no longer."
 BROKEN: Final = "The file is no picture that can be read."
+FORGETFUL: Final = "This model takes nothing in that it is not to answer; this message is lost."
 CROWDED: Final = "Too many pictures at a time; this one is lost."
 
 
@@ -54,19 +56,28 @@ class Listener(Protocol):
 
 
 class Written:
-    """One conversation's writing. After each call look at `deadline`, and call `poll` then."""
+    """One conversation's writing. After each call look at `deadline`, and call `poll` then.
 
-    def __init__(self, listener: Listener, agent: Agent, files: Files, *, name: str) -> None:
+    It `remembers` if the model can be told what it is not to answer.
+    """
+
+    def __init__(self, listener: Listener, agent: Agent, files: Files, *, name: str, remembers: bool = True) -> None:
         self._listener = listener
         self._agent = agent
         self._files = files
         self._name = name
+        self._remembers = remembers
         self._keys = Keys()
-        self._notes: deque[tuple[bytes, str, str]] = deque()  # message, role and text
+        self._notes: deque[tuple[str, bytes, str, str]] = deque()  # id, message, role and text
         self._taken: deque[str] = deque(maxlen=MAX_TAKEN)
         self._pictures = 0  # being read, or waiting for it
         self._reading = asyncio.Lock()
         self._rested_at = 0.0  # when the next one may be read
+
+    @property
+    def pending(self) -> list[tuple[Role, str]]:
+        """What has been taken and will be added to the history when the model's turn is over."""
+        return [(Role.MODEL if role == "model" else Role.USER, text) for _, _, role, text in self._notes]
 
     @property
     def deadline(self) -> float | None:
@@ -83,9 +94,11 @@ class Written:
     def settle(self) -> None:
         """The model's turn is over: what was written down meanwhile is added to the history."""
         while self._notes:
-            note, role, text = self._notes.popleft()
-            self._listener.tell(note)
-            self._listener.noted(role, text)
+            id, note, role, text = self._notes.popleft()
+            if self._told(id, note):
+                self._listener.noted(role, text)
+            elif id in self._taken:
+                self._taken.remove(id)
 
     def text(self, message: said.SendText) -> None:
         """Typed words: to be answered, or only to be remembered; those that have come before are only acknowledged."""
@@ -175,6 +188,9 @@ class Written:
 
     def _noted(self, id: str, role: str, text: str) -> bool:
         """Add to the history, now or when the model's turn is over."""
+        if not self._remembers:
+            self._listener.say([rtvi.refusal(id, FORGETFUL)])
+            return False
         note = protocol.content_message([(role, text)], False)
         if not self._listener.replying:
             if told := self._told(id, note):
@@ -183,7 +199,7 @@ class Written:
         if len(self._notes) == MAX_NOTES:
             self._listener.say([rtvi.refusal(id, "Too much is waiting for the model to finish; this message is lost.")])
             return False
-        self._notes.append((note, role, text))
+        self._notes.append((id, note, role, text))
         return True
 
     def _told(self, id: str, message: bytes) -> bool:

@@ -19,6 +19,7 @@ from relay.dialogue import Dialogue
 from relay.errors import RelayError
 from relay.gemini import events, protocol
 from relay.gemini.client import Target
+from relay.history import History
 from relay.keys import KEYS_SECONDS
 from relay.ticker import Ticker
 from tests import virtual
@@ -35,6 +36,7 @@ class Model:
     def __init__(self) -> None:
         self.sent: list[bytes] = []
         self.pictures: list[tuple[float, bytes]] = []
+        self.called_off: list[object] = []
 
     def begin(self, messages: Iterable[bytes]) -> None:
         for message in messages:
@@ -45,6 +47,7 @@ class Model:
 
     def call_off(self, calls: Iterable[object]) -> None:
         """These functions will have no answer."""
+        self.called_off += calls
 
     def send(self, message: bytes) -> bool:
         self.sent.append(message)
@@ -70,7 +73,7 @@ class Model:
 class Call:
     """A dialogue whose client and model are there; `said` is what the client hears."""
 
-    def __init__(self, tasks: asyncio.TaskGroup, **agent: Any) -> None:
+    def __init__(self, tasks: asyncio.TaskGroup, history: History | None = None, **agent: Any) -> None:
         self.said: list[rtvi.Message] = []
         self.rtp = 0
         self.model = Model()
@@ -87,6 +90,7 @@ class Call:
             end=self.ended.append,
             watch=lambda track, enabled: self.watched.append((track, enabled)),
             sees=True,
+            history=history,
         )
         self.dialogue.tasks = tasks
         self.dialogue.downlink.connect(self._send, None)
@@ -397,6 +401,38 @@ def test_context_that_comes_while_the_model_speaks_waits_for_the_end_of_its_turn
         call.does(events.TurnComplete())
         assert call.model.sent == [protocol.content_message([("user", "I am Ada.")], False)]
         assert "bot-interrupted" not in call.types()
+
+    play(main)
+
+
+def test_context_that_waits_for_the_end_of_a_turn_is_told_to_a_client_that_comes_meanwhile() -> None:
+    history = History(0.0)
+
+    def told(call: Call) -> list[tuple[str, str]]:
+        transcript = history.transcript(1.0, pending=call.dialogue.pending)
+        [message] = call.dialogue.recap(transcript)[:1]
+        return [(turn["role"], turn["text"]) for turn in message["data"]["turns"]]
+
+    async def main(call: Call) -> None:
+        call.does(said("One. And two"), sound(1.0))
+        call.type("append-to-context", {"role": "user", "content": " I am Ada. "})
+        call.type("append-to-context", {"role": "assistant", "content": "I said so."})
+        added = [("user", "I am Ada."), ("assistant", "I said so.")]
+        assert told(call)[-2:] == added
+        call.does(*WHOLE)
+        assert (told(call)[-2:], len(call.dialogue.pending)) == (added, 0)
+
+    play(main, history=history)
+
+
+def test_a_call_whose_id_comes_again_after_its_answer_is_not_waited_for() -> None:
+    async def main(call: Call) -> None:
+        repeated = events.FunctionCall("c1", "nobody_has_it", {})
+        call.does(events.ToolCall((repeated,)))
+        assert call.model.called_off == []
+        await asyncio.sleep(1)
+        call.does(events.ToolCall((repeated,)))
+        assert call.model.called_off == [(1, repeated)]
 
     play(main)
 

@@ -47,6 +47,7 @@ class Line:
         self.told: list[dict[str, Any]] = []
         self.to: list[int] = []  # the connections that asked
         self.said: list[Message] = []
+        self.ignored: list[tuple[int, FunctionCall]] = []
         self.calls = FunctionCalls(tools, self._tell, self._say, lambda: group)
         self.calls.library = JS
 
@@ -59,7 +60,7 @@ class Line:
         self.said += messages
 
     def begin(self, name: str, id: str = "1", **args: Any) -> None:
-        self.calls.begin([FunctionCall(id, name, args)])
+        self.ignored += self.calls.begin([FunctionCall(id, name, args)])
 
     def result(self, result: Any = "ok", id: str = "1", name: str = "show") -> None:
         self.calls.result(said.FunctionCallResult("m", name, id, result))
@@ -290,9 +291,11 @@ def test_an_id_that_comes_again_is_not_answered_again(play: Play) -> None:
         line.begin("double", number=1)
         line.begin("double", number=2)
         await asyncio.sleep(2)
+        assert line.ignored == [], "the model waits for the one that runs"
         line.begin("double", number=3)
         await asyncio.sleep(2)
         assert line.answers == {"1": {"output": 2}}
+        assert line.ignored == [(1, FunctionCall("1", "double", {"number": 3}))]
 
     play(main, double)
 

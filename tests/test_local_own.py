@@ -138,6 +138,24 @@ def test_a_function_that_nobody_waits_for_is_not_called_again() -> None:
     assert len(line.senses.spoken) > 1
 
 
+def test_a_noise_brings_back_only_the_functions_that_are_not_answered_and_those_once() -> None:
+    functions = [{"name": "f"}, {"name": "g"}]
+    called = [{"name": "f", "id": "a"}, {"name": "g", "id": "b"}]
+    line = Line(
+        parse({"replies": [{"say": "One.", "calls": called, "then": {"say": "Two."}}]}),
+        tools=[{"functionDeclarations": functions}],
+    )
+    line.say("Go.")
+    line.wait(2 * SPEAKS_S)
+    line.send(toolResponse={"functionResponses": [{"id": "a", "name": "f", "response": {}}]})
+    for _ in range(MAX_RESUMED):
+        line.say("", NOISE_S)
+        line.wait(2)
+    _, [again] = [m["toolCall"]["functionCalls"] for m in line.told if "toolCall" in m]
+    assert again["name"] == "g"
+    assert again["id"] not in ("a", "b"), "who has cancelled a call does not know it any more"
+
+
 def test_another_answer_is_taken_up_again_however_often_the_one_before_was_cut() -> None:
     line = Line()
     line.say("Tell me a joke.")

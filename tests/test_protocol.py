@@ -40,7 +40,7 @@ from relay.gemini.events import (
     VoiceActivity,
 )
 from relay.gemini.protocol import Kind
-from relay.gemini.reading import MAX_AUDIO_EVENT, BadFrame, read, seconds
+from relay.gemini.reading import MAX_AUDIO_EVENT, MAX_DEPTH, BadFrame, read, seconds
 from relay.gemini.service import State
 from relay.tools import tool
 
@@ -200,6 +200,21 @@ def test_sound_at_another_rate_is_a_bad_frame(rate: str) -> None:
 def test_text_where_sound_belongs_is_a_bad_frame_and_never_played(text: str) -> None:
     with pytest.raises(BadFrame):
         read(sound(b"\0\0").replace("AAA=", text.replace("\n", "\\n")))
+
+
+@pytest.mark.parametrize("text", ["plain", "half of \\ud83d"])
+@pytest.mark.parametrize(("open", "shut"), [("[", "]"), ('{"a":', "}")])
+def test_what_is_nested_so_deep_that_it_could_not_be_written_again_is_a_bad_frame(
+    text: str, open: str, shut: str
+) -> None:
+    def call(depth: int) -> str:
+        nest = open * depth + f'"{text}"' + shut * depth
+        return '{"toolCall":{"functionCalls":[{"id":"1","name":"f","args":{"a":' + nest + "}}]}}"
+
+    assert len(read(call(MAX_DEPTH // 2))) == 1
+    for depth in (MAX_DEPTH, 500, 900, 100_000):
+        with pytest.raises(BadFrame):
+            read(call(depth))
 
 
 def test_half_a_surrogate_pair_becomes_text_that_can_be_written_down() -> None:

@@ -100,6 +100,8 @@ def test_the_sentence_that_is_being_said_is_told_by_others() -> None:
     assert texts(recap(talk(user("Where?"), now), "And it has a tower.")) == ["Where?", "It is Paris."]
     assert texts(recap(talk(user("Where?"), model("And it has", ended=None)), "And it has a tower.")) == ["Where?"]
     assert texts(recap(talk(now, user("Wait.")), "And it has a tower.")) == ["It is Paris.", "Wait."]
+    app = Turn(Role.MODEL, "I said so.", How.TYPED, began=5.0, ended=5.0)
+    assert texts(recap(talk(now, app), "And it has a tower.")) == ["It is Paris.", "I said so."]
     assert texts(recap(talk(now), "Nothing of it was heard.")) == ["It is Paris. And it has"]
 
 

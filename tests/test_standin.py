@@ -27,7 +27,7 @@ from relay.standin.conversation import Conversation
 from relay.standin.faults import Fault
 from relay.standin.memory import HANDLE_LIFE_S, Shelf
 from relay.standin.script import Line, Script, ScriptError, Timings
-from relay.standin.server import serve
+from relay.standin.server import PORTION, portions, serve
 from relay.standin.timeline import MAX_UNSENT, Close, Out, Raw, Say
 from tests import sound
 
@@ -1089,6 +1089,47 @@ async def test_a_test_can_read_what_the_model_side_heard() -> None:
         assert heard.of("realtimeInput") == [{"audio": {"data": 16000, "mimeType": "audio/pcm"}}, {"text": "hi"}]
         assert heard.closed == (1000, "")
         assert standin.open == []
+
+
+def test_a_lot_of_sound_in_one_message_is_listened_to_bit_by_bit() -> None:
+    pcm = random.Random(1).randbytes(200_001 * 2)
+    data = base64.b64encode(pcm).decode()
+    audio: Any
+    for audio in ({"data": data, "mime_type": "audio/pcm;rate=8000"}, {"data": data.rstrip("=")}):
+        whole = json.dumps({"realtime_input": {"audio": audio}})
+        heard = []
+        for frame in portions(whole):
+            assert len(frame) < PORTION + 100
+            kind, body = wire.read(frame)
+            heard.append(wire.audio_bytes(body["audio"], "audio"))
+            assert (kind, len(body)) == ("realtimeInput", 1)
+        assert b"".join(piece for piece, _ in heard) == pcm
+        assert {rate for _, rate in heard} == {wire.audio_bytes(wire.read(whole)[1]["audio"], "audio")[1]}
+    beside: Any
+    for beside in ({"activityEnd": {}}, {"text": "hello"}):
+        whole = json.dumps({"realtimeInput": {"audio": {"data": data}, **beside}})
+        assert portions(whole) == [whole], "what is said beside it has its place"
+    for other in (
+        "{" * PORTION * 2,
+        "[" * 100_000,
+        "5",
+        json.dumps({"setup": {"model": "m" * PORTION}}),
+        b"\xff" * 99_999,
+    ):
+        assert portions(other) == [other]
+
+
+async def test_a_message_with_a_lot_of_sound_is_heard_to_its_end() -> None:
+    async with serve(Script(timings=Timings(latency_ms=10, speed=100))) as standin:
+        async with connect(standin.url + PATH) as socket:
+            await socket.send(json.dumps({"setup": SETUP}))
+            await answer_of(socket)
+            data = base64.b64encode(voiced(5.0)).decode()
+            await socket.send(json.dumps({"realtimeInput": {"audio": {"data": data}}}))
+            await socket.send(json.dumps({"realtimeInput": {"text": "hi"}}))
+            while "turnComplete" not in str(await answer_of(socket)):
+                pass
+        assert standin.received_pcm(1) == voiced(5.0)
 
 
 async def test_faults_reach_the_socket() -> None:

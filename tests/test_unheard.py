@@ -200,6 +200,7 @@ def test_the_newest_notes_are_kept() -> None:
 
 SOUND: Final = events.Audio(bytes(2))
 CALL: Final = events.ToolCall((FunctionCall("c1", "get_weather", {"city": "Paris"}),))
+RAIN: Final = protocol.tool_message("c1", "get_weather", {"output": "rain"})
 HEARD: Final = [("user", "what time is it?"), ("model", "It is")]
 
 
@@ -320,12 +321,102 @@ def test_a_question_that_led_to_a_call_is_not_asked_again() -> None:
     unfinished.sent(asked("will it rain?"), NOW)
     memory.turns.append(("user", "will it rain?"))
     unfinished.begins(CALL, NOW)
+    unfinished.question.heard.append(piece(1))  # the microphone goes on
     assert unfinished.leave() == [events.TurnComplete()], "nothing was being said"
     back = texts(unfinished.put_back(0, None, NOW))
     assert back == [
         protocol.content_message([("user", "will it rain?")], False),
         protocol.content_message([("user", recall.CALLED % 'get_weather({"city": "Paris"})')], False),
     ]
+
+
+def test_an_answer_after_a_call_that_was_cut_before_it_was_heard_is_asked_for() -> None:
+    memory = Memory()
+    unfinished = Unfinished(MODEL, memory)
+    unfinished.utterance(True, NOW, NOW, 0)
+    unfinished.question.heard.append(piece(1))
+    memory.turns.append(("user", "will it rain?"))
+    unfinished.begins(CALL, NOW)
+    unfinished.sent(unfinished.answer(RAIN, 1), NOW)
+    unfinished.question.heard.append(piece(2))
+    unfinished.begins(SOUND, NOW)
+    unfinished.leave()
+    told = recall.tell(MODEL, memory.turns)
+    assert texts(unfinished.put_back(0, None, NOW)) == [*told, recall.go_on(MODEL, memory.turns, heard=False)]
+
+
+def test_a_call_with_an_id_that_the_service_repeats_is_waited_for_once() -> None:
+    unfinished = Unfinished(MODEL)
+    unfinished.begins(events.ToolCall(CALL.calls * 2), NOW)
+    unfinished.begins(CALL, NOW)
+    unfinished.ends(events.TurnComplete())
+    assert unfinished.answer(RAIN, 1).kind is Kind.ANSWERED
+    assert not unfinished.busy
+
+
+def test_a_function_that_runs_over_several_connections_is_promised_to_each_until_it_has_ended() -> None:
+    promise = recall.tell(MODEL, [], CALL.calls)
+    for how in ("answered", "called off"):
+        unfinished = Unfinished(MODEL)
+        unfinished.begins(CALL, NOW)
+        for _ in range(3):
+            unfinished.leave()
+            assert texts(unfinished.put_back(0, None, NOW)) == promise
+        assert not unfinished.busy, "it is told in words when it comes"
+        if how == "answered":
+            assert unfinished.answer(RAIN, 1).kind is Kind.ASKED
+        else:
+            assert unfinished.forget([(1, CALL.calls[0]), (2, CALL.calls[0])]) == [CALL.calls[0]]
+        unfinished.leave()
+        assert unfinished.put_back(0, None, NOW) == []
+
+
+def test_a_result_is_told_to_each_connection_until_one_goes_on_with_it() -> None:
+    unfinished = Unfinished(MODEL)
+    unfinished.begins(CALL, NOW)
+    unfinished.sent(unfinished.answer(RAIN, 1), NOW)
+    for _ in range(3):
+        unfinished.leave()
+        assert texts(unfinished.put_back(0, None, NOW)) == [recall.answered(MODEL, RAIN)[1].instead]
+    unfinished.begins(SOUND, NOW)
+    unfinished.begins(events.TurnComplete(), NOW)
+    unfinished.ends(events.TurnComplete())
+    unfinished.leave()
+    assert unfinished.put_back(0, None, NOW) == []
+
+
+def test_a_result_that_is_not_to_be_spoken_of_asks_nothing_and_is_told_until_a_handle_holds_it() -> None:
+    silent = protocol.tool_message("c1", "note", {"output": 1}, "SILENT")
+    call = events.ToolCall((FunctionCall("c1", "note", {}),))
+    unfinished = Unfinished(MODEL)
+    unfinished.begins(call, NOW)
+    words = unfinished.answer(silent, 1)
+    unfinished.sent(words, NOW)
+    unfinished.sent(words.elsewhere, NOW)
+    unfinished.begins(events.TurnComplete(), NOW)
+    unfinished.ends(events.TurnComplete())
+    assert not unfinished.busy
+    assert unfinished.offered()
+    assert texts(unfinished.put_back(0, None, NOW)) == [words.instead], "the handle may be older"
+    unfinished.begins(events.TurnComplete(), NOW + 1)
+    assert unfinished.offered()
+    assert texts(unfinished.put_back(0, None, NOW)) == []
+
+
+def test_a_handle_that_holds_less_than_all_counts_for_nothing_with_a_model_that_cannot_be_told_the_rest() -> None:
+    strict, memory = "gemini-3.1-flash-live-preview", Memory([("user", "One.")])
+    picture = Words(protocol.image_message(b"jpeg"), Kind.SHOWN)
+    unfinished = Unfinished(strict, memory)
+    unfinished.sent(picture, NOW)
+    unfinished.begins(events.TurnComplete(), NOW + 1)
+    unfinished.sent(Words(protocol.text_message("Two."), Kind.ASKED, mark=1), NOW + 1)
+    memory.turns.append(("user", "Two."))
+    assert not unfinished.offered()
+    assert unfinished.checkpoint.mark == 0
+    assert picture.message in texts(unfinished.put_back(0, None, NOW + 2))
+    unfinished.begins(events.TurnComplete(), NOW + 3)
+    assert unfinished.offered()
+    assert unfinished.checkpoint.mark == 2
 
 
 def test_a_note_is_told_once_whether_or_not_a_question_follows_it() -> None:
@@ -358,13 +449,12 @@ def test_a_note_is_told_once_whether_or_not_a_question_follows_it() -> None:
 
 def test_a_picture_is_shown_again_until_a_handle_holds_it() -> None:
     picture = protocol.image_message(b"jpeg")
-    handle = events.ResumptionUpdate("handle", resumable=True)
     unfinished = Unfinished(MODEL)
     unfinished.sent(Words(picture, Kind.SHOWN), NOW)
-    unfinished.ends(handle)
+    assert unfinished.offered()
     assert texts(unfinished.put_back(0, None, NOW)) == [picture], "it may be older than the picture"
     unfinished.begins(events.TurnComplete(), NOW + 1)
-    unfinished.ends(handle)
+    assert unfinished.offered()
     assert texts(unfinished.put_back(0, None, NOW)) == []
 
 
@@ -375,17 +465,18 @@ def test_a_handle_holds_what_was_told_before_the_last_turn_ended() -> None:
     memory = Memory([("user", "One.")])
     checkpoint = Checkpoint(memory)
     checkpoint.accept(0, NOW)
-    assert not checkpoint.offer(), "that of the setup"
+    checkpoint.offer()
+    assert not checkpoint.whole, "that of the setup"
     assert checkpoint.mark == 0
     memory.turns.append(("model", "Two."))
     checkpoint.rest(NOW + 10)
     checkpoint.tell(memory.mark, NOW + 10)
     memory.turns.append(("user", "Three."))
-    assert not checkpoint.offer()
-    assert checkpoint.mark == 2
+    checkpoint.offer()
+    assert (checkpoint.whole, checkpoint.mark) == (False, 2)
     checkpoint.rest(NOW + 20)
-    assert checkpoint.offer()
-    assert checkpoint.mark == 3
+    checkpoint.offer()
+    assert (checkpoint.whole, checkpoint.mark) == (True, 3)
 
 
 def test_what_crosses_the_end_of_a_turn_is_not_taken_to_be_held() -> None:

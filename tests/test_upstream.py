@@ -828,6 +828,27 @@ def test_an_answer_is_for_the_connection_that_asked_though_another_uses_its_id()
     run(main)
 
 
+@pytest.mark.parametrize("model", ["gemini-3.8-live", "gemini-3.1-flash-live-preview"])
+def test_what_was_promised_to_another_connection_and_is_called_off_is_told_to_it_where_it_can_be(model: str) -> None:
+    async def crashing(visit: Visit) -> None:
+        await visit.ready("handle 1")
+        await visit.call("c1", "get_weather")
+        await asyncio.sleep(1)
+        await visit.close(1011, INTERNAL)
+
+    async def main() -> None:
+        async with service(crashing, listen) as there, Owner(there.url, model=model) as owner:
+            await asyncio.sleep(2)
+            call = events.FunctionCall("c1", "get_weather", {})
+            owner.upstream.call_off([(1, call)])
+            owner.upstream.call_off([(1, call)])
+            await asyncio.sleep(1)
+            told = [recall.CALLED % "get_weather({})", recall.CALLED_OFF % "get_weather({})"]
+            assert there.visits[1].texts == ([] if "3.1" in model else [f"user: {text}" for text in told])
+
+    run(main)
+
+
 @pytest.mark.parametrize("id", ["c1", ""])
 def test_a_call_that_will_have_no_answer_keeps_no_connection_and_is_promised_to_none(id: str) -> None:
     async def going(visit: Visit) -> None:

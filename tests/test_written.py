@@ -16,8 +16,19 @@ from relay.agent import Agent
 from relay.files import Files
 from relay.gemini import protocol
 from relay.keys import KEYS_SECONDS
+from relay.transcript import Role
 from relay.video import LONGEST_SIDE
-from relay.written import BROKEN, CROWDED, GONE, LOST, MAX_NOTES, MAX_PICTURES, MAX_PIXELS, Written
+from relay.written import (
+    BROKEN,
+    CROWDED,
+    FORGETFUL,
+    GONE,
+    LOST,
+    MAX_NOTES,
+    MAX_PICTURES,
+    MAX_PIXELS,
+    Written,
+)
 
 
 class Model:
@@ -52,9 +63,9 @@ class Model:
         return [m["data"]["error"] for m in self.said if m["type"] == "error-response" and m["id"] == "a"]
 
 
-def writing(**agent: Any) -> tuple[Written, Model, Files]:
+def writing(*, remembers: bool = True, **agent: Any) -> tuple[Written, Model, Files]:
     model, files = Model(), Files()
-    return Written(model, Agent(**agent), files, name="test"), model, files
+    return Written(model, Agent(**agent), files, name="test", remembers=remembers), model, files
 
 
 def note(text: str, role: str = "user") -> bytes:
@@ -160,6 +171,42 @@ def test_what_is_to_be_remembered_comes_before_the_next_question() -> None:
     written.text(said.SendText("a", "I am Ada.", run_immediately=False))
     written.text(said.SendText("a", "Who am I?"))
     assert model.heard[:2] == [note("I am Ada."), protocol.text_message("Who am I?")]
+
+
+def test_what_waits_to_be_remembered_is_pending_until_it_is_part_of_the_conversation() -> None:
+    written, model, _ = writing()
+    model.replying = True
+    written.text(said.SendText("a", "One", run_immediately=False))
+    written.context(said.AppendToContext("b", "assistant", "Two"))
+    assert written.pending == [(Role.USER, "One"), (Role.MODEL, "Two")]
+    written.settle()
+    assert written.pending == []
+
+
+@pytest.mark.parametrize("replying", [False, True])
+def test_a_model_that_remembers_nothing_in_mid_conversation_is_not_promised_to(replying: bool) -> None:
+    written, model, _ = writing(remembers=False)
+    model.replying = replying
+    written.text(said.SendText("a", "I am Ada.", run_immediately=False))
+    written.context(said.AppendToContext("a", "user", "I am Ada."))
+    written.context(said.AppendToContext("a", "assistant", "I said so.", run_immediately=True))
+    written.settle()
+    assert (model.errors, len(model.said)) == ([FORGETFUL] * 3, 3)
+    assert (model.heard, model.noticed) == ([], [])
+    written.text(said.SendText("a", "Who am I?"))
+    assert model.heard == [protocol.text_message("Who am I?"), ("Who am I?", False)]
+
+
+def test_what_waited_to_be_remembered_and_gets_nowhere_is_told_as_lost_and_may_come_again() -> None:
+    written, model, _ = writing()
+    model.replying = True
+    written.text(said.SendText("a", "I am Ada.", run_immediately=False))
+    model.reachable = model.replying = False
+    written.settle()
+    assert (model.errors, model.noticed) == ([LOST], [])
+    model.reachable = True
+    written.text(said.SendText("a", "I am Ada.", run_immediately=False, again=True))
+    assert (model.heard, model.noticed) == ([note("I am Ada.")], [("user", "I am Ada.")])
 
 
 def test_more_than_can_wait_is_refused() -> None:

@@ -64,7 +64,11 @@ class Checkpoint:
         self.rested_at = now - CROSSING_SECONDS
         self._told = [(at, mark) for at, mark in self._told if at >= self.rested_at]
 
-    def offer(self) -> bool:
-        """A handle came. True if it holds all that was said."""
-        self.mark = min((mark for _, mark in self._told), default=self._memory.mark)
+    @property
+    def whole(self) -> bool:
+        """Whether a handle that comes now holds all that was said."""
         return not self._told
+
+    def offer(self) -> None:
+        """A handle came, and is taken."""
+        self.mark = min((mark for _, mark in self._told), default=self._memory.mark)

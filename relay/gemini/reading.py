@@ -34,6 +34,8 @@ from relay.gemini.events import (
 )
 
 MAX_MESSAGE: Final = 4 * 1024 * 1024  # bytes; a longer message is skipped
+# Levels of nesting: as deep as the quick reader goes. What is much deeper can be read, and not be written again.
+MAX_DEPTH: Final = 200
 MAX_AUDIO_EVENT: Final = 2 * OUTPUT_RATE * 2  # bytes, 2 s at 24 kHz; longer sound arrives as several events
 
 
@@ -63,9 +65,20 @@ def _parsed(message: bytes | str) -> Any:
     except ValueError:
         pass
     try:
-        return json.loads(message)
+        body = json.loads(message)
     except (ValueError, RecursionError):
         raise BadFrame("not JSON") from None
+    if _is_too_deep(body):
+        raise BadFrame("nested too deep")
+    return body
+
+
+def _is_too_deep(body: Any) -> bool:
+    level: list[Any] = [body] if isinstance(body, dict | list) else []
+    for _ in range(MAX_DEPTH):
+        values = (inner for outer in level for inner in (outer.values() if isinstance(outer, dict) else outer))
+        level = [inner for inner in values if isinstance(inner, dict | list)]
+    return bool(level)
 
 
 def _read_setup(body: dict[str, Any]) -> list[Event]:

@@ -24,6 +24,7 @@ REPLY: Final = (
     " had happened: no greeting, no apology.)"
 )
 CALLED: Final = "(You have called these functions; do not call them again, their results will be told to you: %s)"
+CALLED_OFF: Final = "(The user has called off these functions, no results will come of them: %s)"
 RETURNED: Final = (
     "(The function %s, which you called before the line was cut for a moment, returned: %s\nGo on with that, in the"
     " same language, as if nothing had happened, and do not call it again.)"
@@ -41,11 +42,20 @@ def tell(model: str, turns: Turns, calls: Iterable[FunctionCall] = (), *, seeds:
     Asks for no answer. A strict model is told if its setup said that it would be (`seeds`), and then must be; it waits
     for this content to be complete.
     """
-    called = ", ".join(f"{call.name}({json.dumps(dict(call.args), ensure_ascii=False)})" for call in calls)
+    called = _listed(calls)
     parts = [turns, [("user", CALLED % called)] if called else []]
     if is_strict(model):
         return [protocol.content_message([turn for part in parts for turn in part], True)] if seeds else []
     return [protocol.content_message(part, False) for part in parts if part]
+
+
+def called_off(calls: Iterable[FunctionCall]) -> bytes:
+    """These were said to have been called, and nothing will be `returned` of them."""
+    return protocol.content_message([("user", CALLED_OFF % _listed(calls))], False)
+
+
+def _listed(calls: Iterable[FunctionCall]) -> str:
+    return ", ".join(f"{call.name}({json.dumps(dict(call.args), ensure_ascii=False)})" for call in calls)
 
 
 def takes(model: str, words: Words) -> bool:

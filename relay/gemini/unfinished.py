@@ -33,10 +33,11 @@ class Unfinished:
         self.question = Question()
         self._speaking = False
         self._waiting_since: float | None = None  # for an answer
-        self._pictures = Notes()  # that the handle does not hold
+        self._unheld = Notes()  # pictures, and results nobody is to speak of, that the handle does not hold
         self._notes = Notes()  # since the model's last turn
         self._calls: list[tuple[int, events.FunctionCall]] = []  # that this connection waits for, and its number
-        self._results: list[Words] = []  # answers to them that nothing has followed
+        self._promised: list[tuple[int, events.FunctionCall]] = []  # that others waited for, told as running
+        self._results: list[Words] = []  # answers that nothing has followed
         self._generating = False
         self._turn = False  # the model's turn has begun and is not over
         self._cut = False  # an answer was being made when the last connection was left
@@ -77,26 +78,34 @@ class Unfinished:
     def answer(self, message: bytes, connection: int) -> Words:
         """What a function returned that this `connection` asked for: for it alone, and for any other in words."""
         key, words = recall.answered(self.model, message)
-        waits = [
-            (number, call) for number, call in self._calls if number == connection and key == (call.id or call.name)
-        ]
-        self.forget(waits[:1])
+        found = [
+            (number, call)
+            for number, call in self._calls + self._promised
+            if number == connection and key == (call.id or call.name)
+        ][:1]
+        waits = any(call in self._calls for call in found)
+        self.forget(found)
         return words if waits else words.elsewhere
 
-    def forget(self, calls: Iterable[tuple[int, events.FunctionCall]]) -> None:
-        """These will have no answer, and the model waits for none."""
+    def forget(self, calls: Iterable[tuple[int, events.FunctionCall]]) -> list[events.FunctionCall]:
+        """These will have no answer, and the model waits for none. Returns those that it was told of as running."""
+        promised = []
         for call in calls:
             if call in self._calls:
                 self._calls.remove(call)
+            elif call in self._promised:
+                self._promised.remove(call)
+                promised.append(call[1])
+        return promised
 
     def sent(self, words: Words, now: float) -> None:
         """They are with the model, which may yet be lost."""
         if words.kind in (Kind.ASKED, Kind.NOTED):
             self.checkpoint.tell(words.mark, now)
-        if words.instead:
+        if words.instead and words.elsewhere.kind is Kind.ASKED:
             self._results.append(words.elsewhere)
-        elif words.kind is Kind.SHOWN:
-            self._pictures.add(words, now)
+        elif words.instead or words.kind is Kind.SHOWN:
+            self._unheld.add(words.elsewhere, now)
         elif words.kind is Kind.NOTED:
             self._notes.add(words, now)
         else:
@@ -118,7 +127,9 @@ class Unfinished:
                 self._generate()
                 self._generating = False  # it waits for us
                 self.question.settle()
-                self._calls += [(connection, call) for call in calls]
+                for call in calls:
+                    if not call.id or (connection, call.id) not in ((at, open.id) for at, open in self._calls):
+                        self._calls.append((connection, call))
             case events.TurnComplete() | events.Interrupted():  # what is said from here on is not of this turn
                 self.checkpoint.rest(now)
                 self._notes.forget(self.checkpoint.rested_at)
@@ -136,10 +147,16 @@ class Unfinished:
                 self.question.complete()
             case events.ToolCancelled(ids=ids):
                 self.forget([(connection, call) for connection, call in self._calls if call.id in ids])
-            case events.ResumptionUpdate(handle=handle, resumable=True) if handle:
-                self._pictures.forget(self.checkpoint.rested_at)
             case _:
                 pass
+
+    def offered(self) -> bool:
+        """A handle came. False if it is of no use: it does not hold all, and the model could not be told the rest."""
+        if recall.is_strict(self.model) and not self.checkpoint.whole:
+            return False
+        self.checkpoint.offer()
+        self._unheld.forget(self.checkpoint.rested_at)
+        return True
 
     def _generate(self) -> None:
         if not self._generating:
@@ -167,7 +184,7 @@ class Unfinished:
         answer that was cut is asked for. `seeds` says that it was set up to take a history.
         """
         calls, self._calls = self._calls, []
-        results, self._results = self._results, []
+        self._promised += calls
         cut, self._cut = self._cut, False
         self.checkpoint.accept(mark, now)
         question, notes = self.question, list[Words]()
@@ -180,8 +197,8 @@ class Unfinished:
             question.answering = False
             self._waiting_since = now
         turns = self._memory.since(mark, until)
-        messages = recall.tell(self.model, turns, (call for _, call in calls), seeds=seeds)
-        if cut and not again and not calls and not results:
+        messages = recall.tell(self.model, turns, (call for _, call in self._promised), seeds=seeds)
+        if cut and not again and not calls and not self._results:
             words = Words(
                 recall.go_on(self.model, [] if seeds else turns, heard=heard), Kind.ASKED, mark=self._memory.mark
             )
@@ -189,4 +206,4 @@ class Unfinished:
             self.sent(words, now)
             again = [words]
         told = [Words(message, kind(message)) for message in messages]
-        return [*told, *self._pictures, *notes, *results, *again]
+        return [*told, *self._unheld, *notes, *self._results, *again]

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from relay.gemini.protocol import Kind, activity_message
+from relay.gemini.protocol import Kind, activity_message, kind
 
 PIECE_SECONDS: Final = 0.020  # of sound; the last one before a pause is shorter
 WAITING_SECONDS: Final = 5.0  # sound that waits for a connection; the oldest is dropped
@@ -40,7 +40,7 @@ class Words:
     @property
     def elsewhere(self) -> "Words":
         """The same for another connection."""
-        return Words(self.instead, Kind.ASKED, mark=self.mark) if self.instead else self
+        return Words(self.instead, kind(self.instead), mark=self.mark) if self.instead else self
 
 
 Item = bytes | Words
@@ -112,12 +112,15 @@ class Question:
         self.answering = False
         self.mark = 0  # where the history stood when it was opened
         self._speaking = False
+        self._settled = False  # it led to something, and what is heard since is no part of it
         self._asked: list[Item] = []  # of it, before what is in `heard`
         self._start: Words | None = None  # says that the user begins, where the model does not listen for that
 
     @property
     def again(self) -> list[Item]:
         """It, to be asked again; without what says where it begins the model would not listen."""
+        if self._settled:
+            return []
         items = self._all
         return [self._start, *items] if self._start is not None and self._start not in items else items
 
@@ -161,6 +164,7 @@ class Question:
 
     def settle(self) -> None:
         """What was asked so far led to something that is not to happen twice: it is not to be asked again."""
+        self._settled = True
         self._asked = []
         self.heard = deque(maxlen=self._most)
         self._start = None
@@ -168,12 +172,13 @@ class Question:
     def forget(self) -> None:
         """There will be no answer."""
         sound = [item for item in self._all if isinstance(item, bytes)]
-        self.open = self.answering = False
+        self.open = self.answering = self._settled = False
         self._asked, self._start = [], None
         self.heard = deque(sound[-_LATELY_PIECES:], maxlen=_LATELY_PIECES)
 
     def _open(self, items: list[Item] | list[bytes], mark: int) -> None:
         self.open, self.answering, self.mark, self._start = True, False, mark, None
+        self._settled = False
         self._asked = []
         self.heard = deque(items, maxlen=self._most)
 

@@ -157,7 +157,8 @@ class Upstream:
 
     def call_off(self, calls: Iterable[tuple[int, FunctionCall]]) -> None:
         """These functions, and the connections that called them: they will have no answer."""
-        self._unfinished.forget(calls)
+        if promised := self._unfinished.forget(calls):
+            self.send(recall.called_off(promised))
         self._settle()
 
     # ---- hearing ----
@@ -182,8 +183,7 @@ class Upstream:
         self._settle()
         match event:
             case events.ResumptionUpdate(handle=handle, resumable=True) if handle:
-                whole = self._unfinished.checkpoint.offer()
-                if whole or not recall.is_strict(self._target.model):  # which could not be told the rest
+                if self._unfinished.offered():
                     self._do(self._life.offered(self._life.generation, handle, self._loop.time()))
             case events.GoAway(time_left=left):
                 self._do(self._life.sent_away(self._life.generation, left, self._loop.time()))

@@ -34,6 +34,7 @@ class Reply:
     blocking: bool = True
     then: Line | None = None
     sentences: tuple[str, ...] = ()  # to be spoken by the local voice, one by one; then there are no samples yet
+    repeated: bool = False  # the calls, which were cancelled before
 
 
 class Mind:

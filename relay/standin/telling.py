@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from relay.standin import ears, voice, wire
 from relay.standin.mind import Reply
+from relay.standin.script import Call
 from relay.standin.speech import Speech, Turn, silent_parts, spread
 
 Spoken = Callable[[bytes, float], None]
@@ -74,11 +75,29 @@ class Teller(Speech):
         whole = sum(sentence.ends < now for sentence in turn.heard[turn.first :])  # an interruption ends one at `now`
         left = turn.reply.sentences[whole:]
         pcm = turn.reply.pcm if now < turn.ends else b""
-        calls = () if turn.called and not turn.reply.blocking else turn.reply.calls  # the others were cancelled
+        calls = self._unanswered(turn, turn.reply) if turn.called else turn.reply.calls
         if not left and not pcm and not calls:
             return None
         text = turn.reply.text if pcm else " ".join(left)
-        return replace(turn.reply, pcm=pcm, text=text, sentences=left, calls=calls, thought="", code="", latency_ms=0)
+        again = turn.called or turn.reply.repeated
+        return replace(
+            turn.reply,
+            pcm=pcm,
+            text=text,
+            sentences=left,
+            calls=calls,
+            repeated=again,
+            thought="",
+            code="",
+            latency_ms=0,
+        )
+
+    def _unanswered(self, turn: Telling, reply: Reply) -> tuple[Call, ...]:
+        """The calls that an interruption cancelled, under new ids. None is called a third time."""
+        if not reply.blocking or reply.repeated:
+            return ()
+        answers = turn.waits.values()
+        return tuple(replace(call, id="") for call, answer in zip(reply.calls, answers, strict=False) if answer is None)
 
     def interrupt(self, now: float) -> None:
         turn = self.turn
