@@ -8,16 +8,13 @@ import argparse
 import asyncio
 import contextlib
 import importlib.util
-import os
-import re
-import shutil
-import sys
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, Final
 
 from bench.report import Row
+from tests.process import owners_relay
 
 OPENINGS, QUICK_OPENINGS = 20, 5
 FIRST_WORD: Final = 250.0  # ms from the offer
@@ -126,21 +123,7 @@ async def opening(page: Any, base: str) -> dict[str, float]:
 @contextlib.asynccontextmanager
 async def relay() -> AsyncIterator[str]:
     """A relay with its stand-in, in a folder without settings; its address."""
-    folder = tempfile.mkdtemp(prefix="opening-")
-    ours = {name: text for name, text in os.environ.items() if not name.startswith(("RELAY_", "GEMINI_", "GOOGLE_"))}
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "signaling", "--port", "0", "--model", "local", "--local-voice", "off",
-        "--log-level", "warning", "--keep", "0", cwd=folder, stdout=asyncio.subprocess.PIPE,
-        env=ours | {"PYTHONPATH": str(Path(__file__).parent.parent)},
-    )  # fmt: skip
-    try:
-        assert process.stdout is not None
-        said = (await asyncio.wait_for(process.stdout.readline(), START_SECONDS)).decode()
-        found = re.search(r"http://\S+", said)
-        assert found, said
-        yield found.group()
-    finally:
-        if process.returncode is None:
-            process.terminate()
-        await process.communicate()
-        shutil.rmtree(folder, ignore_errors=True)
+    flags = ("--model", "local", "--local-voice", "off", "--log-level", "warning", "--keep", "0")
+    with tempfile.TemporaryDirectory(prefix="opening-", ignore_cleanup_errors=True) as folder:
+        async with owners_relay(Path(folder), *flags, patience=START_SECONDS) as base:
+            yield base

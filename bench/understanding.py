@@ -33,11 +33,7 @@ def rows() -> Iterator[Row]:
 
 
 def _word_errors(recognizer: Recognizer) -> Row:
-    wrong = total = 0
-    for text, pcm in hearing.librivox():
-        said = hearing.words(text)
-        wrong += hearing.errors(said, hearing.words(recognizer.text(pcm)))
-        total += len(said)
+    wrong, total = hearing.word_errors(recognizer)
     return Row("ears: words of LibriVox that are wrong", [100 * wrong / total], "%", 3, f"{wrong} of {total}")
 
 

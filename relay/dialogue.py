@@ -222,9 +222,7 @@ class Dialogue:
                 return
             case events.Interrupted():
                 self._floor.interrupted(now)
-                if (
-                    self.client is not None and self.client.live
-                ):  # or it is its connection that is left: the calls stand
+                if self.client is not None and self.client.live:  # else its connection is left, and the calls stand
                     self._drop_calls()
                 self._written.settle()
                 return

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
@@ -20,6 +20,7 @@ from relay.session import Session
 from relay.ticker import Ticker
 from relay.webrtc.media import Media
 from tests import virtual
+from tests.listener import Listener
 
 
 class FakePeer:
@@ -117,7 +118,7 @@ class FakePeer:
         self.events.on_message(self, json.dumps({"type": "signalling", "message": status}))
 
 
-class FakeModel:
+class FakeModel(Listener):
     """A model connection that does what the test says."""
 
     made: ClassVar[list["FakeModel"]] = []
@@ -126,6 +127,7 @@ class FakeModel:
     generation, live = 1, True
 
     def __init__(self, target: Target, config: Any, on_event: Any, on_closed: Any, **options: Any) -> None:
+        super().__init__()
         self.on_event, self.on_closed = on_event, on_closed
         self.options = options
         self.said: list[str] = []
@@ -140,16 +142,6 @@ class FakeModel:
         await asyncio.sleep(FakeModel.takes_to_connect)
         if FakeModel.refuses is not None:
             raise FakeModel.refuses
-
-    def begin(self, messages: Iterable[bytes]) -> None:
-        for message in messages:
-            self.send(message)
-
-    def answer(self, message: bytes, connection: int) -> bool:
-        return self.send(message)
-
-    def call_off(self, calls: Iterable[object]) -> None:
-        """These functions will have no answer."""
 
     def send(self, message: bytes) -> bool:
         if self.takes:

@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 
 from relay.standin import ears, listening, voice
+from relay.standin.recognizer import Recognizer
 from relay.standin.speaker import Speaker
 from relay.standin.vad import Vad
 from tests import noises
@@ -57,6 +58,16 @@ def errors(said: list[str], heard: list[str]) -> int:
         for m, other in enumerate(heard, 1):
             row.append(min(above[m] + 1, row[-1] + 1, above[m - 1] + (word != other)))
     return row[-1]
+
+
+def word_errors(recognizer: Recognizer) -> tuple[int, int]:
+    """Words of LibriVox that the ears get wrong, and how many there are."""
+    wrong = total = 0
+    for text, pcm in librivox():
+        said = words(text)
+        wrong += errors(said, words(recognizer.text(pcm)))
+        total += len(said)
+    return wrong, total
 
 
 def heard(vad: Vad, pcm: bytes) -> list[listening.Event]:

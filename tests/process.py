@@ -5,11 +5,50 @@ import os
 import re
 import sys
 import urllib.request
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Final
 
 from bench.process import free_port
+
+ROOT: Final = Path(__file__).parent.parent
+
+
+def environment() -> dict[str, str]:
+    """This process's, without what its owner may have set for a relay."""
+    return {name: text for name, text in os.environ.items() if not name.startswith(("RELAY_", "GEMINI_", "GOOGLE_"))}
+
+
+@asynccontextmanager
+async def owners_relay(
+    folder: Path,
+    *flags: str,
+    patience: float,
+    within: Callable[..., Sequence[str]] = lambda *command: command,
+    modules: Sequence[Path] = (),
+) -> AsyncIterator[str]:
+    """A relay as its owner starts it in `folder`, without a key: its address.
+
+    `patience` is how many seconds its start may take, and its end; `modules` come before what is installed.
+    """
+    process = await asyncio.create_subprocess_exec(
+        *within(sys.executable, "-m", "signaling", "--port", "0", *flags),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        cwd=folder,
+        env={**environment(), "PYTHONPATH": os.pathsep.join(map(str, (ROOT, *modules)))},
+    )
+    try:
+        assert process.stdout is not None
+        line = (await asyncio.wait_for(process.stdout.readline(), patience)).decode()
+        found = re.search(r"http://\S+", line)
+        assert found, line
+        yield found.group()
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        await asyncio.wait_for(process.communicate(), patience)
 
 
 class Process:

@@ -5,7 +5,7 @@ import contextlib
 import json
 import random
 from array import array
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Final
 
 from relay import rtvi
@@ -21,6 +21,7 @@ from relay.history import History
 from relay.ticker import Ticker
 from relay.uplink import MESSAGE_BYTES
 from tests import virtual
+from tests.listener import Listener
 from tests.sound import tone
 
 MODEL: Final = "gemini-3.8-live"
@@ -29,28 +30,17 @@ SECOND: Final = tone(220.0, 1.0, ENCODED_RATE, -20.0).pcm  # of the model's soun
 AUDIBLE_DBFS: Final = -60.0
 
 
-class Model:
+class Model(Listener):
     """Takes down what it is told."""
 
     generation, live = 1, True
 
     def __init__(self) -> None:
-        self.dropped: list[object] = []  # calls of functions
+        super().__init__()
         self.sent: list[dict[str, Any]] = []
         self.heard = bytearray()
         self.marks: list[tuple[str, int]] = []  # activityStart and -End, and how much had been heard then
         self.pictures = self.renewed = 0
-
-    def begin(self, messages: Iterable[bytes]) -> None:
-        for message in messages:
-            self.send(message)
-
-    def answer(self, message: bytes, connection: int) -> bool:
-        return self.send(message)
-
-    def call_off(self, calls: Iterable[object]) -> None:
-        """These functions will have no answer."""
-        self.dropped += calls
 
     def send(self, message: bytes) -> bool:
         body = json.loads(message)

@@ -28,6 +28,7 @@ from relay.turn import Turn
 from relay.values import Secret
 from signaling import beyond, certificate, pulse
 from tests.house import visiting
+from tests.process import environment
 
 ROOT: Final = Path(__file__).parent.parent
 DEPLOY: Final = ROOT / "deploy"
@@ -427,7 +428,7 @@ async def test_what_the_container_runs_serves_and_leaves_as_an_unprivileged_user
     port = free_port()
     inside = [word.replace("/opt/", f"{container}/opt/") for word in (*entry, *check)]
     command, box = _boxed(container, inside[: len(entry)])
-    kept = {name: text for name, text in os.environ.items() if not name.startswith(("RELAY_", "GEMINI_", "GOOGLE_"))}
+    kept = environment()
     kept |= environ | box | {"RELAY_ACCESS_TOKEN": FILLED_IN["RELAY_ACCESS_TOKEN"], "HOME": "/"}
     kept |= {"RELAY_PORT": str(port)} | more
     child = await asyncio.create_subprocess_exec(

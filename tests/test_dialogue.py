@@ -3,7 +3,7 @@
 import asyncio
 import json
 import random
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,31 +23,21 @@ from relay.history import History
 from relay.keys import KEYS_SECONDS
 from relay.ticker import Ticker
 from tests import virtual
+from tests.listener import Listener
 from tests.strict import strict
 
 NOISE: Final = random.Random(1).randbytes(640)  # 20 ms at 16 kHz, loud
 
 
-class Model:
+class Model(Listener):
     """Takes down what it is told."""
 
     generation, live = 1, True
 
     def __init__(self) -> None:
+        super().__init__()
         self.sent: list[bytes] = []
         self.pictures: list[tuple[float, bytes]] = []
-        self.called_off: list[object] = []
-
-    def begin(self, messages: Iterable[bytes]) -> None:
-        for message in messages:
-            self.send(message)
-
-    def answer(self, message: bytes, connection: int) -> bool:
-        return self.send(message)
-
-    def call_off(self, calls: Iterable[object]) -> None:
-        """These functions will have no answer."""
-        self.called_off += calls
 
     def send(self, message: bytes) -> bool:
         self.sent.append(message)
@@ -429,10 +419,10 @@ def test_a_call_whose_id_comes_again_after_its_answer_is_not_waited_for() -> Non
     async def main(call: Call) -> None:
         repeated = events.FunctionCall("c1", "nobody_has_it", {})
         call.does(events.ToolCall((repeated,)))
-        assert call.model.called_off == []
+        assert call.model.dropped == []
         await asyncio.sleep(1)
         call.does(events.ToolCall((repeated,)))
-        assert call.model.called_off == [(1, repeated)]
+        assert call.model.dropped == [(1, repeated)]
 
     play(main)
 

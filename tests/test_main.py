@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import os
 import re
 import signal
 import socket
@@ -19,6 +18,7 @@ from relay.config import ConfigError, load
 from signaling import certificate
 from signaling.__main__ import link, read_env_file, warn, where
 from signaling.sockets import listen, listen_for_metrics
+from tests.process import environment
 
 ROOT = Path(__file__).parent.parent
 KEY = "AIzaSyCANARYcanaryCANARYcanary"
@@ -37,7 +37,7 @@ class Ran:
 
 @contextlib.asynccontextmanager
 async def process(folder: Path, *flags: str, **environ: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    kept = {name: text for name, text in os.environ.items() if not name.startswith(("RELAY_", "GEMINI_", "GOOGLE_"))}
+    kept = environment()
     child = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "signaling", *flags,
         stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,

@@ -37,11 +37,7 @@ def new_vad() -> Callable[[], Vad]:
 
 
 def test_three_words_of_a_hundred_are_wrong_at_most(recognizer: Recognizer) -> None:
-    wrong = total = 0
-    for text, pcm in hearing.librivox():
-        said = hearing.words(text)
-        wrong += hearing.errors(said, hearing.words(recognizer.text(pcm)))
-        total += len(said)
+    wrong, total = hearing.word_errors(recognizer)
     assert total > 60
     assert wrong / total <= MAX_WORD_ERRORS
 

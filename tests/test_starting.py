@@ -1,9 +1,6 @@
 """The page is up before the models of the local voice are: nobody waits in front of an address that does not answer."""
 
 import asyncio
-import os
-import re
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,7 +8,8 @@ from typing import Any, Final
 
 from aiohttp import ClientSession
 
-ROOT: Final = Path(__file__).parent.parent
+from tests.process import owners_relay
+
 PATIENCE_S: Final = 60.0  # on a machine that has much to do
 
 # Stands before the real package on the path, and lets nobody have it until there is a file `go` beside it.
@@ -31,22 +29,11 @@ importlib.import_module("onnxruntime")
 async def relay(folder: Path) -> AsyncIterator[str]:
     """The relay as its owner starts it, without a key; its models load when there is a file `go` in `folder`."""
     (folder / "onnxruntime.py").write_text(SLOW)
-    ours = {name: text for name, text in os.environ.items() if not name.startswith(("RELAY_", "GEMINI_", "GOOGLE_"))}
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "signaling", "--port", "0", "--drain", "0"),
-        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
-        cwd=folder, env={**ours, "PYTHONPATH": f"{ROOT}{os.pathsep}{folder}"},
-    )  # fmt: skip
-    try:
-        assert process.stdout is not None
-        line = (await asyncio.wait_for(process.stdout.readline(), PATIENCE_S)).decode()
-        found = re.search(r"http://\S+", line)
-        assert found, line
-        yield found.group().rstrip("/")
-    finally:
-        (folder / "go").touch()
-        process.terminate()
-        await asyncio.wait_for(process.communicate(), PATIENCE_S)
+    async with owners_relay(folder, "--drain", "0", patience=PATIENCE_S, modules=[folder]) as base:
+        try:
+            yield base.rstrip("/")
+        finally:
+            (folder / "go").touch()
 
 
 async def test_the_page_answers_while_the_models_still_load(tmp_path: Path) -> None:

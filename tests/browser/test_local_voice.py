@@ -2,10 +2,8 @@
 
 import asyncio
 import base64
-import os
 import re
 import shlex
-import sys
 import wave
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -20,10 +18,10 @@ from relay.standin import models
 from relay.standin.wits.wits import Wits
 from tests import chromium
 from tests.network.namespace import Namespace, obstacle
+from tests.process import owners_relay
 from tests.sound import Sound
 from tests.timbres import QUESTIONS, RATE, VOICES, speak
 
-ROOT: Final = Path(__file__).parent.parent.parent
 START_S: Final = 30.0
 BEFORE_S: Final = 10.0  # the microphone is silent so long: the call comes up, and it says hello
 AFTER_S: Final = 2.8  # and so long after each answer
@@ -77,21 +75,8 @@ def write_questions(path: Path, voice: models.Models) -> float:
 @asynccontextmanager
 async def relay(within: Callable[..., tuple[str, ...]], folder: Path) -> AsyncIterator[str]:
     """The relay as its owner starts it, without a key: a process, and the voice's process."""
-    ours = {name: text for name, text in os.environ.items() if not name.startswith(("RELAY_", "GEMINI_", "GOOGLE_"))}
-    process = await asyncio.create_subprocess_exec(
-        *within(sys.executable, "-m", "signaling", "--port", "0", "--drain", "0"),
-        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
-        cwd=folder, env={**ours, "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
-    try:
-        assert process.stdout is not None
-        line = (await asyncio.wait_for(process.stdout.readline(), START_S)).decode()
-        found = re.search(r"http://\S+", line)
-        assert found, line
-        yield found.group()
-    finally:
-        process.terminate()
-        await asyncio.wait_for(process.communicate(), START_S)
+    async with owners_relay(folder, "--drain", "0", patience=START_S, within=within) as base:
+        yield base
 
 
 @asynccontextmanager

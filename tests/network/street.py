@@ -8,7 +8,6 @@ The stand-in that speaks is a process in the relay's namespace; the page is the 
 
 import asyncio
 import contextlib
-import os
 import re
 import shlex
 import sys
@@ -25,6 +24,7 @@ from playwright.async_api import Browser, async_playwright
 from tests import chromium
 from tests.network.visitor import Visitor
 from tests.network.wire import FAR, NEAR, Line, wire
+from tests.process import environment as owners_environment
 
 PORT, METRICS_PORT = 7860, 7861  # the namespace is ours alone
 TOKEN: Final = "a-token-for-the-network-tests"
@@ -104,9 +104,7 @@ class Street:
         self, module: str, *flags: str, **environment: str
     ) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
         """A Python module run in `far`, with the first line it said."""
-        ours = {
-            name: text for name, text in os.environ.items() if not name.startswith(("RELAY_", "GEMINI_", "GOOGLE_"))
-        }
+        ours = owners_environment()
         with (self.folder / f"{'relay' if module == 'signaling' else module}.log").open("w") as log:
             process = await asyncio.create_subprocess_exec(
                 *self.line.far.command(sys.executable, "-m", module, *flags),

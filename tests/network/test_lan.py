@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import hashlib
-import os
 import re
 import shlex
 import ssl
@@ -23,6 +22,7 @@ from tests import chromium
 from tests.network.namespace import Namespace
 from tests.network.visitor import Visitor
 from tests.network.wire import FAR, Line, wire
+from tests.process import environment
 from tests.scanner import of_path, of_terminal, read
 from tests.sound import read_wav
 
@@ -56,7 +56,7 @@ class Room:
 @contextlib.asynccontextmanager
 async def relay(far: Namespace, *words: str, log: Path) -> AsyncIterator[list[str]]:
     """A process in the relay's namespace, with what it prints until nothing more comes of its start."""
-    ours = {name: text for name, text in os.environ.items() if not name.startswith(("RELAY_", "GEMINI_", "GOOGLE_"))}
+    ours = environment()
     with log.open("wb") as err:
         process = await asyncio.create_subprocess_exec(
             *far.command(sys.executable, "-m", *words), stdin=asyncio.subprocess.DEVNULL,
