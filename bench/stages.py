@@ -32,7 +32,7 @@ from relay.gemini import protocol, reading
 from relay.uplink import Uplink
 from relay.webrtc.gate import Gate
 from relay.webrtc.port.connection import Connection
-from relay.webrtc.port.sockets import Port
+from relay.webrtc.port.sockets import Known, Port
 from relay.webrtc.reception import Reception
 from relay.webrtc.tap import RTP_HEADER
 from signaling.__main__ import quickest_loop
@@ -102,7 +102,7 @@ async def arrive(packets: list[bytes]) -> Microseconds:
         connection = Connection(port)
         connection.line = line
         [listening] = port._sockets.values()
-        listening.known[browser.getsockname()] = connection._take
+        listening.known[browser.getsockname()] = Known(connection, connection._take)
         wrapped = itertools.cycle(with_copies(packets))
         for number in range(0, BATCH * BATCHES, BATCH):
             for place in range(number, number + BATCH):

@@ -20,6 +20,7 @@ from relay.webrtc.gate import BURST_PACKETS, PACKETS_PER_SECOND
 from relay.webrtc.media import LINES, Media, prepare
 from relay.webrtc.peer import MAX_CHANNELS, Peer
 from relay.webrtc.port.sockets import Port
+from relay.webrtc.srtp import KEYLESS
 from relay.webrtc.wire import RawLine
 from tests.caller import FRAME, SPOKEN_RATE, Decoder, Encoder, Microphone
 from tests.sound import Sound, tone
@@ -206,7 +207,7 @@ async def test_the_microphone_arrives_packet_for_packet_and_decodes() -> None:
 
 async def test_sound_that_comes_by_aiortcs_own_path_is_taken_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """As with a TURN relay, whose socket is not ours."""
-    monkeypatch.setattr(RawLine, "take", lambda line, datagram: False)
+    monkeypatch.setattr(RawLine, "take", lambda line, datagram: KEYLESS)
     async with call(one_port=False) as line:
         await line.connect()
         async with asyncio.timeout(5):

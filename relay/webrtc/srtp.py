@@ -4,6 +4,7 @@ pylibsrtp's documented way copies a packet three times. Its private parts are to
 and `Session._srtp`; `works` looks at them once at start, and sends a packet both ways.
 """
 
+import enum
 from typing import Any, Final, cast
 
 import pylibsrtp
@@ -16,6 +17,17 @@ SRTP_TRAILER_BYTES: Final = 144
 # libsrtp's word for a packet that came before, and for one so old that it cannot tell: 1024 behind the newest (srtp.h:
 # srtp_err_status_replay_fail, srtp_err_status_replay_old).
 REPEATED: Final = frozenset((9, 10))
+
+
+class Taken(enum.IntEnum):
+    """What became of a datagram that was to be opened."""
+
+    KEYLESS = 0  # DTLS is not done
+    REFUSED = 1  # a stranger's, broken, or one that came before
+    OPENED = 2
+
+
+KEYLESS, REFUSED, OPENED = Taken  # asked for with each packet, and twice as quick as through the class
 
 
 class Srtp:

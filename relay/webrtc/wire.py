@@ -27,7 +27,7 @@ from relay.webrtc import srtp, tame
 from relay.webrtc.gate import Pace
 from relay.webrtc.port.connection import Connection
 from relay.webrtc.rtcp import Reports, Sent
-from relay.webrtc.srtp import DATAGRAM_BYTES, HEADER_BYTES, Srtp
+from relay.webrtc.srtp import DATAGRAM_BYTES, HEADER_BYTES, KEYLESS, OPENED, REFUSED, Srtp, Taken
 from relay.webrtc.tap import RTP_HEADER, MiddleLine, OnReport, OnRtp, absent, changed
 
 # Between two reports of ours, on average: the browser's encoder learns of losses by them (RFC 4585 §3.4 allows it).
@@ -45,7 +45,7 @@ class Wire(asyncio.DatagramProtocol):
         # RFC 7983 §7: 128..191 is RTP or RTCP; RFC 5761 §4: RTCP's packet types are 192..223.
         if len(data) > HEADER_BYTES and 127 < data[0] < 192:
             line = self._line
-            if (line.take_reports if 191 < data[1] < 224 else line.take)(data):
+            if (line.take_reports if 191 < data[1] < 224 else line.take)(data) is not KEYLESS:
                 return
         self._line.overheard(addr)
         self._stun.datagram_received(data, addr)
@@ -170,25 +170,25 @@ class RawLine(MiddleLine):
         with contextlib.suppress(OSError, pylibsrtp.Error):
             self._sendto(session.protect_rtcp(compound), self._address)
 
-    def take_reports(self, datagram: bytes) -> bool:
-        """One SRTCP datagram from the wire; False before DTLS is done."""
+    def take_reports(self, datagram: bytes) -> Taken:
+        """One SRTCP datagram from the wire."""
         session = self._dtls._rx_srtp
         if session is None:
-            return False
+            return KEYLESS
         now = self._time()
         if len(datagram) > tame.MAX_DATAGRAM_BYTES or not self._pace.admit(now):
             if self.gate is not None:
                 self.gate.drop("junk")
-            return True
+            return REFUSED
         try:
             compound = session.unprotect_rtcp(datagram)
         except pylibsrtp.Error as error:
             self.rejected += not str(error).startswith("replay")  # one that comes twice says nothing new
-            return True
+            return REFUSED
         self.last_heard = now
         for loss in self.reports.take(compound, clock.current_ntp_time()):
             self._on_report(loss)
-        return True
+        return OPENED
 
     def overheard(self, addr: tuple[Any, ...]) -> None:
         """A datagram that is no sound came from `addr`: the browser lives if it is the nominated one."""
@@ -196,18 +196,18 @@ class RawLine(MiddleLine):
         if pair is not None and addr[:2] == pair.remote_addr:
             self.last_heard = self._time()
 
-    def take(self, datagram: bytes) -> bool:
-        """One SRTP datagram from the wire, up to the Opus payload; False before DTLS is done."""
+    def take(self, datagram: bytes) -> Taken:
+        """One SRTP datagram from the wire, up to the Opus payload."""
         inbound = self._inbound
         session = self._dtls._rx_srtp
         if inbound is None or inbound.session is not session:
             if session is None:
-                return False
+                return KEYLESS
             inbound = self._inbound = Srtp(session)
         packet = inbound.unprotect(datagram)
         if packet is None:
             self._refused(datagram, inbound.repeated)
-            return True
+            return REFUSED
         try:
             first, second, sequence, timestamp, ssrc = RTP_HEADER.unpack_from(packet)
             start = HEADER_BYTES + 4 * (first & 0x0F)
@@ -219,13 +219,13 @@ class RawLine(MiddleLine):
                 raise ValueError
         except (ValueError, struct.error, IndexError):
             self.rejected += 1
-            return True
+            return REFUSED
         payload_type = second & 0x7F
         if payload_type in self.video_types:
             self._see(payload_type, sequence, timestamp, ssrc, second > 0x7F, packet[start:end])
         else:
             self._admit(payload_type, sequence, timestamp, ssrc, packet[start:end])
-        return True
+        return OPENED
 
     def _refused(self, datagram: bytes, repeated: bool) -> None:
         """Not this call's, or the network's second of a packet that SRTP has let in."""

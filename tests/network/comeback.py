@@ -107,7 +107,8 @@ async def _left_alone(here: Street) -> AsyncIterator[None]:
 
     before = await now()
     yield
-    assert await now() == before
+    after = await now()
+    assert after == before, {name: after[name] - count for name, count in before.items() if after[name] != count}
 
 
 async def microphone(here: Street) -> float:

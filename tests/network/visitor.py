@@ -98,6 +98,11 @@ class Visitor:
             "names => names.includes(document.documentElement.dataset.state)", arg=list(names)
         )
 
+    async def hang_up(self) -> None:
+        """Press the button that ends the call, and wait until the page has."""
+        await self.page.get_by_role("button", name="End", exact=True).click()
+        await self.state("ended")
+
     async def type(self, words: str) -> None:
         await self.page.get_by_placeholder("Type instead").fill(words)
         await self.page.keyboard.press("Enter")

@@ -7,6 +7,7 @@ import asyncio
 import math
 import os
 import statistics
+import traceback
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeVar
 
@@ -46,6 +47,7 @@ class Rounds:
     def lose(self, error: Exception) -> None:
         """A round ended so."""
         self.lost.append(f"{type(error).__name__}: {str(error)[:200]}")
+        traceback.print_exception(error)
 
     def tell(self, **figures: Sequence[float]) -> None:
         """One line of figures in seconds, a value for each round that was not lost; and that none was."""

@@ -44,6 +44,7 @@ async def test_a_hundred_times_chromium_comes_back(kind: str) -> None:
                     for _ in range(min(A_CALL, TIMES - len(backs) - len(rounds.lost))):
                         backs.append(await FAULTS[kind](here, visitor))
                         await asyncio.sleep(SETTLE_SECONDS)
+                    await visitor.hang_up()  # a page that is only gone is waited for, and would end in a later round
             except Exception as error:
                 rounds.lose(error)
     names = ("down", "up", "ready", "gone", "stalled")

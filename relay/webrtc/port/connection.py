@@ -15,8 +15,9 @@ from typing import Any, Final, Protocol
 from aioice import Candidate, ConnectionClosed
 
 from relay.webrtc.port.agent import CONSENT_SECONDS, Agent, Path, Route
-from relay.webrtc.port.sockets import Port, Socket
+from relay.webrtc.port.sockets import Known, Port, Socket
 from relay.webrtc.port.switchboard import PASSWORD_LETTERS
+from relay.webrtc.srtp import OPENED, Taken
 from relay.webrtc.tame import MAX_DATAGRAM_BYTES
 
 # Handshakes and messages until aiortc reads them; the sender repeats what is dropped (RFC 9147 §5.8.1, RFC 9260 §6.3).
@@ -27,12 +28,12 @@ _COMPONENT: Final = 255
 
 
 class Line(Protocol):
-    """Who takes SRTP as it comes; each gives False while there are no keys. `last_heard` is monotonic seconds."""
+    """Who takes SRTP as it comes. `last_heard` is monotonic seconds."""
 
     last_heard: float
 
-    def take(self, datagram: bytes, /) -> bool: ...
-    def take_reports(self, datagram: bytes, /) -> bool: ...
+    def take(self, datagram: bytes, /) -> Taken: ...
+    def take_reports(self, datagram: bytes, /) -> Taken: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +162,7 @@ class Connection:
                 self._follow_agent(self._loop.time())
 
     def displaced(self, route: Route) -> None:
-        """Another call has proven that an address of ours is its own."""
+        """Another call has proven that an address of this one's is its own."""
         if not self._closed.done():
             now = self._loop.time()
             self.agent.doubt(route, now)
@@ -199,12 +200,7 @@ class Connection:
         line = self.line
         if line is None:
             return False
-        before, line.last_heard = line.last_heard, -1.0
-        (line.take_reports if 191 < data[1] < 224 else line.take)(data)
-        if line.last_heard < 0:
-            line.last_heard = before
-            return False
-        return True
+        return (line.take_reports if 191 < data[1] < 224 else line.take)(data) is OPENED
 
     def _enqueue(self, data: bytes) -> None:
         # RFC 7983 §7: 20 to 63 is DTLS; SRTP is aiortc's where no line takes it
@@ -271,14 +267,16 @@ class Connection:
     def _know(self, path: Path) -> None:
         """It has just been proven: whoever had that address has it no more, unless he proves it again."""
         local, address = path.route
-        before = _whose(local.known.get(address))
-        local.known[address] = self._take if path is self._used else functools.partial(self._take_aside, path)
-        if before is not None and before is not self:
-            before.displaced(path.route)
+        before = local.known.get(address)
+        take = self._take if path is self._used else functools.partial(self._take_aside, path)
+        local.known[address] = Known(self, take)
+        if before is not None and before.owner is not self:
+            before.owner.displaced(path.route)
 
     def _knows(self, path: Path) -> bool:
         local, address = path.route
-        return _whose(local.known.get(address)) is self
+        known = local.known.get(address)
+        return known is not None and known.owner is self
 
     def _unknow(self, path: Path) -> None:
         if self._knows(path):  # another call may have proven that address to be its own since
@@ -288,12 +286,6 @@ class Connection:
     def _send(local: Socket, data: bytes, address: tuple[Any, ...]) -> None:
         with contextlib.suppress(OSError):  # lost, as it may be on the way
             local.sendto(data, address)
-
-
-def _whose(take: Callable[[bytes], None] | None) -> Connection | None:
-    """Who takes what comes from an address."""
-    found = getattr(getattr(take, "func", take), "__self__", None)
-    return found if isinstance(found, Connection) else None
 
 
 def _candidate(kind: str, host: str, port: int, number: int = 1) -> Candidate:

@@ -12,6 +12,7 @@ import logging
 import secrets
 import socket
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, Final, Protocol, cast
 
 import ifaddr
@@ -55,9 +56,21 @@ class Called(Protocol):
         """That socket is closed, because the machine does not have its address any more."""
         ...
 
+    def displaced(self, route: Route) -> None:
+        """Another call has proven that an address of this one's is its own."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Whose an address is, and what is to be called with each datagram from there, except STUN."""
+
+    owner: Called
+    take: Callable[[bytes], None]
+
 
 class Socket(asyncio.DatagramProtocol):
-    """One address. `known` is who takes what comes from an address, except STUN; the calls keep it.
+    """One address of ours. `known` has the addresses that are proven to be a call's; the calls keep it.
 
     `sendto` takes bytes and an address; what cannot leave is lost, as it may be on the way.
     """
@@ -66,7 +79,7 @@ class Socket(asyncio.DatagramProtocol):
 
     def __init__(self, address: str, board: "Switchboard[Called]") -> None:
         self.address = address
-        self.known: dict[tuple[Any, ...], Callable[[bytes], None]] = {}
+        self.known: dict[tuple[Any, ...], Known] = {}
         self._board = board
         self._transport: asyncio.DatagramTransport | None = None
 
@@ -80,9 +93,9 @@ class Socket(asyncio.DatagramProtocol):
     def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
         """One datagram."""
         if data and data[0] > 3:  # RFC 7983 §7: below is STUN, which says itself whose it is
-            call = self.known.get(addr)
-            if call is not None:
-                call(data)
+            known = self.known.get(addr)
+            if known is not None:
+                known.take(data)
                 return
         owner = self._board.find(data)
         if owner is not None:
