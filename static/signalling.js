@@ -18,6 +18,11 @@ export class ConnectionError extends Error {
   get final() {
     return this.status >= 400 && this.status < 500 && this.status !== 429;
   }
+
+  /** Did the request end without an answer? */
+  get brokeOff() {
+    return this.problem.code === 'unreachable';
+  }
 }
 
 /** @param {unknown} error @returns {Problem} */

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import Page, Request, expect
+from playwright.async_api import Page, Request, Route, expect
 
 from relay.standin.script import parse
 from relay.webrtc.port.sockets import Socket
@@ -245,10 +245,12 @@ async def test_words_that_look_like_markup_are_shown_as_words(page: Page) -> Non
         assert await page.locator("#captions img, #captions b").count() == 0
 
 
+@pytest.mark.parametrize("broken_off", [False, True])
 async def test_a_path_that_goes_dead_is_shown_and_replaced_in_the_same_conversation(
-    page: Page, monkeypatch: pytest.MonkeyPatch
+    page: Page, monkeypatch: pytest.MonkeyPatch, *, broken_off: bool
 ) -> None:
-    alive, cut = set[Any](), set[Any]()
+    """Also if the request for the new one is broken off, as all are when Chromium notices a change of address."""
+    alive, cut, asked = set[Any](), set[Any](), list[str]()
     begin, receive = Socket.connection_made, Socket.datagram_received
 
     def open_(self: Socket, transport: asyncio.BaseTransport) -> None:
@@ -267,6 +269,13 @@ async def test_a_path_that_goes_dead_is_shown_and_replaced_in_the_same_conversat
         await dial(page, relay)
         await state(page, "listening")
         cut |= alive
+
+        async def hear_of(route: Route) -> None:
+            asked.append(route.request.url.rpartition("/")[2])
+            first = broken_off and asked.count("offer") == 1 and asked[-1] == "offer"
+            await (route.abort("connectionreset") if first else route.continue_())
+
+        await page.route("**/*", hear_of)
         await page.get_by_placeholder("Type instead").fill("into the dark")
         await page.keyboard.press("Enter")
         await state(page, "reconnecting", timeout=4)
@@ -275,6 +284,8 @@ async def test_a_path_that_goes_dead_is_shown_and_replaced_in_the_same_conversat
         await expect(answer).not_to_have_count(0, timeout=10_000)
         assert relay.calls == 1
         assert len(relay.model.connections) == 1, "the model was never left"
+        offers = asked[asked.index("offer") :]
+        assert offers[: 1 + broken_off] == ["offer"] * (1 + broken_off), "it is asked again before anything else is"
         await page.get_by_placeholder("Type instead").fill("still the same call")
         await page.keyboard.press("Enter")
         await expect(page.locator("#captions .model", has_text="still the same call")).not_to_have_count(
