@@ -1,17 +1,19 @@
 """A Chromium that changes its address or loads its page again, a hundred times; and a model whose network goes dark.
 
-Another call is begun after every four: the relay takes five connections a minute of one. A hundred of each take a dozen
-minutes on an idle machine.
+Another call is begun after every four: the relay takes five connections a minute of one, and six calls a minute of one
+address. A hundred of each take a dozen minutes on an idle machine.
 """
 
 import asyncio
 import itertools
+import time
 from collections.abc import Awaitable, Callable
 from typing import Final
 
 import pytest
 
 from relay.gemini.dial import UNACKNOWLEDGED_MS
+from signaling.admission import START_SECONDS
 from tests.network.comeback import Back, address_change, reload
 from tests.network.half_open import Noticed, half_open
 from tests.network.measure import SCRIPT
@@ -38,6 +40,7 @@ async def test_a_hundred_times_chromium_comes_back(kind: str) -> None:
     rounds, backs = Rounds(f"Chromium, {kind}"), list[Back]()
     async with street() as here, here.relay("--greeting", "", script=SCRIPT):
         while len(backs) + len(rounds.lost) < TIMES:
+            next_call = time.monotonic() + START_SECONDS
             try:
                 async with here.call() as visitor:
                     await visitor.have_it_speak(SETTLE_SECONDS)
@@ -47,6 +50,7 @@ async def test_a_hundred_times_chromium_comes_back(kind: str) -> None:
                     await visitor.hang_up()  # a page that is only gone is waited for, and would end in a later round
             except Exception as error:
                 rounds.lose(error)
+            await asyncio.sleep(next_call - time.monotonic())
     names = ("down", "up", "ready", "gone", "stalled")
     rounds.tell(**{name: [getattr(back, name) for back in backs] for name in names})
     assert all(max(back.down, back.up, back.ready) < RETURN_SECONDS + back.stalled for back in backs)
