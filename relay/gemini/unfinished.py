@@ -14,8 +14,8 @@ from relay.gemini.life import Busy
 from relay.gemini.protocol import Kind, kind, nudge_message
 from relay.gemini.unheard import Item, Notes, Question, Words
 
-# What has no answer after so long will have none. The watchdog asks for one after 15 s, which begins this anew, and for
-# another connection 15 s later, where it is asked again.
+# What has no answer after so long will have none; time without a connection does not count. The watchdog asks for one
+# after 15 s, which begins this anew, and for another connection 15 s later, where it is asked again.
 PATIENCE_SECONDS: Final = 20.0
 
 
@@ -33,6 +33,7 @@ class Unfinished:
         self.question = Question()
         self._speaking = False
         self._waiting_since: float | None = None  # for an answer
+        self._away = False  # nobody is there to give it
         self._unheld = Notes()  # pictures, and results nobody is to speak of, that the handle does not hold
         self._notes = Notes()  # since the model's last turn
         self._calls: list[tuple[int, events.FunctionCall]] = []  # that this connection waits for, and its number
@@ -56,7 +57,8 @@ class Unfinished:
     @property
     def deadline(self) -> float | None:
         """When `poll` is due."""
-        if self._waiting_since is None or self._speaking or self.question.answering or not self.question.open:
+        question = self.question
+        if self._waiting_since is None or self._away or self._speaking or question.answering or not question.open:
             return None
         return self._waiting_since + PATIENCE_SECONDS
 
@@ -116,7 +118,7 @@ class Unfinished:
 
     # ---- what the model says ----
 
-    def begins(self, event: Event, now: float, connection: int = 1) -> None:
+    def begins(self, event: Event, now: float, connection: int) -> None:
         """What this event begins, on that connection; told before anybody acts on it."""
         match event:
             case events.Audio() | events.ModelText():
@@ -173,19 +175,23 @@ class Unfinished:
             ended.append(events.Interrupted())
         if self._turn:
             ended.append(events.TurnComplete())
-        self._cut = self._generating
+        self._cut, self._away = self._generating, True
         self._generating = self._turn = False
         return ended
 
-    def put_back(self, mark: int, until: int | None, now: float, *, seeds: bool = False) -> list[Item]:
-        """What the next connection is told first: it knows what is before `mark`; what is `until` on will be said yet.
+    def put_back(
+        self, mark: int, until: int | None, now: float, *, seeds: bool = False, asks: bool = False
+    ) -> list[Item]:
+        """What the next connection is told first: it knows what came before `mark`, and what came since `until` waits.
 
         A question is asked again in the user's own voice unless something of its answer has been heard; the rest of an
-        answer that was cut is asked for. `seeds` says that it was set up to take a history.
+        answer that was cut is asked for, unless what waits `asks` for another. `seeds` says that the connection was set
+        up to take a history.
         """
-        calls, self._calls = self._calls, []
-        self._promised += calls
+        self._promised += self._calls
+        self._calls = []
         cut, self._cut = self._cut, False
+        self._away, self._waiting_since = False, now
         self.checkpoint.accept(mark, now)
         question, notes = self.question, list[Words]()
         answer = self._memory.since(question.mark) if question.open else self._memory.since(mark)[-1:]
@@ -195,10 +201,9 @@ class Unfinished:
             until = question.mark if until is None else min(until, question.mark)
             notes = [note for note in self._notes if note.mark >= question.mark]
             question.answering = False
-            self._waiting_since = now
         turns = self._memory.since(mark, until)
         messages = recall.tell(self.model, turns, (call for _, call in self._promised), seeds=seeds)
-        if cut and not again and not calls and not self._results:
+        if cut and not again and not self._results and not asks:
             words = Words(
                 recall.go_on(self.model, [] if seeds else turns, heard=heard), Kind.ASKED, mark=self._memory.mark
             )
