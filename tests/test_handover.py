@@ -18,11 +18,15 @@ from tests.test_upstream import MODEL, PIECE, Owner, counted, listen, ready_afte
 CALLED: Final = "user: " + recall.CALLED % "play_music({})"
 
 
-async def answering(visit: Visit) -> None:
-    await visit.ready("handle 1")
+async def crash_in_mid_sentence(visit: Visit) -> None:
     await visit.speak(1.0, "Once upon a time")
     await asyncio.sleep(2)
     await visit.close(1011, INTERNAL)
+
+
+async def answering(visit: Visit) -> None:
+    await visit.ready("handle 1")
+    await crash_in_mid_sentence(visit)
 
 
 # -- long outages ---------------------------------------------------------------------------------------------
@@ -55,7 +59,7 @@ def test_an_answer_that_was_cut_beside_a_function_that_runs_is_gone_on_with() ->
     async def calling(visit: Visit) -> None:
         await visit.ready("handle 1")
         await visit.call("c1", "play_music")
-        await answering(visit)
+        await crash_in_mid_sentence(visit)
 
     async def main() -> None:
         async with service(calling, listen) as there, Owner(there.url) as owner:
@@ -84,10 +88,13 @@ def test_who_types_after_an_answer_was_cut_is_answered_and_the_answer_is_not_gon
 def test_who_only_notes_something_after_an_answer_was_cut_has_it_gone_on_with() -> None:
     async def main() -> None:
         async with service(answering, ready_after(2)) as there, Owner(there.url) as owner:
+            owner.memory.turns += [("user", "a story, please"), ("model", "Once upon")]
             await asyncio.sleep(3)
             assert owner.upstream.send(protocol.content_message([("user", "I am Ann.")], False))
+            owner.memory.turns.append(("user", "I am Ann."))
             await asyncio.sleep(2)
-            assert there.visits[1].texts == [recall.REPLY, "user: I am Ann."]
+            told = ["user: a story, please", "model: Once upon", recall.GO_ON, "user: I am Ann."]
+            assert there.visits[1].texts == told
 
     run(main)
 
