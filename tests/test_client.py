@@ -43,7 +43,7 @@ MODEL: Final = "gemini-3.8-live"
 CANARY: Final = "canary-AIzaSyD-0123456789abcdef"
 READY: Final = b'{\n  "setupComplete": {}\n}\n'
 FRAME: Final = bytes(640)  # 20 ms of sound
-GO: Final = protocol.text_message("go")  # says to a script that `connect()` has returned
+GO: Final = protocol.text_message("go").data  # says to a script that `connect()` has returned
 Script = Callable[[ServerConnection], Awaitable[None]]
 
 
@@ -658,7 +658,7 @@ async def test_a_live_connection_that_the_model_closes_ends_once_with_its_reason
         owner.client.send_audio(FRAME)
         await owner.until(lambda: owner.ends)
         assert not owner.client.send_audio(FRAME)
-        assert not owner.client.send(protocol.text_message("x"))
+        assert not owner.client.send(GO)
     assert [(end.code, end.detail.strip()) for end in owner.ends] == [(fault, f"closed {code} {reason}".strip())]
     assert owner.client.fault is owner.ends[0]
 
@@ -758,7 +758,7 @@ async def test_for_a_stalled_model_a_picture_waits_for_nothing_and_takes_no_room
         while owner.client.send_picture(picture):
             await asyncio.sleep(0)
         unsent = owner.client.unsent
-        assert 0 < unsent <= len(protocol.image_message(picture)) + 16, "one at most, and the rest of none"
+        assert 0 < unsent <= len(protocol.image_message(picture).data) + 16, "one at most, and the rest of none"
         for _ in range(20):
             assert owner.client.send_audio(FRAME), "its sound waits behind it, and is not dropped for it"
         assert not owner.client.send_picture(picture)
@@ -769,7 +769,7 @@ async def test_for_a_stalled_model_a_picture_waits_for_nothing_and_takes_no_room
 
 async def test_what_must_not_be_dropped_is_kept_until_the_model_counts_as_lost() -> None:
     async with upstream(stalled, close_timeout=0.1) as server, Owner(server.url, close_deadline=0.1) as owner:
-        message = protocol.tool_message("1", "f", {"output": "x" * 100_000})
+        message = protocol.tool_message("1", "f", {"output": "x" * 100_000}).data
         sent = 0
         while owner.client.send(message):
             sent += 1

@@ -9,7 +9,7 @@ from relay.gemini import events, protocol, recall
 from relay.gemini.checkpoint import CROSSING_SECONDS, Checkpoint
 from relay.gemini.events import FunctionCall
 from relay.gemini.life import Busy
-from relay.gemini.protocol import Kind
+from relay.gemini.protocol import Kind, Message
 from relay.gemini.unfinished import PATIENCE_SECONDS, Unfinished
 from relay.gemini.unheard import (
     LATELY_SECONDS,
@@ -38,7 +38,7 @@ def piece(number: int) -> bytes:
 
 
 def asked(text: str) -> Words:
-    return Words(protocol.text_message(text), Kind.ASKED)
+    return Words(protocol.text_message(text))
 
 
 def taken(waiting: Waiting) -> list[Item]:
@@ -79,8 +79,8 @@ def test_so_many_words_wait_and_so_long_ones() -> None:
 
 def test_what_the_model_is_owed_takes_no_room_from_what_is_written() -> None:
     waiting = Waiting()
-    owed = Words(b"result", Kind.ANSWERED, b"in words", owed=True)
-    mark = Words(protocol.activity_message(False), Kind.MARKED)
+    owed = Words(Message(Kind.ANSWERED, b"result"), Message(Kind.ASKED, b"in words"), owed=True)
+    mark = Words(protocol.activity_message(False))
     while waiting.add(asked("?")):
         pass
     assert waiting.add(owed)
@@ -93,9 +93,9 @@ def test_what_the_model_is_owed_takes_no_room_from_what_is_written() -> None:
 
 def test_an_answer_of_a_function_that_waits_is_told_in_words_to_another_connection() -> None:
     waiting = Waiting()
-    waiting.add(Words(b"for who asked", Kind.ANSWERED, b"for all"))
+    waiting.add(Words(Message(Kind.ANSWERED, b"for who asked"), Message(Kind.ASKED, b"for all")))
     waiting.turn_elsewhere()
-    assert taken(waiting) == [Words(b"for all", Kind.ASKED)]
+    assert taken(waiting) == [Words(Message(Kind.ASKED, b"for all"))]
 
 
 # -- the question ---------------------------------------------------------------------------------------------
@@ -186,7 +186,7 @@ def test_silence_pushes_no_written_question_out() -> None:
 
 
 def test_where_we_say_that_the_user_begins_that_is_said_again() -> None:
-    start = Words(protocol.activity_message(True), Kind.MARKED)
+    start = Words(protocol.activity_message(True))
     question = Question()
     question.begin(0.0, 0, 0)
     question.ask(start)
@@ -201,13 +201,13 @@ def test_where_we_say_that_the_user_begins_that_is_said_again() -> None:
 
 
 def test_the_newest_notes_are_kept() -> None:
-    notes, said = Notes(), [Words(str(number).encode(), Kind.NOTED) for number in range(MAX_NOTES + 5)]
+    notes, said = Notes(), [Words(Message(Kind.NOTED, str(number).encode())) for number in range(MAX_NOTES + 5)]
     for number, words in enumerate(said):
         notes.add(words, NOW + number)
     assert list(notes) == said[5:]
     notes.forget(NOW + 10)
     assert list(notes) == said[10:]
-    notes.add(Words(bytes(MAX_WORDS_BYTES - 1), Kind.NOTED), NOW + 100)
+    notes.add(Words(Message(Kind.NOTED, bytes(MAX_WORDS_BYTES - 1))), NOW + 100)
     assert len(list(notes)) == 1
 
 
@@ -219,7 +219,7 @@ RAIN: Final = protocol.tool_message("c1", "get_weather", {"output": "rain"})
 HEARD: Final = [("user", "what time is it?"), ("model", "It is")]
 
 
-def texts(items: list[Item]) -> list[bytes]:
+def texts(items: list[Item]) -> list[Message]:
     return [item.message for item in items if isinstance(item, Words)]
 
 
@@ -259,7 +259,7 @@ def test_who_asked_waits_only_for_a_connection_that_listens() -> None:
 
 
 def test_who_is_asked_to_go_on_is_still_asked_what_he_was_asked_before() -> None:
-    unfinished, nudge = Unfinished(MODEL), Words(protocol.nudge_message(MODEL), Kind.ASKED)
+    unfinished, nudge = Unfinished(MODEL), Words(protocol.nudge_message(MODEL))
     unfinished.sent(asked("what time is it?"), NOW)
     unfinished.sent(nudge, NOW + 15)
     assert unfinished.deadline == NOW + 15 + PATIENCE_SECONDS
@@ -422,7 +422,7 @@ def test_a_result_is_told_to_each_connection_until_one_goes_on_with_it() -> None
     unfinished.sent(unfinished.answer(RAIN, 1), NOW)
     for _ in range(3):
         unfinished.leave()
-        assert texts(unfinished.put_back(0, None, NOW)) == [recall.answered(MODEL, RAIN)[1].instead]
+        assert texts(unfinished.put_back(0, None, NOW)) == [recall.returned(MODEL, RAIN)]
     unfinished.begins(SOUND, NOW, 1)
     unfinished.begins(events.TurnComplete(), NOW, 1)
     unfinished.ends(events.TurnComplete())
@@ -450,11 +450,11 @@ def test_a_result_that_is_not_to_be_spoken_of_asks_nothing_and_is_told_until_a_h
 
 def test_a_handle_that_holds_less_than_all_counts_for_nothing_with_a_model_that_cannot_be_told_the_rest() -> None:
     strict, memory = "gemini-3.1-flash-live-preview", Memory([("user", "One.")])
-    picture = Words(protocol.image_message(b"jpeg"), Kind.SHOWN)
+    picture = Words(protocol.image_message(b"jpeg"))
     unfinished = Unfinished(strict, memory)
     unfinished.sent(picture, NOW)
     unfinished.begins(events.TurnComplete(), NOW + 1, 1)
-    unfinished.sent(Words(protocol.text_message("Two."), Kind.ASKED, mark=1), NOW + 1)
+    unfinished.sent(Words(protocol.text_message("Two."), mark=1), NOW + 1)
     memory.turns.append(("user", "Two."))
     assert not unfinished.offered()
     assert unfinished.checkpoint.mark == 0
@@ -470,17 +470,17 @@ def test_a_note_is_told_once_whether_or_not_a_question_follows_it() -> None:
 
     def sends(text: str, kind: Kind, at: float) -> None:
         message = note if kind is Kind.NOTED else protocol.text_message(text)
-        unfinished.sent(Words(message, kind, mark=memory.mark), at)
+        unfinished.sent(Words(message, mark=memory.mark), at)
         memory.turns.append(("user", text))
 
-    def back() -> list[bytes]:
+    def back() -> list[Message]:
         return texts(unfinished.put_back(0, None, NOW))
 
     sends("I am Ann.", Kind.NOTED, NOW)
     assert back() == [note]
     sends("who am I?", Kind.ASKED, NOW)
     assert back() == [note, protocol.text_message("who am I?")]
-    unfinished.sent(Words(note, Kind.NOTED, mark=memory.mark), NOW)
+    unfinished.sent(Words(note, mark=memory.mark), NOW)
     memory.turns.append(("user", "I am Ann."))
     assert back() == [note, note, protocol.text_message("who am I?")], "what was added to it is no turn before it"
     unfinished.begins(SOUND, NOW, 1)
@@ -495,7 +495,7 @@ def test_a_note_is_told_once_whether_or_not_a_question_follows_it() -> None:
 def test_a_picture_is_shown_again_until_a_handle_holds_it() -> None:
     picture = protocol.image_message(b"jpeg")
     unfinished = Unfinished(MODEL)
-    unfinished.sent(Words(picture, Kind.SHOWN), NOW)
+    unfinished.sent(Words(picture), NOW)
     assert unfinished.offered()
     assert texts(unfinished.put_back(0, None, NOW)) == [picture], "it may be older than the picture"
     unfinished.begins(events.TurnComplete(), NOW + 1, 1)
@@ -573,12 +573,11 @@ def test_a_model_that_waits_for_a_history_gets_one_whole_content_even_of_nothing
 
 
 def test_an_answer_that_is_not_to_be_spoken_of_is_only_remembered() -> None:
-    message = recall.returned(MODEL, "note", {"output": 1}, "SILENT")
-    assert protocol.kind(message) is Kind.NOTED
-    assert protocol.kind(recall.returned(MODEL, "note", {"output": 1}, "WHEN_IDLE")) is Kind.ASKED
+    for scheduling, kind in (("SILENT", Kind.NOTED), ("WHEN_IDLE", Kind.ASKED), (None, Kind.ASKED)):
+        answer = protocol.tool_message("c1", "note", {"output": 1}, scheduling)
+        assert recall.returned(MODEL, answer).kind is kind
 
 
-def test_an_answer_without_an_id_goes_by_the_name() -> None:
-    key, words = recall.answered(MODEL, protocol.tool_message("", "f", {"output": "long" * 20_000}))
-    assert key == "f"
-    assert len(words.instead) < recall.MAX_RESULT + 1000
+def test_a_long_result_is_cut_where_it_is_told_in_words() -> None:
+    answer = protocol.tool_message("", "f", {"output": "long" * 20_000})
+    assert len(recall.returned(MODEL, answer).data) < recall.MAX_RESULT + 1000

@@ -731,7 +731,7 @@ def test_such_a_model_is_told_the_conversation_after_a_refused_handle_and_nothin
 # -- tools ----------------------------------------------------------------------------------------------------
 
 
-def answer(id: str = "c1") -> bytes:
+def answer(id: str = "c1") -> protocol.Answer:
     return protocol.tool_message(id, "get_weather", {"output": "rain"})
 
 

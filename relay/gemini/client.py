@@ -184,14 +184,14 @@ class LiveClient:
         if transport is None or self._state not in _LIVE or self._buffered():
             self.traffic.pictures_dropped += 1
             return False
-        message = protocol.image_message(jpeg)
+        message = protocol.image_message(jpeg).data
         self._most_unsent = MAX_UNSENT_AUDIO + len(message)
         transport.send(WSMsgType.TEXT, message)
         self.traffic.pictures_out += 1
         return True
 
     def send(self, message: bytes) -> bool:
-        """Send one of `protocol`'s messages; False means that the model did not get it, and the caller must say so.
+        """Send a text frame of `protocol`'s; False means that the model did not get it, and the caller must say so.
 
         Never waits and never drops: a model that takes nothing for so long is a lost one.
         """

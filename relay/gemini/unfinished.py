@@ -11,7 +11,7 @@ from relay.gemini import events, recall
 from relay.gemini.checkpoint import Checkpoint, Memory, Nothing
 from relay.gemini.events import Event
 from relay.gemini.life import Busy
-from relay.gemini.protocol import Kind, kind, nudge_message
+from relay.gemini.protocol import Answer, Kind
 from relay.gemini.unheard import Item, Notes, Question, Words
 
 # What has no answer after so long will have none; time without a connection does not count. The watchdog asks for one
@@ -29,7 +29,6 @@ class Unfinished:
         self.model = model
         self._memory: Memory = memory or Nothing()
         self.checkpoint = Checkpoint(self._memory)
-        self._nudge = nudge_message(model)
         self.question = Question()
         self._speaking = False
         self._waiting_since: float | None = None  # for an answer
@@ -77,13 +76,13 @@ class Unfinished:
         else:
             self.question.pause()
 
-    def answer(self, message: bytes, connection: int) -> Words:
+    def answer(self, answer: Answer, connection: int) -> Words:
         """What a function returned that this `connection` asked for: for it alone, and for any other in words."""
-        key, words = recall.answered(self.model, message)
+        words = Words(answer, recall.returned(self.model, answer), self._memory.mark, owed=True)
         found = [
             (number, call)
             for number, call in self._calls + self._promised
-            if number == connection and key == (call.id or call.name)
+            if number == connection and answer.key == (call.id or call.name)
         ][:1]
         waits = any(call in self._calls for call in found)
         self.forget(found)
@@ -102,18 +101,18 @@ class Unfinished:
 
     def sent(self, words: Words, now: float) -> None:
         """They are with the model, which may yet be lost."""
-        if words.kind in (Kind.ASKED, Kind.NOTED):
+        if words.kind.asks or words.kind is Kind.NOTED:
             self.checkpoint.tell(words.mark, now)
-        if words.instead and words.elsewhere.kind is Kind.ASKED:
+        if words.instead is not None and words.instead.kind.asks:
             self._results.append(words.elsewhere)
-        elif words.instead or words.kind is Kind.SHOWN:
+        elif words.instead is not None or words.kind is Kind.SHOWN:
             self._unheld.add(words.elsewhere, now)
         elif words.kind is Kind.NOTED:
             self._notes.add(words, now)
         else:
-            if words.message != self._nudge:  # which asks for an answer to what was asked
+            if words.kind is not Kind.NUDGED:
                 self.question.ask(words)
-            if words.kind is Kind.ASKED:
+            if words.kind.asks:
                 self._waiting_since = now
 
     # ---- what the model says ----
@@ -204,11 +203,9 @@ class Unfinished:
         turns = self._memory.since(mark, until)
         messages = recall.tell(self.model, turns, (call for _, call in self._promised), seeds=seeds)
         if cut and not again and not self._results and not asks:
-            words = Words(
-                recall.go_on(self.model, [] if seeds else turns, heard=heard), Kind.ASKED, mark=self._memory.mark
-            )
+            words = Words(recall.go_on(self.model, [] if seeds else turns, heard=heard), mark=self._memory.mark)
             question.forget()
             self.sent(words, now)
             again = [words]
-        told = [Words(message, kind(message)) for message in messages]
+        told = [Words(message) for message in messages]
         return [*told, *self._unheld, *notes, *self._results, *again]

@@ -6,10 +6,10 @@ order in which things were said is kept.
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
-from relay.gemini.protocol import Kind, activity_message, kind
+from relay.gemini.protocol import Kind, Message
 
 PIECE_SECONDS: Final = 0.020  # of sound; the last one before a pause is shorter
 WAITING_SECONDS: Final = 5.0  # sound that waits for a connection; the oldest is dropped
@@ -35,16 +35,25 @@ class Words:
     `mark` is the history's length before these words. The model is `owed` them if it waits for them.
     """
 
-    message: bytes = field(repr=False)
-    kind: Kind
-    instead: bytes = field(default=b"", repr=False)
+    message: Message
+    instead: Message | None = None
     mark: int = 0
     owed: bool = False
 
     @property
+    def kind(self) -> Kind:
+        """What they are to the model."""
+        return self.message.kind
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return len(self.message.data)
+
+    @property
     def elsewhere(self) -> "Words":
         """The same for another connection."""
-        return Words(self.instead, kind(self.instead), mark=self.mark, owed=self.owed) if self.instead else self
+        return Words(self.instead, mark=self.mark, owed=self.owed) if self.instead is not None else self
 
 
 Item = bytes | Words
@@ -70,7 +79,7 @@ class Waiting:
     @property
     def asks(self) -> bool:
         """Whether there are words that are to be answered."""
-        return any(isinstance(item, Words) and item.kind is Kind.ASKED for item in self._items)
+        return any(isinstance(item, Words) and item.kind.asks for item in self._items)
 
     @property
     def mark(self) -> int | None:
@@ -89,11 +98,10 @@ class Waiting:
 
     def add(self, words: Words) -> bool:
         """Keep them; False if there are too many already. What the model is owed takes no room from what is written."""
-        size = len(words.message)
         if _is_owed(words):
             if self._owed == MAX_OWED:
                 return False
-        elif self._words == MAX_WORDS or self._words_bytes + size > MAX_WORDS_BYTES:
+        elif self._words == MAX_WORDS or self._words_bytes + words.size > MAX_WORDS_BYTES:
             return False
         self._items.append(words)
         self._count(words, 1)
@@ -117,11 +125,11 @@ class Waiting:
             self._owed += by
         else:
             self._words += by
-            self._words_bytes += by * len(words.message)
+            self._words_bytes += by * words.size
 
 
 def _is_owed(words: Words) -> bool:
-    return words.owed or words.kind is Kind.MARKED
+    return words.owed or words.kind in (Kind.BEGINS, Kind.MARKED)
 
 
 class Question:
@@ -175,7 +183,7 @@ class Question:
         if self.open:
             self.heard.append(words)
             self._keep()
-            if words.message == activity_message(True):
+            if words.kind is Kind.BEGINS:
                 self._start = words
 
     def answer(self) -> None:
@@ -236,7 +244,7 @@ class Notes:
     def add(self, words: Words, at: float) -> None:
         """Keep it, in the place of the oldest if there are too many."""
         self._kept.append((at, words))
-        while len(self._kept) > MAX_NOTES or sum(len(words.message) for words in self) > MAX_WORDS_BYTES:
+        while len(self._kept) > MAX_NOTES or sum(words.size for words in self) > MAX_WORDS_BYTES:
             self._kept.popleft()
 
     def forget(self, before: float) -> None:
