@@ -114,7 +114,7 @@ async def connected() -> AsyncIterator[Model]:
                 calls.begin(event.calls)
 
         client = LiveClient(target, agent.live_config(target.model), hear, lambda fault: None)
-        calls = FunctionCalls(agent.toolbox, lambda message, _: client.send(message), say, lambda: group)
+        calls = FunctionCalls(agent.toolbox, lambda message, _: client.send(message.data), say, lambda: group)
         calls.library = ""
         await client.connect()
         yield Model(await sockets.get())

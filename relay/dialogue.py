@@ -332,10 +332,10 @@ class Dialogue:
         """The number of the connection that the model speaks on."""
         return self.client.generation if self.client is not None else 0
 
-    def _answered(self, message: bytes, connection: int) -> None:
+    def _answered(self, answer: protocol.Answer, connection: int) -> None:
         """A function has returned something, for which the model asked there."""
         if self.client is not None:
-            self.client.answer(message, connection)
+            self.client.answer(answer, connection)
         self.warden.settle(self._loop.time())
 
     def _drop_calls(self) -> None:

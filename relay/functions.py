@@ -63,7 +63,7 @@ class FunctionCalls:
     def __init__(
         self,
         tools: Tools,
-        send: Callable[[bytes, int], object],
+        send: Callable[[protocol.Answer, int], object],
         say: Callable[[Sequence[rtvi.Message]], None],
         tasks: Callable[[], asyncio.TaskGroup | None],
         history: History | None = None,

@@ -9,6 +9,7 @@ from typing import Final, Protocol
 
 from relay import marks
 from relay.gemini import protocol
+from relay.gemini.protocol import Message
 
 # What the client wrote while the model's connection is being made; it is told that more is lost.
 EARLY_MESSAGES: Final = 20
@@ -20,8 +21,8 @@ class Model(Protocol):
     `send` is False for what gets nowhere; a picture that does is only old.
     """
 
-    def begin(self, messages: Iterable[bytes]) -> None: ...
-    def send(self, message: bytes) -> bool: ...
+    def begin(self, messages: Iterable[Message]) -> None: ...
+    def send(self, message: Message) -> bool: ...
     def send_picture(self, jpeg: bytes) -> bool: ...
     def renew(self) -> None: ...
 
@@ -33,7 +34,7 @@ class Hearing:
         self._line = line
         self._model: Model | None = None
         self._marks = marks.Marks(line, self.tell) if marked else None
-        self._early: list[bytes] | None = []  # for a model that does not listen yet
+        self._early: list[Message] | None = []  # for a model that does not listen yet
         self._hushed = False  # nothing is to reach the model
 
     def connect(self, model: Model) -> None:
@@ -50,7 +51,7 @@ class Hearing:
         if self._model is not None:
             self._model.begin(early)
 
-    def tell(self, message: bytes) -> bool:
+    def tell(self, message: Message) -> bool:
         """Send to the model, or keep it until there is one that listens; False if it gets nowhere."""
         if self._early is None:
             return self._model is not None and self._model.send(message)

@@ -21,7 +21,7 @@ class Line(Protocol):
 class Marks:
     """One call's. `tell` is used once the model is ready."""
 
-    def __init__(self, line: Line, tell: Callable[[bytes], object]) -> None:
+    def __init__(self, line: Line, tell: Callable[[protocol.Message], object]) -> None:
         self._line = line
         self._tell = tell
         self._open = False  # a turn

@@ -48,7 +48,7 @@ class Listener(Protocol):
 
     @property
     def replying(self) -> bool: ...
-    def tell(self, message: bytes) -> bool: ...
+    def tell(self, message: protocol.Message) -> bool: ...
     def ask(self, text: str, *, silent: bool) -> None: ...
     def say(self, messages: Sequence[rtvi.Message]) -> None: ...
     def echo(self, text: str, id: str) -> None: ...
@@ -68,7 +68,7 @@ class Written:
         self._name = name
         self._remembers = remembers
         self._keys = Keys()
-        self._notes: deque[tuple[str, bytes, str, str]] = deque()  # id, message, role and text
+        self._notes: deque[tuple[str, protocol.Message, str, str]] = deque()  # id, message, role and text
         self._taken: deque[str] = deque(maxlen=MAX_TAKEN)
         self._pictures = 0  # being read, or waiting for it
         self._reading = asyncio.Lock()
@@ -202,7 +202,7 @@ class Written:
         self._notes.append((id, note, role, text))
         return True
 
-    def _told(self, id: str, message: bytes) -> bool:
+    def _told(self, id: str, message: protocol.Message) -> bool:
         """Hand the client's words to the model, or tell the client that they are lost."""
         sent = self._listener.tell(message)
         if not sent:

@@ -14,6 +14,7 @@ from relay.agent import Agent
 from relay.call import CallSettings
 from relay.errors import BrowserFault
 from relay.gemini.client import Target, Traffic
+from relay.gemini.protocol import Message
 from relay.gemini.upstream import Changes
 from relay.metrics import Quality
 from relay.session import Session
@@ -132,7 +133,7 @@ class FakeModel(Listener):
         self.options = options
         self.said: list[str] = []
         self.changes, self.traffic = Changes(), Traffic()
-        self.sent: list[bytes] = []
+        self.sent: list[Message] = []
         self.audio = 0
         self.closed = False
         self.takes = True
@@ -143,7 +144,7 @@ class FakeModel(Listener):
         if FakeModel.refuses is not None:
             raise FakeModel.refuses
 
-    def send(self, message: bytes) -> bool:
+    def send(self, message: Message) -> bool:
         if self.takes:
             self.sent.append(message)
         return self.takes

@@ -3,6 +3,8 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 
+from relay.gemini.protocol import Answer, Message
+
 
 class Listener(ABC):
     """Whoever takes down what a conversation tells the model. `dropped` are the calls that will have no answer."""
@@ -11,14 +13,14 @@ class Listener(ABC):
         self.dropped: list[object] = []
 
     @abstractmethod
-    def send(self, message: bytes) -> bool: ...
+    def send(self, message: Message) -> bool: ...
 
-    def begin(self, messages: Iterable[bytes]) -> None:
+    def begin(self, messages: Iterable[Message]) -> None:
         for message in messages:
             self.send(message)
 
-    def answer(self, message: bytes, connection: int) -> bool:
-        return self.send(message)
+    def answer(self, answer: Answer, connection: int) -> bool:
+        return self.send(answer)
 
     def call_off(self, calls: Iterable[object]) -> None:
         self.dropped += calls

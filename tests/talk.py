@@ -17,6 +17,7 @@ from relay.call import CallSettings
 from relay.dialogue import Dialogue
 from relay.gemini import events
 from relay.gemini.client import Target
+from relay.gemini.protocol import Message
 from relay.history import History
 from relay.ticker import Ticker
 from relay.uplink import MESSAGE_BYTES
@@ -42,8 +43,8 @@ class Model(Listener):
         self.marks: list[tuple[str, int]] = []  # activityStart and -End, and how much had been heard then
         self.pictures = self.renewed = 0
 
-    def send(self, message: bytes) -> bool:
-        body = json.loads(message)
+    def send(self, message: Message) -> bool:
+        body = json.loads(message.data)
         self.sent.append(body)
         self.marks += [(kind, len(self.heard)) for kind in body.get("realtimeInput", ()) if kind.startswith("activity")]
         return True

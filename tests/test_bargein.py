@@ -198,7 +198,7 @@ class Line:
 def marked(steps: str) -> list[str]:
     """What happens on "b"egin, "e"nd and "r"eady."""
     book: list[str] = []
-    marks = Marks(Line(book), lambda message: book.append("start" if b"Start" in message else "end"))
+    marks = Marks(Line(book), lambda message: book.append("start" if message.kind is protocol.Kind.BEGINS else "end"))
     for step in steps:
         {"b": marks.begin, "e": marks.end, "r": marks.model_ready}[step]()
     return book

@@ -117,7 +117,7 @@ def test_a_model_that_says_nothing_is_asked_to_go_on() -> None:
         await call.rest(ANSWER_SECONDS)
         assert call.model.sent == []
         await call.rest(1.0)
-        assert call.model.sent == [json.loads(protocol.nudge_message(MODEL))]
+        assert call.model.sent == [json.loads(protocol.nudge_message(MODEL).data)]
         assert call.told == ["slow-answer"]
 
     play(main)

@@ -36,10 +36,10 @@ class Model(Listener):
 
     def __init__(self) -> None:
         super().__init__()
-        self.sent: list[bytes] = []
+        self.sent: list[protocol.Message] = []
         self.pictures: list[tuple[float, bytes]] = []
 
-    def send(self, message: bytes) -> bool:
+    def send(self, message: protocol.Message) -> bool:
         self.sent.append(message)
         return True
 
@@ -56,7 +56,7 @@ class Model(Listener):
 
     @property
     def texts(self) -> list[str]:
-        bodies = [json.loads(message).get("realtimeInput", {}) for message in self.sent]
+        bodies = [json.loads(message.data).get("realtimeInput", {}) for message in self.sent]
         return [body["text"] for body in bodies if "text" in body]
 
 

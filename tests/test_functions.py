@@ -22,6 +22,7 @@ from relay.functions import (
     FunctionCalls,
 )
 from relay.gemini.events import FunctionCall
+from relay.gemini.protocol import Answer
 from relay.rtvi import Message, encode
 from relay.tools import CALL_DEADLINE, CROWDED, FAILED, MAX_RESULT, TOO_LONG, Tools, tool
 from tests import virtual
@@ -51,8 +52,8 @@ class Line:
         self.calls = FunctionCalls(tools, self._tell, self._say, lambda: group)
         self.calls.library = JS
 
-    def _tell(self, message: bytes, connection: int) -> None:
-        self.told += json.loads(message)["toolResponse"]["functionResponses"]
+    def _tell(self, message: Answer, connection: int) -> None:
+        self.told += json.loads(message.data)["toolResponse"]["functionResponses"]
         self.to.append(connection)
 
     def _say(self, messages: Sequence[Message]) -> None:

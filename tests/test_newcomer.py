@@ -64,7 +64,7 @@ def test_a_reloaded_page_is_ready_again_with_the_history_and_then_the_live_turns
         assert "Madrid" in "".join(call.peer.sent)
         assert kinds(call.peer)[-1] == "bot-stopped-speaking"
         assert len(FakeModel.made) == 1
-        assert not any(b"Say hello" in message for message in call.model.sent[1:]), "it is greeted once"
+        assert not any(b"Say hello" in message.data for message in call.model.sent[1:]), "it is greeted once"
 
     play(main)
 

@@ -22,7 +22,7 @@ from tests.service import INTERNAL, Script, Service, Visit, run, service
 from tests.talk import MODEL, SECOND, Call, playing, voice
 
 WORD: Final = voice(1.0)
-NUDGE: Final = json.loads(protocol.nudge_message(MODEL))["realtimeInput"]["text"]
+NUDGE: Final = json.loads(protocol.nudge_message(MODEL).data)["realtimeInput"]["text"]
 LONG: Final = 10 * 1024 * 1024  # of one message
 
 

@@ -39,7 +39,7 @@ from relay.gemini.events import (
     Usage,
     VoiceActivity,
 )
-from relay.gemini.protocol import Kind
+from relay.gemini.protocol import Kind, Message
 from relay.gemini.reading import MAX_AUDIO_EVENT, MAX_DEPTH, BadFrame, read, seconds
 from relay.gemini.service import State
 from relay.tools import tool
@@ -330,8 +330,8 @@ def bytes_of(data: str) -> bytes:
     return base64.urlsafe_b64decode(data.replace("+", "-").replace("/", "_"))
 
 
-def said(message: bytes) -> Any:
-    return meaning(json.loads(message))
+def said(message: bytes | Message) -> Any:
+    return meaning(json.loads(message if isinstance(message, bytes) else message.data))
 
 
 def get_weather(city: str, days: int = 3) -> dict[str, Any]:
@@ -525,10 +525,15 @@ def test_our_messages_mean_what_recorded_ones_mean() -> None:
 
 
 def test_an_answer_may_say_when_it_is_to_be_used() -> None:
-    message = json.loads(protocol.tool_message("1", "f", {"snake_case": 1}, "SILENT"))
+    message = json.loads(protocol.tool_message("1", "f", {"snake_case": 1}, "SILENT").data)
     assert message["toolResponse"]["functionResponses"] == [
         {"id": "1", "name": "f", "response": {"snake_case": 1}, "scheduling": "SILENT"}
     ]
+
+
+def test_an_answer_goes_by_the_calls_id_or_by_the_functions_name() -> None:
+    assert protocol.tool_message("1", "f", {}).key == "1"
+    assert protocol.tool_message("", "f", {}).key == "f"
 
 
 def test_half_a_sample_is_never_sent() -> None:
@@ -537,7 +542,7 @@ def test_half_a_sample_is_never_sent() -> None:
 
 
 def test_text_that_cannot_be_written_down_is_sent_without_what_cannot() -> None:
-    assert json.loads(protocol.text_message("a\ud83d"))["realtimeInput"]["text"] == "a?"
+    assert json.loads(protocol.text_message("a\ud83d").data)["realtimeInput"]["text"] == "a?"
 
 
 def test_the_greeting_is_asked_for_in_the_way_the_model_answers() -> None:
@@ -631,18 +636,18 @@ def test_foreign_text_is_cut_and_on_one_line() -> None:
 @pytest.mark.parametrize(
     ("message", "kind"),
     [
-        (protocol.audio_message(bytes(640)), Kind.SOUND),
         (protocol.image_message(b"jpeg"), Kind.SHOWN),
         (protocol.text_message('","turnComplete":false}}'), Kind.ASKED),
         (protocol.audio_end_message(), Kind.MARKED),
-        (protocol.activity_message(True), Kind.MARKED),
+        (protocol.activity_message(True), Kind.BEGINS),
         (protocol.activity_message(False), Kind.MARKED),
         (protocol.content_message([("user", '","turnComplete":true}}')], False), Kind.NOTED),
         (protocol.content_message([("user", '","turnComplete":false}}')]), Kind.ASKED),
         (protocol.tool_message("1", "f", {"output": 1}), Kind.ANSWERED),
+        (protocol.nudge_message(MODEL), Kind.NUDGED),
         (protocol.greeting_message(MODEL, "hi"), Kind.ASKED),
         (protocol.greeting_message("gemini-2.5-flash-native-audio-preview-12-2025", "hi"), Kind.ASKED),
     ],
 )
-def test_of_every_message_of_ours_the_kind_is_known(message: bytes, kind: Kind) -> None:
-    assert protocol.kind(message) is kind
+def test_of_every_message_of_ours_the_kind_is_known(message: Message, kind: Kind) -> None:
+    assert message.kind is kind

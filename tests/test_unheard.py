@@ -9,12 +9,13 @@ from relay.gemini import events, protocol, recall
 from relay.gemini.checkpoint import CROSSING_SECONDS, Checkpoint
 from relay.gemini.events import FunctionCall
 from relay.gemini.life import Busy
-from relay.gemini.protocol import Kind
+from relay.gemini.protocol import Kind, Message
 from relay.gemini.unfinished import PATIENCE_SECONDS, Unfinished
 from relay.gemini.unheard import (
     LATELY_SECONDS,
     LEAD_SECONDS,
     MAX_NOTES,
+    MAX_OWED,
     MAX_WORDS,
     MAX_WORDS_BYTES,
     PIECE_SECONDS,
@@ -37,7 +38,7 @@ def piece(number: int) -> bytes:
 
 
 def asked(text: str) -> Words:
-    return Words(protocol.text_message(text), Kind.ASKED)
+    return Words(protocol.text_message(text))
 
 
 def taken(waiting: Waiting) -> list[Item]:
@@ -76,11 +77,25 @@ def test_so_many_words_wait_and_so_long_ones() -> None:
     assert not waiting.add(asked("x" * 100))
 
 
+def test_what_the_model_is_owed_takes_no_room_from_what_is_written() -> None:
+    waiting = Waiting()
+    owed = Words(Message(Kind.ANSWERED, b"result"), Message(Kind.ASKED, b"in words"), owed=True)
+    mark = Words(protocol.activity_message(False))
+    while waiting.add(asked("?")):
+        pass
+    assert waiting.add(owed)
+    assert waiting.add(mark)
+    waiting.turn_elsewhere()
+    assert taken(waiting)[MAX_WORDS:] == [owed.elsewhere, mark]
+    assert [waiting.add(mark) for _ in range(MAX_OWED + 1)] == [True] * MAX_OWED + [False]
+    assert waiting.add(asked("?"))
+
+
 def test_an_answer_of_a_function_that_waits_is_told_in_words_to_another_connection() -> None:
     waiting = Waiting()
-    waiting.add(Words(b"for who asked", Kind.ANSWERED, b"for all"))
+    waiting.add(Words(Message(Kind.ANSWERED, b"for who asked"), Message(Kind.ASKED, b"for all")))
     waiting.turn_elsewhere()
-    assert taken(waiting) == [Words(b"for all", Kind.ASKED)]
+    assert taken(waiting) == [Words(Message(Kind.ASKED, b"for all"))]
 
 
 # -- the question ---------------------------------------------------------------------------------------------
@@ -94,7 +109,7 @@ def hear(question: Question, *numbers: int) -> None:
 def test_a_question_begins_a_little_before_its_onset() -> None:
     question = Question()
     hear(question, *range(200))
-    question.begin(0.1, 0)
+    question.begin(0.1, 0, 0)
     count = round((0.1 + LEAD_SECONDS) / PIECE_SECONDS)
     assert list(question.heard) == [piece(number) for number in range(200 - count, 200)]
 
@@ -102,27 +117,27 @@ def test_a_question_begins_a_little_before_its_onset() -> None:
 def test_of_a_question_that_began_while_nobody_listened_only_the_lead_was_heard() -> None:
     question = Question()
     hear(question, *range(200))
-    question.begin(0.1, 10)
+    question.begin(0.1, 10, 0)
     assert len(question.heard) == round((0.1 + LEAD_SECONDS) / PIECE_SECONDS) - 10
     question = Question()
-    question.begin(0.1, 200)
+    question.begin(0.1, 200, 0)
     assert (question.open, list(question.heard)) == (True, [])
 
 
 def test_a_pause_in_a_question_begins_no_other() -> None:
     question = Question()
-    question.begin(0.0, 0)
+    question.begin(0.0, 0, 0)
     hear(question, *range(100))
-    question.begin(0.1, 0)
+    question.begin(0.1, 0, 0)
     assert len(question.heard) == 100
 
 
 def test_what_is_said_over_an_answer_is_another_question() -> None:
     question = Question()
-    question.begin(0.0, 0)
+    question.begin(0.0, 0, 0)
     hear(question, *range(100))
     question.answer()
-    question.begin(0.0, 0)
+    question.begin(0.0, 0, 0)
     assert len(question.heard) == round(LEAD_SECONDS / PIECE_SECONDS)
     question.complete()
     assert question.open, "it was the other that was answered"
@@ -142,19 +157,19 @@ def test_an_answered_question_is_forgotten_and_sound_is_kept_for_a_moment() -> N
 
 def test_a_question_is_kept_for_fifteen_seconds_of_sound() -> None:
     question = Question()
-    question.begin(0.0, 0)
+    question.begin(0.0, 0, 0)
     hear(question, *range(2000))
     assert len(question.heard) == round(QUESTION_SECONDS / PIECE_SECONDS)
 
 
 def test_silence_pushes_no_part_of_a_question_out() -> None:
     question, lately = Question(), round(LATELY_SECONDS / PIECE_SECONDS)
-    question.begin(0.0, 0)
+    question.begin(0.0, 0, 0)
     hear(question, *range(100))
     question.pause()
     hear(question, *range(100, 2000))
     assert question.again == [piece(n) for n in (*range(100), *range(2000 - lately, 2000))]
-    question.begin(0.0, 0)
+    question.begin(0.0, 0, 0)
     hear(question, *range(2000, 2100))
     question.pause()
     assert question.again == [piece(n) for n in (*range(100), *range(2000 - lately, 2100))]
@@ -171,9 +186,9 @@ def test_silence_pushes_no_written_question_out() -> None:
 
 
 def test_where_we_say_that_the_user_begins_that_is_said_again() -> None:
-    start = Words(protocol.activity_message(True), Kind.MARKED)
+    start = Words(protocol.activity_message(True))
     question = Question()
-    question.begin(0.0, 0)
+    question.begin(0.0, 0, 0)
     question.ask(start)
     hear(question, 1, 2)
     assert question.again == [start, piece(1), piece(2)]
@@ -186,13 +201,13 @@ def test_where_we_say_that_the_user_begins_that_is_said_again() -> None:
 
 
 def test_the_newest_notes_are_kept() -> None:
-    notes, said = Notes(), [Words(str(number).encode(), Kind.NOTED) for number in range(MAX_NOTES + 5)]
+    notes, said = Notes(), [Words(Message(Kind.NOTED, str(number).encode())) for number in range(MAX_NOTES + 5)]
     for number, words in enumerate(said):
         notes.add(words, NOW + number)
     assert list(notes) == said[5:]
     notes.forget(NOW + 10)
     assert list(notes) == said[10:]
-    notes.add(Words(bytes(MAX_WORDS_BYTES - 1), Kind.NOTED), NOW + 100)
+    notes.add(Words(Message(Kind.NOTED, bytes(MAX_WORDS_BYTES - 1))), NOW + 100)
     assert len(list(notes)) == 1
 
 
@@ -204,18 +219,18 @@ RAIN: Final = protocol.tool_message("c1", "get_weather", {"output": "rain"})
 HEARD: Final = [("user", "what time is it?"), ("model", "It is")]
 
 
-def texts(items: list[Item]) -> list[bytes]:
+def texts(items: list[Item]) -> list[Message]:
     return [item.message for item in items if isinstance(item, Words)]
 
 
 def test_a_turn_keeps_the_connection_busy_from_its_first_sound_to_its_end() -> None:
     unfinished = Unfinished(MODEL)
     assert not unfinished.busy
-    unfinished.begins(SOUND, NOW)
+    unfinished.begins(SOUND, NOW, 1)
     assert unfinished.busy == {Busy.GENERATING}
     unfinished.ends(events.GenerationComplete())
     assert unfinished.busy == {Busy.GENERATING}, "its handle comes after the turn"
-    unfinished.begins(events.OutputTranscript("late"), NOW)
+    unfinished.begins(events.OutputTranscript("late"), NOW, 1)
     assert unfinished.leave() == [events.TurnComplete()], "text that straggles in begins nothing"
     unfinished.ends(events.TurnComplete())
     assert not unfinished.busy
@@ -233,8 +248,18 @@ def test_a_question_keeps_the_connection_busy_for_a_while() -> None:
     assert unfinished.deadline is None
 
 
+def test_who_asked_waits_only_for_a_connection_that_listens() -> None:
+    unfinished = Unfinished(MODEL)
+    unfinished.sent(asked("what time is it?"), NOW)
+    unfinished.leave()
+    assert unfinished.deadline is None
+    unfinished.poll(NOW + PATIENCE_SECONDS)
+    assert texts(unfinished.put_back(0, None, NOW + 25)) == [asked("what time is it?").message]
+    assert unfinished.deadline == NOW + 25 + PATIENCE_SECONDS
+
+
 def test_who_is_asked_to_go_on_is_still_asked_what_he_was_asked_before() -> None:
-    unfinished, nudge = Unfinished(MODEL), Words(protocol.nudge_message(MODEL), Kind.ASKED)
+    unfinished, nudge = Unfinished(MODEL), Words(protocol.nudge_message(MODEL))
     unfinished.sent(asked("what time is it?"), NOW)
     unfinished.sent(nudge, NOW + 15)
     assert unfinished.deadline == NOW + 15 + PATIENCE_SECONDS
@@ -245,7 +270,7 @@ def test_who_is_asked_to_go_on_is_still_asked_what_he_was_asked_before() -> None
 def test_a_call_keeps_the_connection_busy_until_it_is_answered_or_cancelled() -> None:
     for how in ("answered", "cancelled"):
         unfinished = Unfinished(MODEL)
-        unfinished.begins(CALL, NOW)
+        unfinished.begins(CALL, NOW, 1)
         unfinished.ends(events.TurnComplete())
         assert unfinished.busy == {Busy.CALLING}
         if how == "answered":
@@ -279,7 +304,7 @@ def test_a_cut_answer_of_which_something_was_heard_is_gone_on_with() -> None:
     memory = Memory()
     unfinished = Unfinished(MODEL, memory)
     unfinished.sent(asked("what time is it?"), NOW)
-    unfinished.begins(SOUND, NOW)
+    unfinished.begins(SOUND, NOW, 1)
     memory.turns += HEARD
     assert unfinished.leave() == [events.Interrupted(), events.TurnComplete()]
     back = texts(unfinished.put_back(0, None, NOW))
@@ -293,7 +318,7 @@ def test_a_cut_answer_of_which_nothing_was_heard_has_its_question_asked_again() 
     unfinished = Unfinished(MODEL, memory)
     unfinished.sent(asked("what time is it?"), NOW)
     memory.turns += HEARD[:1]
-    unfinished.begins(SOUND, NOW)
+    unfinished.begins(SOUND, NOW, 1)
     unfinished.leave()
     assert texts(unfinished.put_back(0, None, NOW)) == [asked("what time is it?").message]
 
@@ -303,14 +328,14 @@ def test_of_an_answer_nothing_was_heard_though_the_one_before_it_was() -> None:
     unfinished = Unfinished(MODEL, memory)
     unfinished.utterance(True, NOW, NOW, 0)
     unfinished.question.heard.append(piece(1))
-    unfinished.begins(SOUND, NOW)
+    unfinished.begins(SOUND, NOW, 1)
     unfinished.leave()
     assert unfinished.put_back(0, None, NOW)[-1] == piece(1)
 
 
 def test_a_cut_answer_to_nothing_that_is_known_is_asked_for() -> None:
     unfinished = Unfinished(MODEL)
-    unfinished.begins(SOUND, NOW)
+    unfinished.begins(SOUND, NOW, 1)
     unfinished.leave()
     assert texts(unfinished.put_back(0, None, NOW)) == [recall.go_on(MODEL, [], heard=False)]
 
@@ -320,7 +345,7 @@ def test_a_question_that_led_to_a_call_is_not_asked_again() -> None:
     unfinished = Unfinished(MODEL, memory)
     unfinished.sent(asked("will it rain?"), NOW)
     memory.turns.append(("user", "will it rain?"))
-    unfinished.begins(CALL, NOW)
+    unfinished.begins(CALL, NOW, 1)
     unfinished.question.heard.append(piece(1))  # the microphone goes on
     assert unfinished.leave() == [events.TurnComplete()], "nothing was being said"
     back = texts(unfinished.put_back(0, None, NOW))
@@ -336,19 +361,39 @@ def test_an_answer_after_a_call_that_was_cut_before_it_was_heard_is_asked_for() 
     unfinished.utterance(True, NOW, NOW, 0)
     unfinished.question.heard.append(piece(1))
     memory.turns.append(("user", "will it rain?"))
-    unfinished.begins(CALL, NOW)
+    unfinished.begins(CALL, NOW, 1)
     unfinished.sent(unfinished.answer(RAIN, 1), NOW)
     unfinished.question.heard.append(piece(2))
-    unfinished.begins(SOUND, NOW)
+    unfinished.begins(SOUND, NOW, 1)
     unfinished.leave()
     told = recall.tell(MODEL, memory.turns)
     assert texts(unfinished.put_back(0, None, NOW)) == [*told, recall.go_on(MODEL, memory.turns, heard=False)]
 
 
+def test_an_answer_that_went_on_beside_a_call_is_gone_on_with_when_it_was_cut() -> None:
+    memory = Memory()
+    unfinished = Unfinished(MODEL, memory)
+    unfinished.sent(asked("will it rain?"), NOW)
+    unfinished.begins(CALL, NOW, 1)
+    unfinished.begins(SOUND, NOW, 1)
+    memory.turns += HEARD
+    unfinished.leave()
+    told = recall.tell(MODEL, HEARD, CALL.calls)
+    assert texts(unfinished.put_back(0, None, NOW)) == [*told, recall.go_on(MODEL, HEARD, heard=True)]
+
+
+def test_an_answer_that_was_cut_gives_way_to_what_was_asked_since() -> None:
+    memory = Memory(HEARD)
+    unfinished = Unfinished(MODEL, memory)
+    unfinished.begins(SOUND, NOW, 1)
+    unfinished.leave()
+    assert texts(unfinished.put_back(0, None, NOW, asks=True)) == recall.tell(MODEL, HEARD)
+
+
 def test_a_call_with_an_id_that_the_service_repeats_is_waited_for_once() -> None:
     unfinished = Unfinished(MODEL)
-    unfinished.begins(events.ToolCall(CALL.calls * 2), NOW)
-    unfinished.begins(CALL, NOW)
+    unfinished.begins(events.ToolCall(CALL.calls * 2), NOW, 1)
+    unfinished.begins(CALL, NOW, 1)
     unfinished.ends(events.TurnComplete())
     assert unfinished.answer(RAIN, 1).kind is Kind.ANSWERED
     assert not unfinished.busy
@@ -358,7 +403,7 @@ def test_a_function_that_runs_over_several_connections_is_promised_to_each_until
     promise = recall.tell(MODEL, [], CALL.calls)
     for how in ("answered", "called off"):
         unfinished = Unfinished(MODEL)
-        unfinished.begins(CALL, NOW)
+        unfinished.begins(CALL, NOW, 1)
         for _ in range(3):
             unfinished.leave()
             assert texts(unfinished.put_back(0, None, NOW)) == promise
@@ -373,13 +418,13 @@ def test_a_function_that_runs_over_several_connections_is_promised_to_each_until
 
 def test_a_result_is_told_to_each_connection_until_one_goes_on_with_it() -> None:
     unfinished = Unfinished(MODEL)
-    unfinished.begins(CALL, NOW)
+    unfinished.begins(CALL, NOW, 1)
     unfinished.sent(unfinished.answer(RAIN, 1), NOW)
     for _ in range(3):
         unfinished.leave()
-        assert texts(unfinished.put_back(0, None, NOW)) == [recall.answered(MODEL, RAIN)[1].instead]
-    unfinished.begins(SOUND, NOW)
-    unfinished.begins(events.TurnComplete(), NOW)
+        assert texts(unfinished.put_back(0, None, NOW)) == [recall.returned(MODEL, RAIN)]
+    unfinished.begins(SOUND, NOW, 1)
+    unfinished.begins(events.TurnComplete(), NOW, 1)
     unfinished.ends(events.TurnComplete())
     unfinished.leave()
     assert unfinished.put_back(0, None, NOW) == []
@@ -389,32 +434,32 @@ def test_a_result_that_is_not_to_be_spoken_of_asks_nothing_and_is_told_until_a_h
     silent = protocol.tool_message("c1", "note", {"output": 1}, "SILENT")
     call = events.ToolCall((FunctionCall("c1", "note", {}),))
     unfinished = Unfinished(MODEL)
-    unfinished.begins(call, NOW)
+    unfinished.begins(call, NOW, 1)
     words = unfinished.answer(silent, 1)
     unfinished.sent(words, NOW)
     unfinished.sent(words.elsewhere, NOW)
-    unfinished.begins(events.TurnComplete(), NOW)
+    unfinished.begins(events.TurnComplete(), NOW, 1)
     unfinished.ends(events.TurnComplete())
     assert not unfinished.busy
     assert unfinished.offered()
     assert texts(unfinished.put_back(0, None, NOW)) == [words.instead], "the handle may be older"
-    unfinished.begins(events.TurnComplete(), NOW + 1)
+    unfinished.begins(events.TurnComplete(), NOW + 1, 1)
     assert unfinished.offered()
     assert texts(unfinished.put_back(0, None, NOW)) == []
 
 
 def test_a_handle_that_holds_less_than_all_counts_for_nothing_with_a_model_that_cannot_be_told_the_rest() -> None:
     strict, memory = "gemini-3.1-flash-live-preview", Memory([("user", "One.")])
-    picture = Words(protocol.image_message(b"jpeg"), Kind.SHOWN)
+    picture = Words(protocol.image_message(b"jpeg"))
     unfinished = Unfinished(strict, memory)
     unfinished.sent(picture, NOW)
-    unfinished.begins(events.TurnComplete(), NOW + 1)
-    unfinished.sent(Words(protocol.text_message("Two."), Kind.ASKED, mark=1), NOW + 1)
+    unfinished.begins(events.TurnComplete(), NOW + 1, 1)
+    unfinished.sent(Words(protocol.text_message("Two."), mark=1), NOW + 1)
     memory.turns.append(("user", "Two."))
     assert not unfinished.offered()
     assert unfinished.checkpoint.mark == 0
     assert picture.message in texts(unfinished.put_back(0, None, NOW + 2))
-    unfinished.begins(events.TurnComplete(), NOW + 3)
+    unfinished.begins(events.TurnComplete(), NOW + 3, 1)
     assert unfinished.offered()
     assert unfinished.checkpoint.mark == 2
 
@@ -425,21 +470,21 @@ def test_a_note_is_told_once_whether_or_not_a_question_follows_it() -> None:
 
     def sends(text: str, kind: Kind, at: float) -> None:
         message = note if kind is Kind.NOTED else protocol.text_message(text)
-        unfinished.sent(Words(message, kind, mark=memory.mark), at)
+        unfinished.sent(Words(message, mark=memory.mark), at)
         memory.turns.append(("user", text))
 
-    def back() -> list[bytes]:
+    def back() -> list[Message]:
         return texts(unfinished.put_back(0, None, NOW))
 
     sends("I am Ann.", Kind.NOTED, NOW)
     assert back() == [note]
     sends("who am I?", Kind.ASKED, NOW)
     assert back() == [note, protocol.text_message("who am I?")]
-    unfinished.sent(Words(note, Kind.NOTED, mark=memory.mark), NOW)
+    unfinished.sent(Words(note, mark=memory.mark), NOW)
     memory.turns.append(("user", "I am Ann."))
     assert back() == [note, note, protocol.text_message("who am I?")], "what was added to it is no turn before it"
-    unfinished.begins(SOUND, NOW)
-    unfinished.begins(events.TurnComplete(), NOW + 1)
+    unfinished.begins(SOUND, NOW, 1)
+    unfinished.begins(events.TurnComplete(), NOW + 1, 1)
     unfinished.ends(events.TurnComplete())
     memory.turns[1:] = [("user", "who am I?"), ("model", "You are Ann.")]
     known = [("user", "I am Ann."), ("user", "who am I?"), ("model", "You are Ann.")]
@@ -450,10 +495,10 @@ def test_a_note_is_told_once_whether_or_not_a_question_follows_it() -> None:
 def test_a_picture_is_shown_again_until_a_handle_holds_it() -> None:
     picture = protocol.image_message(b"jpeg")
     unfinished = Unfinished(MODEL)
-    unfinished.sent(Words(picture, Kind.SHOWN), NOW)
+    unfinished.sent(Words(picture), NOW)
     assert unfinished.offered()
     assert texts(unfinished.put_back(0, None, NOW)) == [picture], "it may be older than the picture"
-    unfinished.begins(events.TurnComplete(), NOW + 1)
+    unfinished.begins(events.TurnComplete(), NOW + 1, 1)
     assert unfinished.offered()
     assert texts(unfinished.put_back(0, None, NOW)) == []
 
@@ -528,12 +573,11 @@ def test_a_model_that_waits_for_a_history_gets_one_whole_content_even_of_nothing
 
 
 def test_an_answer_that_is_not_to_be_spoken_of_is_only_remembered() -> None:
-    message = recall.returned(MODEL, "note", {"output": 1}, "SILENT")
-    assert protocol.kind(message) is Kind.NOTED
-    assert protocol.kind(recall.returned(MODEL, "note", {"output": 1}, "WHEN_IDLE")) is Kind.ASKED
+    for scheduling, kind in (("SILENT", Kind.NOTED), ("WHEN_IDLE", Kind.ASKED), (None, Kind.ASKED)):
+        answer = protocol.tool_message("c1", "note", {"output": 1}, scheduling)
+        assert recall.returned(MODEL, answer).kind is kind
 
 
-def test_an_answer_without_an_id_goes_by_the_name() -> None:
-    key, words = recall.answered(MODEL, protocol.tool_message("", "f", {"output": "long" * 20_000}))
-    assert key == "f"
-    assert len(words.instead) < recall.MAX_RESULT + 1000
+def test_a_long_result_is_cut_where_it_is_told_in_words() -> None:
+    answer = protocol.tool_message("", "f", {"output": "long" * 20_000})
+    assert len(recall.returned(MODEL, answer).data) < recall.MAX_RESULT + 1000

@@ -11,7 +11,6 @@ from google.genai import types
 from relay.errors import ModelFault, RelayError
 from relay.gemini import events, life, protocol, recall
 from relay.gemini.client import Target
-from relay.gemini.course import State
 from relay.gemini.events import Event
 from relay.gemini.unheard import LEAD_SECONDS, MAX_WORDS, PIECE_SECONDS, QUESTION_SECONDS, WAITING_SECONDS
 from relay.gemini.upstream import Upstream
@@ -82,7 +81,7 @@ class Owner:
     async def __aexit__(self, *_: object) -> None:
         await self.hush()
         await self.upstream.close()
-        assert self.upstream.state is State.CLOSED
+        assert not self.upstream.live
 
 
 def counted(pcm: bytes | bytearray) -> list[int]:
@@ -295,6 +294,22 @@ def test_a_connection_that_ends_in_a_pause_is_resumed_and_nothing_is_said(how: s
             assert there.visits[1].heard == []
             assert owner.heard() == []
             assert owner.upstream.changes.lost == 1
+
+    run(main)
+
+
+def test_it_is_resumed_from_the_newest_handle_that_may_be() -> None:
+    async def ending(visit: Visit) -> None:
+        await visit.ready("handle 1")
+        await visit.say(sessionResumptionUpdate={})
+        await visit.offer("handle 2")
+        await visit.say(sessionResumptionUpdate={"newHandle": "handle 3"})
+        await visit.close(1011, INTERNAL)
+
+    async def main() -> None:
+        async with service(ending, listen) as there, Owner(there.url):
+            await asyncio.sleep(1)
+            assert [visit.handle for visit in there.visits] == [None, "handle 2"]
 
     run(main)
 
@@ -716,7 +731,7 @@ def test_such_a_model_is_told_the_conversation_after_a_refused_handle_and_nothin
 # -- tools ----------------------------------------------------------------------------------------------------
 
 
-def answer(id: str = "c1") -> bytes:
+def answer(id: str = "c1") -> protocol.Answer:
     return protocol.tool_message(id, "get_weather", {"output": "rain"})
 
 

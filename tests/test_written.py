@@ -41,7 +41,7 @@ class Model:
         self.said: list[rtvi.Message] = []
         self.noticed: list[tuple[str, str]] = []
 
-    def tell(self, message: bytes) -> bool:
+    def tell(self, message: protocol.Message) -> bool:
         if self.reachable:
             self.heard.append(message)
         return self.reachable
@@ -68,7 +68,7 @@ def writing(*, remembers: bool = True, **agent: Any) -> tuple[Written, Model, Fi
     return Written(model, Agent(**agent), files, name="test", remembers=remembers), model, files
 
 
-def note(text: str, role: str = "user") -> bytes:
+def note(text: str, role: str = "user") -> protocol.Message:
     return protocol.content_message([(role, text)], False)
 
 
@@ -83,9 +83,9 @@ def picture(codec: str = "png", width: int = 64, height: int = 48) -> bytes:
     return b"".join(bytes(packet) for packet in [*encoder.encode(frame), *encoder.encode(None)])
 
 
-def shown(message: bytes) -> tuple[int, int]:
+def shown(message: protocol.Message) -> tuple[int, int]:
     """The size of the picture that the model is shown."""
-    video = json.loads(message)["realtimeInput"]["video"]
+    video = json.loads(message.data)["realtimeInput"]["video"]
     assert video["mimeType"] == "image/jpeg"
     decoder: Any = av.CodecContext.create("mjpeg", "r")
     data = base64.b64decode(video["data"])

@@ -15,7 +15,7 @@ from picows import WSCloseCode, WSError, WSMsgType, WSTransport
 
 from relay.errors import ModelFault, OurBug, RelayError
 from relay.gemini import protocol, reading, service
-from relay.gemini.events import Event, GoAway, ResumptionUpdate, SetupComplete, Unknown
+from relay.gemini.events import Event, GoAway, SetupComplete, Unknown
 from relay.gemini.frames import Frames
 from relay.gemini.handshake import Handshake
 from relay.gemini.handshake import Target as Target
@@ -55,8 +55,8 @@ class LiveClient:
 
     `on_upgraded` is called when the socket is open and the setup about to be sent, once for each API version tried.
     `on_closed` is called once if the connection ends after `connect()` returned and before `close()` was called.
-    `close_code` is how the model closed it (RFC 6455 §7.4.1), 0 where it did not. `handle` is where the conversation
-    may be resumed, the newest one that the model called resumable. `traffic` goes on counting an earlier one's.
+    `close_code` is how the model closed it (RFC 6455 §7.4.1), 0 where it did not. `traffic` goes on counting an earlier
+    one's.
     """
 
     def __init__(
@@ -68,7 +68,6 @@ class LiveClient:
         *,
         on_upgraded: Callable[[], object] = lambda: None,
         connect_deadline: float = CONNECT_DEADLINE,
-        close_deadline: float = CLOSE_DEADLINE,
         traffic: Traffic | None = None,
     ) -> None:
         self._target = target
@@ -77,7 +76,6 @@ class LiveClient:
         self._on_closed = on_closed
         self._on_upgraded = on_upgraded
         self._connect_deadline = connect_deadline
-        self._close_deadline = close_deadline
         self._state = State.CONNECTING
         self._timeout: asyncio.Timeout | None = None
         self._handshake = Handshake(target)
@@ -87,7 +85,6 @@ class LiveClient:
         self._ready: asyncio.Future[ModelFault | None] | None = None
         self._connected = False
         self._broken: deque[float] = deque(maxlen=MAX_BROKEN + 1)
-        self.handle: str | None = None
         self.fault: RelayError | None = None
         self.close_code = 0
         self.traffic = traffic or Traffic()
@@ -150,11 +147,8 @@ class LiveClient:
         if refusal is not None:
             raise refusal
 
-    async def close(self, deadline: float | None = None) -> None:
-        """Say goodbye and let go of the socket, within `deadline` or else `close_deadline`.
-
-        Safe at any time, any number of times.
-        """
+    async def close(self, deadline: float = CLOSE_DEADLINE) -> None:
+        """Say goodbye and let go of the socket, within `deadline`; safe at any time, any number of times."""
         transport = self._transport
         if self.live and transport is not None:
             self._move(State.CLOSED)
@@ -166,7 +160,7 @@ class LiveClient:
         if transport is None:
             return
         try:
-            async with asyncio.timeout(self._close_deadline if deadline is None else deadline):
+            async with asyncio.timeout(deadline):
                 await _gone(transport)
         except TimeoutError:
             transport.underlying_transport.abort()
@@ -190,14 +184,14 @@ class LiveClient:
         if transport is None or self._state not in _LIVE or self._buffered():
             self.traffic.pictures_dropped += 1
             return False
-        message = protocol.image_message(jpeg)
+        message = protocol.image_message(jpeg).data
         self._most_unsent = MAX_UNSENT_AUDIO + len(message)
         transport.send(WSMsgType.TEXT, message)
         self.traffic.pictures_out += 1
         return True
 
     def send(self, message: bytes) -> bool:
-        """Send one of `protocol`'s messages; False means that the model did not get it, and the caller must say so.
+        """Send a text frame of `protocol`'s; False means that the model did not get it, and the caller must say so.
 
         Never waits and never drops: a model that takes nothing for so long is a lost one.
         """
@@ -238,8 +232,6 @@ class LiveClient:
             case SetupComplete() if self._state is State.SETUP:
                 self._move(State.LIVE)
                 self._settle(None)
-            case ResumptionUpdate(handle=handle, resumable=True) if handle:
-                self.handle = handle
             case GoAway() if self.live:
                 self._move(State.GOING_AWAY)
 

@@ -12,6 +12,7 @@ from typing import Final
 from relay.gemini import protocol, recall
 from relay.gemini.checkpoint import Memory
 from relay.gemini.client import LiveClient
+from relay.gemini.protocol import Answer, Message
 from relay.gemini.unfinished import Unfinished
 from relay.gemini.unheard import Item, Waiting, Words
 
@@ -41,11 +42,11 @@ class Handover:
 
     # ---- speaking ----
 
-    def begin(self, messages: Iterable[bytes]) -> None:
+    def begin(self, messages: Iterable[Message]) -> None:
         """The conversation begins with these messages, of which the history knows already."""
         mark, self._prior = self._prior or 0, None
         for message in messages:
-            self._say(Words(message, protocol.kind(message), mark=mark))
+            self._say(Words(message, mark=mark))
 
     def send_audio(self, pcm: bytes) -> bool:
         """Send PCM16 mono at 16 kHz, or keep it until somebody listens. Never waits itself."""
@@ -61,17 +62,16 @@ class Handover:
         """Send a JPEG, or drop it: the next picture is newer."""
         return self._direct is not None and self._direct.send_picture(jpeg)
 
-    def send(self, message: bytes) -> bool:
+    def send(self, message: Message, *, owed: bool = False) -> bool:
         """Send one of `protocol`'s messages, or keep it; False if it gets nowhere, and the caller must say so.
 
-        What goes into the history with it goes there afterwards.
+        Add it to the history after this call, not before. What the model is `owed` is kept however much waits.
         """
-        return self._say(Words(message, protocol.kind(message), mark=self._memory.mark))
+        return self._say(Words(message, mark=self._memory.mark, owed=owed))
 
-    def answer(self, message: bytes, connection: int) -> bool:
+    def answer(self, answer: Answer, connection: int) -> bool:
         """The same with what a function returned, which was called on that `connection`."""
-        words = self._unfinished.answer(message, connection)
-        return self._say(Words(words.message, words.kind, words.instead, self._memory.mark))
+        return self._say(self._unfinished.answer(answer, connection))
 
     def utterance(self, begins: bool, at: float) -> None:
         """The user begins to speak, or has stopped; `at` is when it was so."""
@@ -79,9 +79,9 @@ class Handover:
         self._settle()
 
     def _say(self, words: Words) -> bool:
-        if self._over or not recall.takes(self._unfinished.model, words):
+        if self._over or not recall.takes(self._unfinished.model, words.message):
             return False
-        sent = self._direct is not None and self._direct.send(words.message)
+        sent = self._direct is not None and self._direct.send(words.message.data)
         if sent:
             self._unfinished.sent(words, self._loop.time())
         elif not self._over:
@@ -98,7 +98,8 @@ class Handover:
         """
         self.listening = True
         until = self._waiting.mark if self._prior is None else self._prior
-        self._back = deque(self._unfinished.put_back(mark, until, self._loop.time(), seeds=seeds))
+        asks, now = self._waiting.asks, self._loop.time()
+        self._back = deque(self._unfinished.put_back(mark, until, now, seeds=seeds, asks=asks))
         self._settle()
         return bool(self._memory.since(mark, until))
 
@@ -109,12 +110,13 @@ class Handover:
             if client.unsent > AT_ONCE_BYTES:
                 self._pump = self._loop.call_later(PUMP_SECONDS, self.to, client)
                 return
-            again = bool(self._back)
-            item = self._back.popleft() if again else self._waiting.take()
-            if not client.send(item.message if isinstance(item, Words) else protocol.audio_message(item)):
-                return
-            if again:
-                continue  # it is known to have been said
+            item = self._back[0] if self._back else self._waiting.next
+            if not client.send(item.message.data if isinstance(item, Words) else protocol.audio_message(item)):
+                return  # it has ended; the next one is given it
+            if self._back:
+                self._back.popleft()  # it is known to have been said
+                continue
+            self._waiting.take()
             if isinstance(item, Words):
                 self._unfinished.sent(item, self._loop.time())
             else:

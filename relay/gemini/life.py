@@ -261,10 +261,10 @@ class Life:
         live = self.state in (State.LIVE, State.DRAINING)
         lived = now - self._live_at if live else 0.0
         planned = cause in (Cause.QUIET, Cause.OVERDUE)
-        first = self._down_at is None or lived >= (SHORTEST_SECONDS if planned else STEADY_SECONDS)
+        first = False  # in this outage
+        if self._down_at is None or lived >= (SHORTEST_SECONDS if planned else STEADY_SECONDS):
+            first, self._down_at = True, now
         self._move(cause)
-        if self._down_at is None or first:
-            self._down_at = now
         at_once = cause is Cause.REFUSED or (first and self._been_live)
         wait = 0.0 if at_once else pause(now - self._down_at, self._chance())
         self._due_at = now + wait

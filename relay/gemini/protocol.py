@@ -1,10 +1,11 @@
-"""The Live wire format, what we say: each function returns the bytes of one text frame. Pure: no socket, no clock.
+"""The Live wire format, what we say: one text frame each, with what it is to the model. Pure: no socket, no clock.
 
-Sound goes by a template. What we hear is `reading`'s.
+Sound goes by a template, and is bytes alone. What we hear is `reading`'s.
 """
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,6 +25,41 @@ _GENERATION: Final = {
     *("responseModalities", "temperature", "topP", "topK", "maxOutputTokens", "mediaResolution", "seed"),
     *("speechConfig", "thinkingConfig", "enableAffectiveDialog", "translationConfig"),
 }
+
+
+class Kind(Enum):
+    """What a message of ours is to the model."""
+
+    ASKED = "asked"  # to be answered
+    NUDGED = "nudged"  # asks for an answer to what was asked
+    NOTED = "noted"  # to be remembered
+    SHOWN = "shown"  # to be looked at
+    ANSWERED = "answered"  # what a function returned
+    BEGINS = "begins"  # where the user begins to speak
+    MARKED = "marked"  # where the user ends, or sound pauses
+
+    @property
+    def asks(self) -> bool:
+        """Whether it makes the model speak."""
+        return self in (Kind.ASKED, Kind.NUDGED)
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One text frame."""
+
+    kind: Kind
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer(Message):
+    """What a function returned; `key` is the call's id or, where it has none, the function's name."""
+
+    key: str
+    name: str
+    response: Mapping[str, Any] = field(repr=False)
+    scheduling: str | None
 
 
 def setup_message(model: str, config: "LiveConnectConfig") -> bytes:
@@ -61,44 +97,48 @@ def audio_message(pcm: bytes | bytearray | memoryview) -> bytes:
     return _AUDIO_HEAD + pybase64.b64encode(pcm) + _AUDIO_TAIL
 
 
-def image_message(jpeg: bytes) -> bytes:
+def image_message(jpeg: bytes) -> Message:
     """One picture from camera or screen; at most one a second."""
     data = pybase64.b64encode(jpeg)
-    return b'{"realtimeInput":{"video":{"data":"' + data + b'","mimeType":"image/jpeg"}}}'
+    return Message(Kind.SHOWN, b'{"realtimeInput":{"video":{"data":"' + data + b'","mimeType":"image/jpeg"}}}')
 
 
-def text_message(text: str) -> bytes:
+def text_message(text: str) -> Message:
     """Something the user typed; on Gemini 3 it is a whole utterance and is answered."""
-    return _frame({"realtimeInput": {"text": text}})
+    return Message(Kind.ASKED, _frame({"realtimeInput": {"text": text}}))
 
 
-def audio_end_message() -> bytes:
+def audio_end_message() -> Message:
     """The microphone pauses: what was heard so far is answered now. The sound may go on later."""
-    return b'{"realtimeInput":{"audioStreamEnd":true}}'
+    return Message(Kind.MARKED, b'{"realtimeInput":{"audioStreamEnd":true}}')
 
 
-def activity_message(started: bool) -> bytes:
+def activity_message(started: bool) -> Message:
     """The user's turn begins or ends; only with the model's own detection switched off."""
-    return b'{"realtimeInput":{"activityStart":{}}}' if started else b'{"realtimeInput":{"activityEnd":{}}}'
+    if started:
+        return Message(Kind.BEGINS, b'{"realtimeInput":{"activityStart":{}}}')
+    return Message(Kind.MARKED, b'{"realtimeInput":{"activityEnd":{}}}')
 
 
-def content_message(turns: Sequence[tuple[str, str]], complete: bool = True) -> bytes:
+def content_message(turns: Sequence[tuple[str, str]], complete: bool = True) -> Message:
     """Turns of (role, text) for the history; `complete` asks for an answer and cuts a running one short."""
     content = [{"role": role, "parts": [{"text": text}]} for role, text in turns]
-    return _frame({"clientContent": {"turns": content, "turnComplete": complete}})
+    data = _frame({"clientContent": {"turns": content, "turnComplete": complete}})
+    return Message(Kind.ASKED if complete else Kind.NOTED, data)
 
 
-def tool_message(call_id: str, name: str, response: Mapping[str, Any], scheduling: str | None = None) -> bytes:
+def tool_message(call_id: str, name: str, response: Mapping[str, Any], scheduling: str | None = None) -> Answer:
     """The one answer to a function call. `scheduling` (SILENT, WHEN_IDLE, INTERRUPT) is for NON_BLOCKING ones."""
     answer: dict[str, Any] = {"name": name, "response": dict(response)}
     if call_id:  # Vertex gives none, and goes by the name
         answer = {"id": call_id, **answer}
     if scheduling is not None:
         answer["scheduling"] = scheduling
-    return _frame({"toolResponse": {"functionResponses": [answer]}})
+    data = _frame({"toolResponse": {"functionResponses": [answer]}})
+    return Answer(Kind.ANSWERED, data, call_id or name, name, response, scheduling)
 
 
-def greeting_message(model: str, instruction: str) -> bytes:
+def greeting_message(model: str, instruction: str) -> Message:
     """Asks the model to speak first. Gemini 3 answers a typed line; the 2.5 models want a turn of content.
 
     Neither way needs `historyConfig`: under it the first content would only be remembered, not answered.
@@ -108,38 +148,9 @@ def greeting_message(model: str, instruction: str) -> bytes:
     return text_message(instruction)
 
 
-def nudge_message(model: str) -> bytes:
+def nudge_message(model: str) -> Message:
     """Asks a model that says nothing for more; one that talks would stop."""
-    return greeting_message(model, NUDGE)
-
-
-class Kind(Enum):
-    """What a message of ours is to the model."""
-
-    SOUND = "sound"
-    ASKED = "asked"  # to be answered
-    NOTED = "noted"  # to be remembered
-    SHOWN = "shown"  # to be looked at
-    ANSWERED = "answered"  # what a function returned
-    MARKED = "marked"  # where sound pauses, where the user begins and ends
-
-
-_KINDS: Final = (
-    (b'{"realtimeInput":{"audio":', Kind.SOUND),
-    (b'{"realtimeInput":{"text":', Kind.ASKED),
-    (b'{"realtimeInput":{"video":', Kind.SHOWN),
-    (b'{"realtimeInput":{', Kind.MARKED),
-    (b'{"toolResponse":', Kind.ANSWERED),
-)
-
-
-def kind(message: bytes) -> Kind:
-    """Of which kind a message is that a function of this room made."""
-    for head, found in _KINDS:
-        if message.startswith(head):
-            return found
-    # a quote in a text is escaped, so that no text ends a message like this
-    return Kind.NOTED if message.endswith(b',"turnComplete":false}}') else Kind.ASKED
+    return Message(Kind.NUDGED, greeting_message(model, NUDGE).data)
 
 
 def _frame(body: dict[str, Any]) -> bytes:

@@ -4,14 +4,13 @@ All of it are our own words, around what was said and heard; the model reads the
 """
 
 import json
-from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from collections.abc import Iterable
+from typing import Final
 
 from relay.gemini import protocol
 from relay.gemini.checkpoint import Turns
 from relay.gemini.events import FunctionCall
-from relay.gemini.protocol import Kind
-from relay.gemini.unheard import Words
+from relay.gemini.protocol import Answer, Kind, Message
 
 MAX_RESULT: Final = 20_000  # characters of a function's result that are told in words
 
@@ -36,7 +35,7 @@ def is_strict(model: str) -> bool:
     return "3.1" in model
 
 
-def tell(model: str, turns: Turns, calls: Iterable[FunctionCall] = (), *, seeds: bool = False) -> list[bytes]:
+def tell(model: str, turns: Turns, calls: Iterable[FunctionCall] = (), *, seeds: bool = False) -> list[Message]:
     """These turns of (role, text) are part of the conversation, and the results of these calls will be `returned`.
 
     Asks for no answer. A strict model is told if its setup said that it would be (`seeds`), and then must be; it waits
@@ -49,7 +48,7 @@ def tell(model: str, turns: Turns, calls: Iterable[FunctionCall] = (), *, seeds:
     return [protocol.content_message(part, False) for part in parts if part]
 
 
-def called_off(calls: Iterable[FunctionCall]) -> bytes:
+def called_off(calls: Iterable[FunctionCall]) -> Message:
     """These were said to have been called, and nothing will be `returned` of them."""
     return protocol.content_message([("user", CALLED_OFF % _listed(calls))], False)
 
@@ -58,12 +57,12 @@ def _listed(calls: Iterable[FunctionCall]) -> str:
     return ", ".join(f"{call.name}({json.dumps(dict(call.args), ensure_ascii=False)})" for call in calls)
 
 
-def takes(model: str, words: Words) -> bool:
-    """Whether it can be told them in the middle of a conversation."""
-    return words.kind is not Kind.NOTED or not is_strict(model)
+def takes(model: str, message: Message) -> bool:
+    """Whether it can be told that in the middle of a conversation."""
+    return message.kind is not Kind.NOTED or not is_strict(model)
 
 
-def go_on(model: str, turns: Turns, *, heard: bool) -> bytes:
+def go_on(model: str, turns: Turns, *, heard: bool) -> Message:
     """Asks for the rest of an answer of which something was `heard` or, if not, for the answer."""
     instruction = GO_ON if heard else REPLY
     if turns and is_strict(model):
@@ -72,16 +71,9 @@ def go_on(model: str, turns: Turns, *, heard: bool) -> bytes:
     return protocol.greeting_message(model, instruction)
 
 
-def returned(model: str, name: str, response: Mapping[str, Any], scheduling: str | None) -> bytes:
+def returned(model: str, answer: Answer) -> Message:
     """What a function returned, for another connection than the one that called it."""
-    text = RETURNED % (name, json.dumps(dict(response), ensure_ascii=False)[:MAX_RESULT])
-    if scheduling == "SILENT" and not is_strict(model):
+    text = RETURNED % (answer.name, json.dumps(dict(answer.response), ensure_ascii=False)[:MAX_RESULT])
+    if answer.scheduling == "SILENT" and not is_strict(model):
         return protocol.content_message([("user", text)], False)
     return protocol.greeting_message(model, text)
-
-
-def answered(model: str, message: bytes) -> tuple[str, Words]:
-    """A function's answer: whose it is (its id or, where there is none, its name), and what is told elsewhere."""
-    answer = json.loads(message)["toolResponse"]["functionResponses"][0]
-    instead = returned(model, answer["name"], answer["response"], answer.get("scheduling"))
-    return answer.get("id") or answer["name"], Words(message, Kind.ANSWERED, instead)

@@ -11,11 +11,11 @@ from relay.gemini import events, recall
 from relay.gemini.checkpoint import Checkpoint, Memory, Nothing
 from relay.gemini.events import Event
 from relay.gemini.life import Busy
-from relay.gemini.protocol import Kind, kind, nudge_message
+from relay.gemini.protocol import Answer, Kind
 from relay.gemini.unheard import Item, Notes, Question, Words
 
-# What has no answer after so long will have none. The watchdog asks for one after 15 s, which begins this anew, and for
-# another connection 15 s later, where it is asked again.
+# What has no answer after so long will have none; time without a connection does not count. The watchdog asks for one
+# after 15 s, which begins this anew, and for another connection 15 s later, where it is asked again.
 PATIENCE_SECONDS: Final = 20.0
 
 
@@ -29,10 +29,10 @@ class Unfinished:
         self.model = model
         self._memory: Memory = memory or Nothing()
         self.checkpoint = Checkpoint(self._memory)
-        self._nudge = nudge_message(model)
         self.question = Question()
         self._speaking = False
         self._waiting_since: float | None = None  # for an answer
+        self._away = False  # nobody is there to give it
         self._unheld = Notes()  # pictures, and results nobody is to speak of, that the handle does not hold
         self._notes = Notes()  # since the model's last turn
         self._calls: list[tuple[int, events.FunctionCall]] = []  # that this connection waits for, and its number
@@ -56,7 +56,8 @@ class Unfinished:
     @property
     def deadline(self) -> float | None:
         """When `poll` is due."""
-        if self._waiting_since is None or self._speaking or self.question.answering or not self.question.open:
+        question = self.question
+        if self._waiting_since is None or self._away or self._speaking or question.answering or not question.open:
             return None
         return self._waiting_since + PATIENCE_SECONDS
 
@@ -75,13 +76,13 @@ class Unfinished:
         else:
             self.question.pause()
 
-    def answer(self, message: bytes, connection: int) -> Words:
+    def answer(self, answer: Answer, connection: int) -> Words:
         """What a function returned that this `connection` asked for: for it alone, and for any other in words."""
-        key, words = recall.answered(self.model, message)
+        words = Words(answer, recall.returned(self.model, answer), self._memory.mark, owed=True)
         found = [
             (number, call)
             for number, call in self._calls + self._promised
-            if number == connection and key == (call.id or call.name)
+            if number == connection and answer.key == (call.id or call.name)
         ][:1]
         waits = any(call in self._calls for call in found)
         self.forget(found)
@@ -100,23 +101,23 @@ class Unfinished:
 
     def sent(self, words: Words, now: float) -> None:
         """They are with the model, which may yet be lost."""
-        if words.kind in (Kind.ASKED, Kind.NOTED):
+        if words.kind.asks or words.kind is Kind.NOTED:
             self.checkpoint.tell(words.mark, now)
-        if words.instead and words.elsewhere.kind is Kind.ASKED:
+        if words.instead is not None and words.instead.kind.asks:
             self._results.append(words.elsewhere)
-        elif words.instead or words.kind is Kind.SHOWN:
+        elif words.instead is not None or words.kind is Kind.SHOWN:
             self._unheld.add(words.elsewhere, now)
         elif words.kind is Kind.NOTED:
             self._notes.add(words, now)
         else:
-            if words.message != self._nudge:  # which asks for an answer to what was asked
+            if words.kind is not Kind.NUDGED:
                 self.question.ask(words)
-            if words.kind is Kind.ASKED:
+            if words.kind.asks:
                 self._waiting_since = now
 
     # ---- what the model says ----
 
-    def begins(self, event: Event, now: float, connection: int = 1) -> None:
+    def begins(self, event: Event, now: float, connection: int) -> None:
         """What this event begins, on that connection; told before anybody acts on it."""
         match event:
             case events.Audio() | events.ModelText():
@@ -173,37 +174,38 @@ class Unfinished:
             ended.append(events.Interrupted())
         if self._turn:
             ended.append(events.TurnComplete())
-        self._cut = self._generating
+        self._cut, self._away = self._generating, True
         self._generating = self._turn = False
         return ended
 
-    def put_back(self, mark: int, until: int | None, now: float, *, seeds: bool = False) -> list[Item]:
-        """What the next connection is told first: it knows what is before `mark`; what is `until` on will be said yet.
+    def put_back(
+        self, mark: int, until: int | None, now: float, *, seeds: bool = False, asks: bool = False
+    ) -> list[Item]:
+        """What the next connection is told first: it knows what came before `mark`, and what came since `until` waits.
 
         A question is asked again in the user's own voice unless something of its answer has been heard; the rest of an
-        answer that was cut is asked for. `seeds` says that it was set up to take a history.
+        answer that was cut is asked for, unless what waits `asks` for another. `seeds` says that the connection was set
+        up to take a history.
         """
-        calls, self._calls = self._calls, []
-        self._promised += calls
+        self._promised += self._calls
+        self._calls = []
         cut, self._cut = self._cut, False
+        self._away, self._waiting_since = False, now
         self.checkpoint.accept(mark, now)
         question, notes = self.question, list[Words]()
-        answer = self._memory.since(question.mark) if question.open else self._memory.since(mark)[-1:]
+        answer = self._memory.since(question.mark) if question.open else self._memory.since(mark, until)[-1:]
         heard = any(role == "model" for role, _ in answer)
         again = question.again if question.open and not (question.answering and heard) else []
         if again:
             until = question.mark if until is None else min(until, question.mark)
             notes = [note for note in self._notes if note.mark >= question.mark]
             question.answering = False
-            self._waiting_since = now
         turns = self._memory.since(mark, until)
         messages = recall.tell(self.model, turns, (call for _, call in self._promised), seeds=seeds)
-        if cut and not again and not calls and not self._results:
-            words = Words(
-                recall.go_on(self.model, [] if seeds else turns, heard=heard), Kind.ASKED, mark=self._memory.mark
-            )
+        if cut and not again and not self._results and not asks:
+            words = Words(recall.go_on(self.model, [] if seeds else turns, heard=heard), mark=self._memory.mark)
             question.forget()
             self.sent(words, now)
             again = [words]
-        told = [Words(message, kind(message)) for message in messages]
+        told = [Words(message) for message in messages]
         return [*told, *self._unheld, *notes, *self._results, *again]

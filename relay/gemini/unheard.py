@@ -6,17 +6,20 @@ order in which things were said is kept.
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
-from relay.gemini.protocol import Kind, activity_message, kind
+from relay.gemini.protocol import Kind, Message
 
 PIECE_SECONDS: Final = 0.020  # of sound; the last one before a pause is shorter
 WAITING_SECONDS: Final = 5.0  # sound that waits for a connection; the oldest is dropped
 QUESTION_SECONDS: Final = 15.0  # sound of a question, kept until it is answered; then its beginning is lost
 LEAD_SECONDS: Final = 0.3  # sound from before an onset: a word begins more quietly than it is noticed
 LATELY_SECONDS: Final = 1.0  # sound that is kept in case a question began in it
-MAX_WORDS: Final = 20  # messages that wait; more are refused
+MAX_WORDS: Final = 20  # messages that somebody wrote, and that wait; more are refused
+# Messages that wait and must not be lost: what functions returned, where the user's turns begin and end. A call has 32
+# functions at a time, and a client that floods us for all of an outage of 30 s begins and ends fewer turns.
+MAX_OWED: Final = 1000
 MAX_NOTES: Final = 20  # messages to be remembered, and pictures; the oldest are dropped
 MAX_WORDS_BYTES: Final = 1024 * 1024  # of either, in all
 
@@ -29,18 +32,28 @@ _LATELY_PIECES: Final = round(LATELY_SECONDS / PIECE_SECONDS)
 class Words:
     """A message. `instead` is what another connection is told: a function's answer is for who asked for it.
 
-    `mark` is where the history stood when it did not have them yet.
+    `mark` is the history's length before these words. The model is `owed` them if it waits for them.
     """
 
-    message: bytes = field(repr=False)
-    kind: Kind
-    instead: bytes = field(default=b"", repr=False)
+    message: Message
+    instead: Message | None = None
     mark: int = 0
+    owed: bool = False
+
+    @property
+    def kind(self) -> Kind:
+        """What they are to the model."""
+        return self.message.kind
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return len(self.message.data)
 
     @property
     def elsewhere(self) -> "Words":
         """The same for another connection."""
-        return Words(self.instead, kind(self.instead), mark=self.mark) if self.instead else self
+        return Words(self.instead, mark=self.mark, owed=self.owed) if self.instead is not None else self
 
 
 Item = bytes | Words
@@ -51,12 +64,22 @@ class Waiting:
 
     def __init__(self) -> None:
         self._items: deque[Item] = deque()
-        self._words = self._words_bytes = 0
+        self._words = self._words_bytes = self._owed = 0
         self.pieces = 0
         self.dropped = 0
 
     def __bool__(self) -> bool:
         return bool(self._items)
+
+    @property
+    def next(self) -> Item:
+        """What has waited longest."""
+        return self._items[0]
+
+    @property
+    def asks(self) -> bool:
+        """Whether there are words that are to be answered."""
+        return any(isinstance(item, Words) and item.kind.asks for item in self._items)
 
     @property
     def mark(self) -> int | None:
@@ -74,21 +97,21 @@ class Waiting:
             self.dropped += 1
 
     def add(self, words: Words) -> bool:
-        """Keep them; False if there are too many already."""
-        size = len(words.message)
-        if self._words == MAX_WORDS or self._words_bytes + size > MAX_WORDS_BYTES:
+        """Keep them; False if there are too many already. What the model is owed takes no room from what is written."""
+        if _is_owed(words):
+            if self._owed == MAX_OWED:
+                return False
+        elif self._words == MAX_WORDS or self._words_bytes + words.size > MAX_WORDS_BYTES:
             return False
         self._items.append(words)
-        self._words += 1
-        self._words_bytes += size
+        self._count(words, 1)
         return True
 
     def take(self) -> Item:
-        """The next one."""
+        """The `next` one, which waits no more."""
         item = self._items.popleft()
         if isinstance(item, Words):
-            self._words -= 1
-            self._words_bytes -= len(item.message)
+            self._count(item, -1)
         else:
             self.pieces -= 1
         return item
@@ -96,7 +119,17 @@ class Waiting:
     def turn_elsewhere(self) -> None:
         """It will be another connection that hears it."""
         self._items = deque(item.elsewhere if isinstance(item, Words) else item for item in self._items)
-        self._words_bytes = sum(len(item.message) for item in self._items if isinstance(item, Words))
+
+    def _count(self, words: Words, by: int) -> None:
+        if _is_owed(words):
+            self._owed += by
+        else:
+            self._words += by
+            self._words_bytes += by * words.size
+
+
+def _is_owed(words: Words) -> bool:
+    return words.owed or words.kind in (Kind.BEGINS, Kind.MARKED)
 
 
 class Question:
@@ -124,7 +157,7 @@ class Question:
         items = self._all
         return [self._start, *items] if self._start is not None and self._start not in items else items
 
-    def begin(self, seconds_ago: float, waiting: int, mark: int = 0) -> None:
+    def begin(self, seconds_ago: float, waiting: int, mark: int) -> None:
         """The user began to speak so long ago; `waiting` pieces of sound since have not been sent.
 
         What was asked before belongs to it, unless it is being answered.
@@ -150,7 +183,7 @@ class Question:
         if self.open:
             self.heard.append(words)
             self._keep()
-            if words.message == activity_message(True):
+            if words.kind is Kind.BEGINS:
                 self._start = words
 
     def answer(self) -> None:
@@ -211,7 +244,7 @@ class Notes:
     def add(self, words: Words, at: float) -> None:
         """Keep it, in the place of the oldest if there are too many."""
         self._kept.append((at, words))
-        while len(self._kept) > MAX_NOTES or sum(len(words.message) for words in self) > MAX_WORDS_BYTES:
+        while len(self._kept) > MAX_NOTES or sum(words.size for words in self) > MAX_WORDS_BYTES:
             self._kept.popleft()
 
     def forget(self, before: float) -> None:

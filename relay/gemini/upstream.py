@@ -25,7 +25,6 @@ from relay.errors import ModelFault, OurBug, RelayError
 from relay.gemini import events, life, recall
 from relay.gemini.checkpoint import Memory, Nothing
 from relay.gemini.client import CLOSE_DEADLINE, CONNECT_DEADLINE, LiveClient, Target, Traffic
-from relay.gemini.course import State
 from relay.gemini.events import Event, FunctionCall
 from relay.gemini.handover import Handover
 from relay.gemini.life import Busy, Life
@@ -101,11 +100,6 @@ class Upstream:
         return self._handover.listening
 
     @property
-    def state(self) -> State:
-        """How the model's side stands."""
-        return self._life.state
-
-    @property
     def generation(self) -> int:
         """The number of the newest connection, from 1."""
         return self._life.generation
@@ -158,7 +152,7 @@ class Upstream:
     def call_off(self, calls: Iterable[tuple[int, FunctionCall]]) -> None:
         """These functions, and the connections that called them: they will have no answer."""
         if promised := self._unfinished.forget(calls):
-            self.send(recall.called_off(promised))
+            self.send(recall.called_off(promised), owed=True)
         self._settle()
 
     # ---- hearing ----
