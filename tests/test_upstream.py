@@ -510,6 +510,28 @@ def test_typed_words_without_an_answer_are_told_once_more_and_once_only() -> Non
     run(main)
 
 
+def test_a_service_that_accepts_the_same_setup_twice_is_told_nothing_twice() -> None:
+    async def crashing(visit: Visit) -> None:
+        await visit.ready("handle 1")
+        await visit.until(lambda visit: visit.texts)
+        await visit.close(1011, INTERNAL)
+
+    async def repeating(visit: Visit) -> None:
+        await visit.ready()
+        await visit.until(lambda visit: visit.texts)
+        await visit.say(setupComplete={})
+        await listen(visit)
+
+    async def main() -> None:
+        async with service(crashing, repeating) as there, Owner(there.url) as owner:
+            await asyncio.sleep(1)
+            owner.upstream.send(protocol.text_message("are you there?"))
+            await asyncio.sleep(5)
+            assert [visit.texts for visit in there.visits] == [["are you there?"], ["are you there?"]]
+
+    run(main)
+
+
 def test_what_was_to_be_remembered_is_told_again_until_a_handle_holds_it() -> None:
     async def main() -> None:
         async with service(listen, listen, talks, listen) as there, Owner(there.url) as owner:

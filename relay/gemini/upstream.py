@@ -300,8 +300,8 @@ class Upstream:
             self._on_event(event)
 
     def _accept(self, generation: int) -> None:
-        """The model listens."""
-        if self._over or generation != self._life.generation:
+        """The model listens; it may say so twice, and nothing is put back a second time."""
+        if self._over or self.live or generation != self._life.generation:
             return
         actions = self._life.accepted(generation, self._loop.time())
         afresh = not self._life.resumed and self.changes.left > 0
