@@ -17,7 +17,7 @@ from typing import Any, Final, Protocol, cast
 
 import ifaddr
 
-from relay.webrtc.port.agent import Route
+from relay.webrtc.port.lite import Route
 from relay.webrtc.port.switchboard import Switchboard
 
 # The largest datagram a browser sends is under 1500 bytes; what is longer is cut here, and dropped.
