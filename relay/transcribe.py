@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class Transcription:
     """What was said; empty if nobody spoke. `usage` is what writing it down took."""
 
     text: str = field(repr=False)
@@ -60,7 +60,7 @@ class Transcriber:
 
     async def write(
         self, pcm: bytes, rate: int, target: Target, *, languages: Sequence[str] = (), vocabulary: Sequence[str] = ()
-    ) -> Written | None:
+    ) -> Transcription | None:
         """The words of PCM16 mono at `rate`; None if that failed, or if it is too short or too long.
 
         `target` says where the service is and who asks; its model is not the one that is asked.
@@ -85,7 +85,7 @@ class Transcriber:
         if text is None:
             self.failed += 1
             return None
-        return Written(text, _usage(answer))
+        return Transcription(text, _usage(answer))
 
     async def close(self) -> None:
         """Let go of the connections; idempotent."""

@@ -28,7 +28,7 @@ NO_ANSWER: Final = "The model does not answer. Say it again, or start a new call
 log = logging.getLogger(__name__)
 
 
-class Keeper(Protocol):
+class Hands(Protocol):
     """Who does it. `nudge` asks the model to go on, `renew` takes another connection to it.
 
     While `hush` is true nothing is to reach the model. `end` ends the call.
@@ -46,7 +46,7 @@ class Warden:
 
     def __init__(
         self,
-        keeper: Keeper,
+        keeper: Hands,
         now: float,
         *,
         idle: float,
