@@ -57,12 +57,12 @@ def prepare(
         missing += [name for name in lacks if name not in missing]
     else:
         tier = PublicLine.tier
-    tame.bear_strangers()
+    tame.survive_bad_datagrams()
     if missing:
         log.warning("the media path is slower than it could be, these have changed: %s", ", ".join(missing))
     if reach is not None and reach.active:
         port = None  # it is for those who wait to be found
-    if port is not None and (unseated := tame.keeps_seat(parts)):
-        log.warning("each call has sockets of its own, these have changed: %s", ", ".join(unseated))
+    if port is not None and (lacks := tame.lacks_for_replacing(parts)):
+        log.warning("each call has sockets of its own, these have changed: %s", ", ".join(lacks))
         port = None
     return Media(tier, tuple(missing), reach or Reach(), port)

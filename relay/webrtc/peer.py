@@ -80,7 +80,7 @@ class Peer:
         self._connection: Connection | None = None
         if media.port is not None:
             self._connection = Connection(media.port)
-            tame.seat(audio, self._connection)
+            tame.replace_ice(audio, self._connection)
         capabilities = RTCRtpReceiver.getCapabilities("audio")
         assert capabilities is not None, "aiortc knows audio"
         audio.setCodecPreferences([c for c in capabilities.codecs if c.mimeType.lower() == "audio/opus"])
@@ -122,10 +122,10 @@ class Peer:
         if self._eyes is not None:
             self._eyes.open({sdp.opus_payload_type(answer), sdp.red_payload_type(answer)})
         for transceiver in self._pc.getTransceivers():
-            tame.bear_reports(transceiver.receiver.transport, self._dropped_junk)
+            tame.survive_bad_rtp(transceiver.receiver.transport, self._dropped_junk)
         if self._pc.sctp is not None:
-            tame.bear_reports(self._pc.sctp.transport, self._dropped_junk)
-            tame.bear_junk(self._pc.sctp)
+            tame.survive_bad_rtp(self._pc.sctp.transport, self._dropped_junk)
+            tame.survive_bad_messages(self._pc.sctp)
         await self.meet(sdp.candidates(offer))
         return sdp.trickling(answer) if self._reach.active else answer
 
