@@ -41,6 +41,7 @@ from aiortc.rtp import RtcpRrPacket, RtcpSrPacket, RtpPacket
 from relay.audio.red import primary
 from relay.webrtc.gate import Gate
 from relay.webrtc.reception import Reception
+from relay.webrtc.rtcp import Reports
 
 # A sender report says at what wall clock an RTP timestamp was sent (RFC 3550 §6.4.1); any recent pair is as true.
 PACKETS_PER_CLOCK_PAIR: Final = 25
@@ -102,6 +103,8 @@ class MiddleLine:
     """Sound in and out of one connection's audio section, where aiortc hands RTP from one class to another."""
 
     tier: str = "middle"
+    reads_red = True
+    reports: Reports | None = None  # aiortc reads them
 
     @classmethod
     def lacks(cls, parts: RTCRtpTransceiver) -> list[str]:
@@ -211,6 +214,15 @@ class MiddleLine:
             sender._RTCRtpSender__rtp_timestamp = rtp_timestamp
             sender._RTCRtpSender__ntp_timestamp = clock.current_ntp_time()
         return True
+
+    @property
+    def video(self) -> "MiddleLine":
+        """It takes pictures, too."""
+        return self
+
+    def silence(self, now: float) -> float | None:
+        """Only aiortc knows when the browser was last heard: checks and messages do not come by here."""
+        return None
 
     def deafen(self) -> None:
         """Take packets as ever, but let nobody hear or see them."""

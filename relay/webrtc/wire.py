@@ -74,6 +74,7 @@ class RawLine(MiddleLine):
     """The same from the socket itself: the shortest way that there is."""
 
     tier = "raw"
+    reports: Reports
 
     @classmethod
     def lacks(cls, parts: RTCRtpTransceiver) -> list[str]:
@@ -141,6 +142,10 @@ class RawLine(MiddleLine):
                     transport.max_size = DATAGRAM_BYTES
         if self._reporting is None:
             self._report_later()
+
+    def silence(self, now: float) -> float:
+        """For how many seconds nothing at all has come from the browser."""
+        return now - self.last_heard
 
     async def close(self) -> None:
         """Report no more; idempotent."""

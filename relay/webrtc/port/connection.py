@@ -27,7 +27,7 @@ _HOST: Final = 126 << 24  # RFC 8445 §5.1.2: a host candidate's type; those fir
 _COMPONENT: Final = 255
 
 
-class Line(Protocol):
+class Taker(Protocol):
     """Who takes SRTP as it comes. `last_heard` is monotonic seconds."""
 
     last_heard: float
@@ -60,7 +60,7 @@ class Connection:
         name, mark = port.board.enter(self)
         password, dropped = port.board.word(PASSWORD_LETTERS).encode(), port.board.dropped
         self.agent = LiteAgent(name, password, mark, secrets.token_bytes, dropped=dropped)
-        self.line: Line | None = None
+        self.line: Taker | None = None
         self.on_junk: Callable[[], object] = _nobody
         self.lost = False  # it ended because there is no way to the browser any more, not because somebody closed it
         self.datagrams = 0  # that came for this call and were no sound of it, good and bad
