@@ -80,7 +80,7 @@ class Dialogue:
         self.tracks, self.forget_pictures = self._tracks.status, self._tracks.forget_pictures
         self.microphone, self.microphone_dead = self._tracks.microphone, self._tracks.microphone_dead
         encoder = functools.partial(Encoder, call.opus_bitrate, call.opus_complexity)
-        self.downlink = Downlink(lambda *packet: False, ticker, self, encoder)
+        self.downlink = Downlink(ticker, self, encoder)
         self.promptness = Promptness(time.perf_counter)
         epoch = time.time() - self._loop.time()
         self._history = history or History(self._loop.time(), epoch=epoch)

@@ -87,7 +87,6 @@ def survive_bad_messages(sctp: Any) -> None:
     if not hasattr(sctp, "_handle_data") or not hasattr(sctp, "_receive") or hasattr(sctp, "survives"):
         return
     handle, receive = sctp._handle_data, sctp._receive
-    send: Callable[[Any], Awaitable[None]] = getattr(sctp, "_send_chunk", _nobody_sends)
 
     async def handle_or_drop(data: bytes) -> None:
         try:
@@ -103,13 +102,13 @@ def survive_bad_messages(sctp: Any) -> None:
         await receive(stream_id, pp_id, data)
 
     async def send_or_keep(chunk: Any) -> None:
-        with contextlib.suppress(
-            ConnectionError
-        ):  # the path is closed; a task that nobody asks would say so, each time
+        # the path is closed; a task that nobody asks would say so, each time
+        with contextlib.suppress(ConnectionError):
             await send(chunk)
 
     sctp._handle_data, sctp._receive, sctp.survives = handle_or_drop, receive_text, True
-    sctp._send_chunk = send_or_keep
+    if hasattr(sctp, "_send_chunk"):
+        send, sctp._send_chunk = sctp._send_chunk, send_or_keep
 
 
 def survive_bad_datagrams() -> None:
@@ -132,7 +131,7 @@ def survive_bad_datagrams() -> None:
                 return receive(self, data, addr)  # type: ignore[no-any-return]
             except Exception as error:
                 log.debug("dropped what aioice cannot read: %s", type(error).__name__)
-        getattr(connection, "on_junk", _nobody)()
+        getattr(connection, "on_junk", ignore)()
         return None
 
     protocol.datagram_received = receive_or_drop
@@ -215,11 +214,7 @@ def hold_permissions(seconds: float = PERMISSION_SECONDS) -> None:
         aioice.turn.create_turn_endpoint = functools.partial(_lend, channel_refresh_time=seconds)
 
 
-async def _nobody_sends(chunk: Any) -> None:
-    """Who sends nothing, because a changed aiortc never asks."""
-
-
-def _nobody() -> None:
+def ignore(*_: object) -> None:
     """Who is told when nobody wants to know."""
 
 

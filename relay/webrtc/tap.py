@@ -42,6 +42,7 @@ from relay.audio.red import primary
 from relay.webrtc.gate import Gate
 from relay.webrtc.reception import Reception
 from relay.webrtc.rtcp import Reports
+from relay.webrtc.tame import ignore
 
 # A sender report says at what wall clock an RTP timestamp was sent (RFC 3550 §6.4.1); any recent pair is as true.
 PACKETS_PER_CLOCK_PAIR: Final = 25
@@ -74,10 +75,6 @@ def changed(*wanted: tuple[type, str, list[str]]) -> list[str]:
         for owner, name, method, parameters in methods
         if method is None or list(inspect.signature(method).parameters) != parameters
     ]
-
-
-def _nobody(*packet: Any) -> None:
-    pass
 
 
 class _Quiet(MediaStreamTrack):
@@ -226,7 +223,7 @@ class MiddleLine:
 
     def deafen(self) -> None:
         """Take packets as ever, but let nobody hear or see them."""
-        self._on_rtp = self._on_report = self.on_video = _nobody
+        self._on_rtp = self._on_report = self.on_video = ignore
 
     async def close(self) -> None:
         """Nothing of its own to free: the sockets are the connection's."""

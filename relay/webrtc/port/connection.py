@@ -18,7 +18,7 @@ from relay.webrtc.port.lite import CONSENT_SECONDS, LiteAgent, Route, Way
 from relay.webrtc.port.sockets import Known, Port, Socket
 from relay.webrtc.port.switchboard import PASSWORD_LETTERS
 from relay.webrtc.srtp import OPENED, Taken
-from relay.webrtc.tame import MAX_DATAGRAM_BYTES
+from relay.webrtc.tame import MAX_DATAGRAM_BYTES, ignore
 
 # Handshakes and messages until aiortc reads them; the sender repeats what is dropped (RFC 9147 §5.8.1, RFC 9260 §6.3).
 QUEUE_DATAGRAMS: Final = 512
@@ -61,7 +61,7 @@ class Connection:
         password, dropped = port.board.word(PASSWORD_LETTERS).encode(), port.board.dropped
         self.agent = LiteAgent(name, password, mark, secrets.token_bytes, dropped=dropped)
         self.line: Taker | None = None
-        self.on_junk: Callable[[], object] = _nobody
+        self.on_junk: Callable[[], object] = ignore
         self.lost = False  # it ended because there is no way to the browser any more, not because somebody closed it
         self.datagrams = 0  # that came for this call and were no sound of it, good and bad
         # what aiortc reads and sets of aioice's
@@ -291,7 +291,3 @@ class Connection:
 def _candidate(kind: str, host: str, port: int, number: int = 1) -> Candidate:
     priority = _HOST | 65535 - number << 8 | _COMPONENT
     return Candidate(str(number), 1, "udp", priority, host, port, kind)
-
-
-def _nobody() -> None:
-    """Who is told when nobody wants to know."""
