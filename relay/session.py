@@ -18,8 +18,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from relay import rtvi
-from relay.browser import CONNECT_SECONDS as CONNECT_SECONDS
-from relay.browser import FORGET_SECONDS, Answer, Browser
+from relay.browser import CONNECT_SECONDS, FORGET_SECONDS, Answer, Browser
 from relay.call import CallSettings
 from relay.dialogue import Dialogue
 from relay.errors import BrowserFault, OurBug, RelayError

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import av
 
-from relay.gemini.client import Target
 from relay.gemini.events import Usage
+from relay.gemini.handshake import Target
 
 if TYPE_CHECKING:
     from google.genai import Client

@@ -51,7 +51,8 @@ async def model(config: Config) -> list[Finding]:
                 return [Finding("model", str(exc), "Reinstall the relay: pip install .", grave=True)]
             url, key = standin.url, None
         from relay.agent import Agent
-        from relay.gemini.client import LiveClient, Target
+        from relay.gemini.client import LiveClient
+        from relay.gemini.handshake import Target
 
         target = Target(url, config.gemini_model, config.gemini_api_version, key)
         asked = Agent().live_config(config.gemini_model, voice=config.voice, language=config.language)

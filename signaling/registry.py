@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Final, Protocol
 
-from relay.config import MAX_CALLS
 from relay.errors import BrowserFault, RelayError
 from relay.files import Files
+from relay.flags import MAX_CALLS
 from relay.transcript import Transcript, Turn
 from signaling.shelf import Shelf
 from signaling.tickets import Ticket

@@ -23,7 +23,8 @@ import pytest
 from aiohttp import web
 from aioice import stun, turn
 
-from relay.config import FLAGS, KEY_VARIABLES, load
+from relay.config import KEY_VARIABLES, load
+from relay.flags import FLAGS
 from relay.turn_server import TurnServer
 from relay.values import Secret
 from signaling import beyond, certificate, pulse

@@ -12,7 +12,7 @@ from relay import rtvi
 from relay.cost import Ledger, Prices, Rates
 from relay.dictation import Recording
 from relay.gemini import events
-from relay.gemini.client import Target
+from relay.gemini.handshake import Target
 from relay.standin.script import parse
 from relay.transcribe import MAX_SECONDS, Transcriber, Transcription
 from tests.caller import Caller

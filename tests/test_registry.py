@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from relay.config import MAX_CALLS
 from relay.errors import BrowserFault
+from relay.flags import MAX_CALLS
 from signaling.registry import MAX_ENDED, MAX_RESERVED, RESERVED_SECONDS, Call, Registry, State
 from tests.house import FakeCall
 

@@ -13,7 +13,7 @@ from websockets.asyncio.client import connect
 from websockets.asyncio.server import serve as websocket_server
 
 from relay import transcribe
-from relay.gemini.client import Target
+from relay.gemini.handshake import Target
 from relay.standin import rest
 from relay.standin.script import parse
 from relay.standin.server import serve

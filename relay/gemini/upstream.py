@@ -24,10 +24,11 @@ from relay.alarm import Alarm
 from relay.errors import ModelFault, OurBug, RelayError
 from relay.gemini import events, life, recall
 from relay.gemini.checkpoint import Memory, Nothing
-from relay.gemini.client import CLOSE_DEADLINE, CONNECT_DEADLINE, LiveClient, Target, Traffic
+from relay.gemini.client import CLOSE_DEADLINE, CONNECT_DEADLINE, LiveClient, Traffic
 from relay.gemini.course import State
 from relay.gemini.events import Event, FunctionCall
 from relay.gemini.handover import Handover
+from relay.gemini.handshake import Target
 from relay.gemini.life import Busy, Life
 from relay.gemini.unfinished import Unfinished
 
