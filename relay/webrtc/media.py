@@ -9,7 +9,7 @@ from aiortc import RTCPeerConnection, RTCRtpTransceiver
 
 from relay.webrtc import tame
 from relay.webrtc.gate import Gate
-from relay.webrtc.port.sockets import Port
+from relay.webrtc.port.sockets import Port, local_addresses
 from relay.webrtc.public import OnPcm, PublicLine
 from relay.webrtc.reach import Reach
 from relay.webrtc.rtcp import Reports
@@ -92,7 +92,7 @@ def prepare(
     All calls are on `port` if there is one. Else `addresses` are the local addresses for ICE; empty means all of the
     machine's, with 127.0.0.1 if `loopback`. Of `tiers` the quickest that the installed libraries allow is taken.
     """
-    tame.choose_addresses(list(addresses) or tame.local_addresses(loopback=loopback))
+    tame.choose_addresses(list(addresses) or local_addresses(loopback=loopback))
     tame.limit_sctp_fragments()
     missing: list[str] = []
     parts = RTCPeerConnection().addTransceiver("audio")

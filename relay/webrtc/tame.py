@@ -68,12 +68,6 @@ def choose_addresses(addresses: Iterable[str]) -> None:
     aioice.ice.get_host_addresses = host_addresses
 
 
-def local_addresses(*, loopback: bool) -> list[str]:
-    """The addresses of this machine's interfaces, the loopback's first if asked for."""
-    found: list[str] = aioice.ice.get_host_addresses(use_ipv4=True, use_ipv6=True)
-    return (["127.0.0.1"] if loopback else []) + found
-
-
 def limit_sctp_fragments() -> None:
     """Keep data-channel packets small enough for 1280-byte paths (process-wide)."""
     aiortc.rtcsctptransport.USERDATA_MAX_LENGTH = min(SCTP_USER_DATA_BYTES, aiortc.rtcsctptransport.USERDATA_MAX_LENGTH)
