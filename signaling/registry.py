@@ -12,7 +12,6 @@ from typing import Any, Final, Protocol
 
 from relay.errors import BrowserFault, RelayError
 from relay.files import Files
-from relay.flags import MAX_CALLS
 from relay.transcript import Transcript, Turn
 from signaling.shelf import Shelf
 from signaling.tickets import Ticket
@@ -105,9 +104,9 @@ class Registry:
 
     def __init__(
         self,
-        max_calls: int = MAX_CALLS,
-        overloaded: Overloaded = lambda now, calls: False,
-        unaffordable: Callable[[], int] = lambda: 0,
+        max_calls: int,
+        overloaded: Overloaded,
+        unaffordable: Callable[[], int],
     ) -> None:
         self._max_calls = max_calls
         self._overloaded = overloaded
