@@ -200,10 +200,6 @@ class History:
             turns += [Turn(role, portion, How.TYPED, length, length) for portion in _portions(said)]
         return Transcript(self._epoch + self._opened, length, over, self.dropped, tuple(turns))
 
-    def newest(self, role: Role) -> int | None:
-        """The number of that side's newest turn, for `correct`."""
-        return max((entry.number for entry in self._entries if entry.role is role), default=None)
-
     def correct(self, number: int, text: str) -> bool:
         """A better text of a turn that is over; False if there is none, or nothing to say."""
         text = text.strip()[:MAX_TURN]

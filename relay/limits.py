@@ -22,11 +22,6 @@ class Notice:
     word: Word
     seconds: float = 0.0
 
-    @property
-    def ends(self) -> bool:
-        """Whether the call is over with it."""
-        return self.word in ("idle", "call-limit")
-
 
 class Limits:
     """One call's. Of each limit 0 means that there is none. After each call look at `deadline`, and `poll` then."""

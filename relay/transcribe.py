@@ -52,7 +52,6 @@ class Transcriber:
 
     def __init__(self, model: str) -> None:
         self.model = model
-        self.failed = 0  # recordings that were not written down, whatever the reason
         self._under_way = asyncio.Semaphore(AT_ONCE)
         self._count = 0
         self._client: Client | None = None
@@ -69,7 +68,6 @@ class Transcriber:
         if not MIN_SECONDS <= seconds <= MAX_SECONDS:
             return None
         if self._count >= AT_ONCE + MAX_WAITING:
-            self.failed += 1
             return None
         self._count += 1
         try:
@@ -82,10 +80,7 @@ class Transcriber:
             log.warning("a recording was not written down: %s", type(error).__name__)
         finally:
             self._count -= 1
-        if text is None:
-            self.failed += 1
-            return None
-        return Transcription(text, _usage(answer))
+        return Transcription(text, _usage(answer)) if text is not None else None
 
     async def close(self) -> None:
         """Let go of the connections; idempotent."""
