@@ -339,7 +339,7 @@ class Dialogue:
         self.warden.settle(self._loop.time())
 
     def _drop_calls(self) -> None:
-        """The user has the word: the model is not to wait for the functions that it called."""
+        """The user has the floor: the model is not to wait for the functions that it called."""
         calls = self._functions.interrupt()
         if self.client is not None:
             self.client.call_off(calls)

@@ -29,7 +29,7 @@ SEED_CHARACTERS: Final = 16_000
 
 
 class History:
-    """One conversation's. `opened` is when it began, `epoch` the Unix time at which `now` was 0."""
+    """The history of one conversation. `opened` is when it began, `epoch` the Unix time at which `now` was 0."""
 
     def __init__(self, opened: float, *, epoch: float = 0.0, prior: Sequence[Turn] = ()) -> None:
         self._opened = opened

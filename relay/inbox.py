@@ -10,7 +10,7 @@ from relay.errors import BrowserFault, RelayError
 
 
 class Inbox:
-    """One call's. `say` tells the client that it sends too much, `end` ends the call if it does not cease."""
+    """The inbox of one call. `say` tells the client that it sends too much, `end` ends the call if it goes on."""
 
     def __init__(self, say: Callable[[Sequence[rtvi.Message]], None], end: Callable[[RelayError | None], None]) -> None:
         self._say = say

@@ -24,7 +24,7 @@ class Notice:
 
 
 class Limits:
-    """One call's. Of each limit 0 means that there is none. After each call look at `deadline`, and `poll` then."""
+    """The limits of one call; 0 is none. After each call look at `deadline`, and `poll` then."""
 
     def __init__(self, now: float, *, idle: float, longest: float) -> None:
         self._idle = idle

@@ -33,7 +33,7 @@ from relay.webrtc.media import LINES, Media
 # A client without a data channel, or one that never says client-ready, is served all the same.
 READY_SECONDS: Final = 2.0
 CLOSE_SECONDS: Final = 1.0
-# A browser needs a tenth of a second to connect: whoever hangs up so late without a connection has given it up.
+# A browser needs a tenth of a second to connect: a client that hangs up so late without a connection has given it up.
 GAVE_UP_SECONDS: Final = 5.0
 
 log = logging.getLogger(__name__)

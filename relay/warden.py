@@ -1,4 +1,4 @@
-"""Keeps one call within bounds: how quiet, how long, how dear it is, and whether the model answers. Pure: no clock.
+"""Keeps one call within bounds: how quiet, how long, how expensive it is; does the model answer? Pure: no clock.
 
 It is told what happens on the call, and tells its keeper what is to be done. Where a call is to end it lets the voice
 finish first, and what the user says meanwhile is not heard any more.
@@ -42,7 +42,7 @@ class Hands(Protocol):
 
 
 class Warden:
-    """One call's. After each call look at `deadline`, and `poll` then. `calling` says whether functions run."""
+    """The warden of one call. After each call look at `deadline`, and `poll` then. `calling`: whether functions run."""
 
     def __init__(
         self,

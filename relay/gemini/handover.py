@@ -20,7 +20,7 @@ PUMP_SECONDS: Final = 0.02
 
 
 class Handover:
-    """One conversation's. A connection that listens is given what was `put_back`, then served with `to`, until `stop`.
+    """What is said to the model. One that listens is given what was `put_back`, then served, from `to` until `stop`.
 
     `settle` is called when what is unfinished may have changed.
     """
@@ -64,7 +64,7 @@ class Handover:
     def send(self, message: bytes) -> bool:
         """Send one of `protocol`'s messages, or keep it; False if it gets nowhere, and the caller must say so.
 
-        What goes into the history with it goes there afterwards.
+        Add it to the history after this call, not before.
         """
         return self._say(Words(message, protocol.kind(message), mark=self._memory.mark))
 

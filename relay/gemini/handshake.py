@@ -38,7 +38,7 @@ class Target:
 
 
 class Handshake:
-    """One connection's with `target`; whoever makes it owes a `cut` if it is given up before it is done."""
+    """The handshake of one connection with `target`; owes a `cut` if it is given up before it is done."""
 
     def __init__(self, target: Target) -> None:
         self._target = target

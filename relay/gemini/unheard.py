@@ -29,7 +29,7 @@ _LATELY_PIECES: Final = round(LATELY_SECONDS / PIECE_SECONDS)
 class Words:
     """A message. `instead` is what another connection is told: a function's answer is for who asked for it.
 
-    `mark` is where the history stood when it did not have them yet.
+    `mark`: the history's length before these words.
     """
 
     message: bytes = field(repr=False)
@@ -138,7 +138,7 @@ class Question:
         self._open(sound[len(sound) - min(count, len(sound)) :], mark)
 
     def pause(self) -> None:
-        """The user has stopped. What he said is kept; of the silence that follows, only the last."""
+        """The user has stopped. What was said is kept; of the silence that follows, only the last."""
         self._speaking = False
         if self.open:
             self._keep()

@@ -51,7 +51,7 @@ class Changes:
 
 
 class Upstream:
-    """One conversation's. `on_event` gets the model's events, `on_fault` one last word when it cannot go on.
+    """The model's side of a conversation. `on_event` gets its events, `on_fault` one last word when it cannot go on.
 
     What may be said to it, `Handover` says. `memory` has what was said before the conversation, and all that is.
 
@@ -190,7 +190,7 @@ class Upstream:
                 self._do(self._life.sent_away(self._life.generation, left, self._loop.time()))
 
     def _settle(self) -> None:
-        """Tell `life` what the connection is busy with: first what begins, lest it seem quiet between the two."""
+        """Tell `life` what the connection is busy with: first what begins, or it would seem quiet between the two."""
         self.changes.audio_dropped = self._handover.dropped
         busy, before = self._unfinished.busy, self._busy
         if busy != before:

@@ -199,7 +199,7 @@ def hurry_gathering(connection: Any, seconds: float) -> None:
 
 
 def hold_permissions(seconds: float = PERMISSION_SECONDS) -> None:
-    """On TURN servers that lend us an address, renew so often whom we have let through (process-wide).
+    """On TURN servers that lend us an address, renew so often the permissions of our peers (process-wide).
 
     aioice renews the channel alone, in time for the channel, which lasts twice as long as the permission that comes
     with it (RFC 8656 §9 and §12). coturn makes that last as long; other servers need not.

@@ -153,7 +153,7 @@ class RawLine(MiddleLine):
             self._reporting.cancel()
 
     def _report_later(self) -> None:
-        # RFC 3550 §6.2: at random, lest all calls report at once
+        # RFC 3550 §6.2: at random, so that not all calls report at once
         seconds = REPORT_SECONDS * random.uniform(0.5, 1.5)
         self._reporting = asyncio.get_running_loop().call_later(seconds, self._report)
 

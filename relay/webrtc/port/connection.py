@@ -22,7 +22,7 @@ from relay.webrtc.tame import MAX_DATAGRAM_BYTES, ignore
 
 # Handshakes and messages until aiortc reads them; the sender repeats what is dropped (RFC 9147 §5.8.1, RFC 9260 §6.3).
 QUEUE_DATAGRAMS: Final = 512
-CONSENT_CHECK_SECONDS: Final = CONSENT_SECONDS / 10  # who is gone is let go of within 35 s
+CONSENT_CHECK_SECONDS: Final = CONSENT_SECONDS / 10  # a browser that is gone is noticed within 33 s
 _HOST: Final = 126 << 24  # RFC 8445 §5.1.2: a host candidate's type; those first in the list are preferred
 _COMPONENT: Final = 255
 
@@ -52,7 +52,7 @@ class Pair:
 
 
 class Connection:
-    """One call's. It is in the switchboard from the beginning; owes one `close`."""
+    """The connection of one call. It is in the switchboard from the beginning; owes one `close`."""
 
     def __init__(self, port: Port) -> None:
         self._port = port
@@ -100,7 +100,7 @@ class Connection:
         ]
 
     async def add_remote_candidate(self, candidate: Candidate | None) -> None:
-        """Nobody is sent anything because an offer names him."""
+        """Ignored: we send only to addresses that have proven themselves."""
 
     async def connect(self) -> None:
         """Wait until the browser has found us; raises `ConnectionError` when it is closed before that."""
@@ -130,7 +130,7 @@ class Connection:
         self._send(pair.protocol.transport, data, pair.remote_addr)
 
     async def close(self) -> None:
-        """Be nobody's any more; idempotent."""
+        """Leave the switchboard: what still comes is ignored; idempotent."""
         self._end()
 
     def stray(self, data: bytes, route: Route) -> None:
@@ -213,7 +213,7 @@ class Connection:
         self._queue.put_nowait(data)
 
     def _follow_agent(self, now: float) -> None:
-        """What the agent decided becomes true."""
+        """Carry out what the agent decided: known addresses, the pair in use."""
         agent, used = self.agent, self.agent.in_use
         for way in agent.forgotten:
             self._unknow(way)
@@ -242,7 +242,7 @@ class Connection:
     def _watch(self) -> None:
         """End as aioice does when the browser is gone: nothing more is sent to where it was."""
         self._watching = self._loop.call_later(CONSENT_CHECK_SECONDS, self._watch)
-        if self._sounded and self._used is not None:  # whoever has our key consents as well
+        if self._sounded and self._used is not None:  # a browser that has our key consents as well
             self._used.heard = self._loop.time()
         self._sounded = False
         if not self.agent.consents(self._loop.time()):
@@ -265,7 +265,7 @@ class Connection:
             self._connected.set_result(None)
 
     def _know(self, way: Way) -> None:
-        """It has just been proven: whoever had that address has it no more, unless he proves it again."""
+        """It has just been proven: another call that had that address has it no more, unless it proves it again."""
         local, address = way.route
         before = local.known.get(address)
         take = self._take if way is self._used else functools.partial(self._take_aside, way)

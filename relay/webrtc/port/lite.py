@@ -28,7 +28,7 @@ ASK_AGAIN_SECONDS: Final = 0.1
 MAX_ASKED: Final = 7  # RFC 8489 §6.2.1: Rc; then it begins again with the first wait, for a way may have been dark
 # A check that is lost is sent again with the same transaction, so often at most (RFC 8489 §6.2.1: Rc).
 MAX_SENT: Final = 7
-# Checks that are known again: whoever has overheard one of them and repeats it elsewhere is not the browser. A browser
+# Checks that are known again: one that comes again from elsewhere was overheard, and is not the browser's. A browser
 # that has a connection makes one every 2.5 s, or two.
 MAX_SEEN: Final = 256
 # Chromium repeats its nomination with every check; older agents nominate all that works, and mean the best of it.
@@ -37,7 +37,7 @@ NOMINATIONS_APART_SECONDS: Final = 1.0
 SILENT_SECONDS: Final = 3.0
 # Packets of the old way may still be in flight when the first came on the new one.
 STRAY_SECONDS: Final = 0.5
-# RFC 7675 §5.1: whoever has not been heard for so long no longer wants to be sent anything.
+# RFC 7675 §5.1: a browser that has not been heard for so long no longer wants to be sent anything.
 CONSENT_SECONDS: Final = 30.0
 PRIORITY: Final = 110 << 24 | 65535 << 8 | 255  # §5.1.2.1, of a peer-reflexive candidate
 
@@ -88,14 +88,14 @@ class LiteAgent:
     _pace: Pace = field(default_factory=lambda: Pace(CHECKS_PER_SECOND, BURST_CHECKS))
 
     def meet(self, user: str, password: str) -> None:
-        """Learn whom we talk to; before this every check is answered with silence."""
+        """Learn who the browser is; before this every check is answered with silence."""
         self._their_user, self._their_password = user, password.encode()
 
     def take(self, data: bytes, route: Route, now: float) -> list[bytes]:
         """One STUN datagram; gives what is to be sent back on its route, never more than a question and an answer.
 
-        No answer is longer than what it answers, and whoever does not know our password gets none: nor does he use up
-        what the browser may ask.
+        No answer is longer than what it answers, and without our password there is none, nor does such a check use
+        up what the browser may ask.
         """
         message = stun.read(data)
         if message is None:
@@ -119,7 +119,7 @@ class LiteAgent:
         return self._ask(way, now)
 
     def doubt(self, route: Route, now: float) -> None:
-        """Somebody else has proven that this address is his: ours has to answer another question there.
+        """Another call has proven that this address is its own: our browser has to answer another question there.
 
         If it was in use, the call is on another that is proven, as soon as there is one.
         """
