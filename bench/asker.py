@@ -1,6 +1,6 @@
-"""Somebody who talks to the local voice over the wire, in real time: what he is answered, how soon, and if rightly.
+"""Somebody who talks to the local voice over the wire, in real time: what they are answered, how soon, and if rightly.
 
-What the voice says comes back through his microphone, as softly as a browser's echo cancellation leaves it.
+What the voice says comes back through their microphone, as softly as a browser's echo cancellation leaves it.
 """
 
 import asyncio
@@ -117,7 +117,7 @@ class Loudspeaker:
 
 
 class Asker:
-    """One caller. `at` has when what happened first since he began to ask."""
+    """One caller. `at` has when what happened first since they began to ask."""
 
     def __init__(self, socket: ClientConnection, seed: int) -> None:
         self.told = Told()

@@ -18,8 +18,9 @@ from bench.report import Row, percentile
 from relay import said
 from relay.agent import Agent
 from relay.functions import FunctionCalls
-from relay.gemini.client import LiveClient, Target
+from relay.gemini.client import LiveClient
 from relay.gemini.events import Event, ToolCall
+from relay.gemini.handshake import Target
 from relay.rtvi import Message
 
 OVERHEAD: Final = 5.0  # ms

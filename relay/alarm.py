@@ -5,7 +5,10 @@ from collections.abc import Callable
 
 
 class Alarm:
-    """`ring` is called once for each `set`, which forgets the one before; set again what is still due then."""
+    """`ring` is called once for each `set`, which forgets the one before.
+
+    When it rings, set it again for what is still due.
+    """
 
     def __init__(self, ring: Callable[[], None]) -> None:
         self._ring = ring

@@ -1,4 +1,4 @@
-"""What is asked of the model in writing, or only added to the conversation: told to everybody whom it concerns."""
+"""What is asked of the model in writing, or only added to the conversation: told to all that it concerns."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -13,7 +13,7 @@ from relay.warden import Warden
 
 
 class Asking:
-    """One call's; `written` decides what is asked, and what becomes of it stands here."""
+    """What one call's client asks: `written` decides what that is, and what becomes of it stands here."""
 
     def __init__(
         self,

@@ -261,7 +261,7 @@ class Browser:
             self._lost = peer
             if hung_up:
                 self._presence.left(self._loop.time())
-            self._dialogue.downlink.connect(lambda *packet: False, None)
+            self._dialogue.downlink.disconnect()
             self._leave(peer)
 
     def on_open(self, peer: Peer) -> None:

@@ -6,8 +6,7 @@ from relay.agent import Agent
 from relay.audio.opus import BITRATE, COMPLEXITY
 from relay.config import BargeIn
 from relay.cost import Ledger
-from relay.gemini.client import Target
-from relay.request import CallRequest as CallRequest
+from relay.gemini.handshake import Target
 from relay.transcribe import Transcriber
 from relay.transcript import Turn
 

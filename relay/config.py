@@ -15,17 +15,13 @@ from typing import Any, Final, Literal, NoReturn
 from relay import ice
 from relay.audio.opus import BITRATE, COMPLEXITY
 from relay.cost import Budget, Prices
-from relay.flags import FLAGS as FLAGS
-from relay.flags import GEMINI_URL as GEMINI_URL
-from relay.flags import MAX_CALLS as MAX_CALLS
-from relay.flags import Flag as Flag
-from relay.values import Network as Network
-from relay.values import Secret as Secret
+from relay.flags import FLAGS, GEMINI_URL, MAX_CALLS, Flag
+from relay.values import Network, Secret
 
 KEY_VARIABLES: Final = ("GEMINI_API_KEY", "GOOGLE_API_KEY")  # the first that is set wins
 WILDCARDS: Final = frozenset({"0.0.0.0", "::"})
 ModelKind = Literal["gemini", "local"]
-Transcription = Literal["live", "flash"]  # by the Live model alone, or each turn again by another
+TranscribedBy = Literal["live", "flash"]  # by the Live model alone, or each turn again by another
 LocalVoice = Literal["auto", "off"]  # words where there are the packages and the weights for them
 IceRole = Literal["passive", "active"]  # do we wait for the browser's packets, or send first?
 BargeIn = Literal["model", "local"]  # whose ear it is that stops the voice
@@ -76,7 +72,7 @@ class Config:
     prices: Prices | None = None
     budget_call: Budget | None = None
     budget_day: Budget | None = None
-    transcription: Transcription = "live"
+    transcription: TranscribedBy = "live"
     transcription_model: str = "gemini-3.8-flash"
     barge_in: BargeIn = "model"
     metrics_host: str = "127.0.0.1"  # name or address to bind

@@ -80,7 +80,7 @@ class Dialogue:
         self.tracks, self.forget_pictures = self._tracks.status, self._tracks.forget_pictures
         self.microphone, self.microphone_dead = self._tracks.microphone, self._tracks.microphone_dead
         encoder = functools.partial(Encoder, call.opus_bitrate, call.opus_complexity)
-        self.downlink = Downlink(lambda *packet: False, ticker, self, encoder)
+        self.downlink = Downlink(ticker, self, encoder)
         self.promptness = Promptness(time.perf_counter)
         epoch = time.time() - self._loop.time()
         self._history = history or History(self._loop.time(), epoch=epoch)
@@ -339,7 +339,7 @@ class Dialogue:
         self.warden.settle(self._loop.time())
 
     def _drop_calls(self) -> None:
-        """The user has the word: the model is not to wait for the functions that it called."""
+        """The user has the floor: the model is not to wait for the functions that it called."""
         calls = self._functions.interrupt()
         if self.client is not None:
             self.client.call_off(calls)

@@ -51,7 +51,7 @@ class Recording:
 
 
 class Dictation:
-    """One call's. `tasks` gives its TaskGroup; `paid` is told what it took."""
+    """The dictation of one call. `tasks` gives its TaskGroup; `paid` is told what it took."""
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class Dictation:
         self._loop = asyncio.get_running_loop()
         self._user = Recording(DECODED_RATE)
         self._lead: deque[bytes] = deque(maxlen=round(LEAD_SECONDS / _MESSAGE_SECONDS))
-        self._until: float | None = None  # the user is being recorded until then; None while he is not
+        self._until: float | None = None  # the user is being recorded until then; None while they are not
         self._model = Recording(ENCODED_RATE)
         self._begins: int | None = None  # where the model's sound does, on the playout's scale
         self._mark = 0  # of the history, when it began
@@ -104,7 +104,7 @@ class Dictation:
         self._lead.clear()
 
     def said(self, messages: Sequence[rtvi.Message]) -> None:
-        """What the client is told: with the user's final words his recording is whole."""
+        """What the client is told: with the user's final words the recording is whole."""
         for message in messages:
             if message["type"] == "user-transcription" and message["data"]["final"]:
                 turns = [turn for turn in self._turns(Role.USER, 0) if turn.how is How.SPOKEN]

@@ -37,6 +37,11 @@ SendRtp = Callable[[bytes, int, bool, bool], bool]
 """payload, timestamp (48 kHz, from any origin), marker, whether the payload is RED; False if it could not leave"""
 
 
+def _nobody(payload: bytes, timestamp: int, marker: bool, red: bool) -> bool:
+    """Who is there before a browser is, and between two of them."""
+    return False
+
+
 class SoundEvents(Protocol):
     """What the way down tells: a turn's first frame left, the listener is at `wake_at`, a turn's last frame left.
 
@@ -56,9 +61,7 @@ class Downlink:
     `red_over` is the payload type of Opus for a browser that takes RED, else None. `encoder` makes the one it keeps.
     """
 
-    def __init__(
-        self, send_rtp: SendRtp, ticker: Ticker, events: SoundEvents, encoder: Callable[[], Encoder] = Encoder
-    ) -> None:
+    def __init__(self, ticker: Ticker, events: SoundEvents, encoder: Callable[[], Encoder] = Encoder) -> None:
         self.playout = Playout()
         self.wake_at: int | None = None
         self.red_over: int | None = None
@@ -66,7 +69,7 @@ class Downlink:
         self.protected = [0] * MAX_BLOCKS  # of these, the ones that carried one earlier packet, two, …
         self.frames = 0  # packets of speech
         self.unsent = 0  # packets that could not leave
-        self._send_rtp = send_rtp
+        self._send_rtp: SendRtp = _nobody
         self._ticker = ticker
         self._events = events
         self._encoder = encoder()
@@ -88,6 +91,10 @@ class Downlink:
         """
         self._fresh = self._fresh or send_rtp is not self._send_rtp
         self._send_rtp, self.red_over = send_rtp, red_over
+
+    def disconnect(self) -> None:
+        """Nobody is there any more."""
+        self.connect(_nobody, None)
 
     def add(self, pcm: bytes) -> int:
         """Queue 24 kHz mono s16le of the running turn; if nothing is playing, its first frame leaves now.

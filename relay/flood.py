@@ -14,7 +14,7 @@ REFUSED_MEMORY: Final = 10.0  # seconds without a refusal after which the earlie
 OVERSIZE_WEIGHT: Final = 10  # refusals that one message over a limit of size or depth counts for
 
 
-class Verdict(Enum):
+class Ruling(Enum):
     """What becomes of a message: serve it; refuse it and tell the client once; refuse it; close the session."""
 
     PASS = auto()
@@ -32,25 +32,25 @@ class FloodGate:
         self._refused = 0
         self._refused_at = -math.inf
 
-    def allow(self, now: float) -> Verdict:
+    def allow(self, now: float) -> Ruling:
         """Ask this of every frame before `read`."""
         self._tokens = min(BURST_MESSAGES, self._tokens + max(0.0, now - self._filled) * MESSAGES_PER_SECOND)
         self._filled = max(self._filled, now)
         if self._tokens >= 1.0:
             self._tokens -= 1.0
-            return Verdict.PASS
+            return Ruling.PASS
         return self._refuse(now, 1)
 
-    def refuse(self, now: float) -> Verdict:
+    def refuse(self, now: float) -> Ruling:
         """A message broke a limit of size or depth."""
         return self._refuse(now, OVERSIZE_WEIGHT)
 
-    def _refuse(self, now: float, weight: int) -> Verdict:
+    def _refuse(self, now: float, weight: int) -> Ruling:
         if now - self._refused_at > REFUSED_MEMORY:
             self._refused = 0
         self._refused_at = now
         first = self._refused == 0
         self._refused += weight
         if self._refused >= MAX_REFUSED:
-            return Verdict.CLOSE
-        return Verdict.TELL if first else Verdict.DROP
+            return Ruling.CLOSE
+        return Ruling.TELL if first else Ruling.DROP

@@ -1,7 +1,7 @@
-"""Who has the floor: is an answer being made, and is it to be heard, or has the user taken the word from the model?
+"""Who has the floor: is an answer being made, and is it to be heard, or has the user taken over from the model?
 
-He takes it by writing, by his voice where our own ear has the say, or the model itself notices and says so. The line
-falls silent then, and what the model goes on to say before it knows is passed over.
+The user takes it by writing, by voice where our own ear has the say, or the model itself notices and says so. The line
+falls silent then, and what the model goes on to say before it knows is dropped.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,7 +13,7 @@ from relay.turns import Turns
 
 
 class Floor:
-    """One call's. `say` tells the client what was cut."""
+    """The floor of one call. `say` tells the client what was cut."""
 
     def __init__(
         self,
@@ -35,7 +35,7 @@ class Floor:
         return self._generating or self._turns.generating
 
     def generate(self) -> bool:
-        """The model makes sound; False if it has lost the word, and the sound is to be dropped."""
+        """The model makes sound; False if it has lost the floor, and the sound is to be dropped."""
         self._generating = True
         return not self._skipping
 
@@ -44,13 +44,13 @@ class Floor:
         self._generating = self._skipping = False
 
     def take(self, now: float, *, unfinished: bool) -> None:
-        """The user has the word, which the model does not know yet: what it goes on to say is not heard."""
+        """The user has the floor, which the model does not know yet: what it goes on to say is not heard."""
         if self._downlink.playout.playing or unfinished:
             self._cut(now)
             self._skipping = unfinished
 
     def interrupted(self, now: float) -> None:
-        """The model knows that the user has the word."""
+        """The model knows that the user has the floor."""
         self.complete()
         self._cut(now)
 

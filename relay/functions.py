@@ -26,7 +26,7 @@ STOP_SECONDS: Final = 1.0
 MAX_OPEN: Final = 32
 # Characters of JSON: a message to a browser stays well below 64 KiB (RFC 8841 §6.1), and a device reads less.
 MAX_ARGUMENTS: Final = 16 * 1024
-# Ids that are remembered as answered or cancelled, lest a repeated one be answered again; a call takes a second or so.
+# Ids that are remembered as answered or cancelled: a repeated one is not answered again. A call takes a second or so.
 MAX_PAST: Final = 1000
 # These SDKs know a call by its old name alone; the others know both, and would run it twice.
 OLD_LIBRARIES: Final = frozenset({"pipecat-client-ios", "Pipecat Android Client"})
@@ -88,7 +88,7 @@ class FunctionCalls:
     def begin(self, calls: Iterable[FunctionCall], connection: int = 1) -> list[tuple[int, FunctionCall]]:
         """The model wants these called, side by side; an id that it has used on this connection says nothing.
 
-        Returns, as `interrupt` does, those that will have no answer because their id has had its own.
+        Returns repeated calls: their id was answered already, so they get none.
         """
         repeated = []
         for call in calls:
@@ -106,7 +106,7 @@ class FunctionCalls:
         )
 
     def interrupt(self) -> list[tuple[int, FunctionCall]]:
-        """The user has the word: no answer is wanted any more, but of functions that the model does not wait for.
+        """The user has the floor: no answer is wanted any more, but of functions that the model does not wait for.
 
         Returns the calls that will have none, and the connections they came on.
         """

@@ -1,7 +1,7 @@
-"""What the model is given of the user: words, pictures, and leave to hear him. Pure.
+"""What the model is given of the user: words, pictures, and leave to hear them. Pure.
 
 Until the model listens words wait here; while the call is hushed nothing of what the user says or shows reaches it.
-Where the relay's own ear has the say, what he says stands between marks.
+Where the relay's own ear has the say, what they say stands between marks.
 """
 
 from collections.abc import Iterable
@@ -28,7 +28,7 @@ class Model(Protocol):
 
 
 class Hearing:
-    """One call's. `connect` the model, and say when it is ready. `marked` when our own ear has the say."""
+    """What one call's model hears. `connect` it, and say when it is ready. `marked` when our own ear has the say."""
 
     def __init__(self, line: marks.Line, *, marked: bool) -> None:
         self._line = line
@@ -75,20 +75,20 @@ class Hearing:
         if self._model is not None and self.sees:
             self._model.send_picture(jpeg)
 
-    # ---- where his turns begin and end ----
+    # ---- where the user's turns begin and end ----
 
     @property
     def barges_in(self) -> bool:
-        """Whether his voice, when it begins now, stops the model's at once: our own ear has the say, and is heard."""
+        """A voice that begins now stops the model's at once: our own ear has the say, and is heard."""
         return self._marks is not None and not self._hushed
 
     def begin_turn(self) -> None:
-        """His voice begins: where our own ear has the say, the model hears him from just before now on."""
+        """The user's voice begins: where our own ear has the say, the model hears it from just before now on."""
         if self._marks is not None:
             self._marks.begin()
 
     def end_turn(self) -> None:
-        """His voice has ceased, as far as our own ear has the say."""
+        """The user's voice has ceased, as far as our own ear has the say."""
         if self._marks is not None:
             self._marks.end()
 
@@ -100,7 +100,7 @@ class Hearing:
             self.tell(protocol.audio_end_message())
 
     def hush(self, hushed: bool) -> None:
-        """Nothing of the user reaches the model any more, or again: with the beginning of what he says."""
+        """Nothing of the user reaches the model any more, or again: with the beginning of what they say."""
         if hushed == self._hushed:
             return
         self._hushed = hushed

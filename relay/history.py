@@ -29,7 +29,7 @@ SEED_CHARACTERS: Final = 16_000
 
 
 class History:
-    """One conversation's. `opened` is when it began, `epoch` the Unix time at which `now` was 0."""
+    """The history of one conversation. `opened` is when it began, `epoch` the Unix time at which `now` was 0."""
 
     def __init__(self, opened: float, *, epoch: float = 0.0, prior: Sequence[Turn] = ()) -> None:
         self._opened = opened
@@ -199,10 +199,6 @@ class History:
             said = printable(text).strip()
             turns += [Turn(role, portion, How.TYPED, length, length) for portion in _portions(said)]
         return Transcript(self._epoch + self._opened, length, over, self.dropped, tuple(turns))
-
-    def newest(self, role: Role) -> int | None:
-        """The number of that side's newest turn, for `correct`."""
-        return max((entry.number for entry in self._entries if entry.role is role), default=None)
 
     def correct(self, number: int, text: str) -> bool:
         """A better text of a turn that is over; False if there is none, or nothing to say."""

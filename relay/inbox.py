@@ -10,7 +10,7 @@ from relay.errors import BrowserFault, RelayError
 
 
 class Inbox:
-    """One call's. `say` tells the client that it sends too much, `end` ends the call if it does not cease."""
+    """The inbox of one call. `say` tells the client that it sends too much, `end` ends the call if it goes on."""
 
     def __init__(self, say: Callable[[Sequence[rtvi.Message]], None], end: Callable[[RelayError | None], None]) -> None:
         self._say = say
@@ -19,14 +19,14 @@ class Inbox:
 
     def read(self, frame: str | bytes, now: float) -> said.Said | None:
         """What a message says, well-formed or not; None if it is not to be served."""
-        verdict, message = self._flood.allow(now), None
-        if verdict is flood.Verdict.PASS:
+        ruling, message = self._flood.allow(now), None
+        if ruling is flood.Ruling.PASS:
             message = reading.read(frame)
             if isinstance(message, said.Malformed) and message.oversize:
-                verdict = self._flood.refuse(now)
-        if verdict is flood.Verdict.CLOSE:
+                ruling = self._flood.refuse(now)
+        if ruling is flood.Ruling.CLOSE:
             self._end(BrowserFault("too-many-messages"))
             return None
-        if message is None and verdict is flood.Verdict.TELL:
+        if message is None and ruling is flood.Ruling.TELL:
             self._say([rtvi.error("Too many messages; the rest of this second is ignored.")])
         return message

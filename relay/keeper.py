@@ -12,7 +12,7 @@ from relay.hearing import Hearing
 
 
 class Keeper:
-    """One call's. `say` tells the client, `end` ends the call; `model` is the name of the one that hears."""
+    """The keeper of one call. `say` tells the client, `end` ends the call; `model` is the name of who hears."""
 
     def __init__(
         self,

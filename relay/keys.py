@@ -2,7 +2,7 @@
 
 from typing import Final
 
-# Between two keys of one number; whoever waits longer waits for an answer.
+# Between two keys of one number; who waits longer waits for an answer.
 KEYS_SECONDS: Final = 1.5
 # The key that ends a number on every telephone menu: nobody waits after it.
 END: Final = "#"

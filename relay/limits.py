@@ -22,14 +22,9 @@ class Notice:
     word: Word
     seconds: float = 0.0
 
-    @property
-    def ends(self) -> bool:
-        """Whether the call is over with it."""
-        return self.word in ("idle", "call-limit")
-
 
 class Limits:
-    """One call's. Of each limit 0 means that there is none. After each call look at `deadline`, and `poll` then."""
+    """The limits of one call; 0 is none. After each call look at `deadline`, and `poll` then."""
 
     def __init__(self, now: float, *, idle: float, longest: float) -> None:
         self._idle = idle

@@ -11,7 +11,7 @@ from relay.gemini import protocol
 
 
 class Line(Protocol):
-    """The way to the model: held, sound stays here, but for the last of it; what went before it is ready waits."""
+    """The way to the model: held, sound stays here, but for the last of it; what was sent before it is ready waits."""
 
     def hold(self) -> None: ...
     def release(self) -> None: ...
@@ -19,7 +19,7 @@ class Line(Protocol):
 
 
 class Marks:
-    """One call's. `tell` is used once the model is ready."""
+    """The marks of one call. `tell` is used once the model is ready."""
 
     def __init__(self, line: Line, tell: Callable[[protocol.Message], object]) -> None:
         self._line = line

@@ -25,7 +25,7 @@ class Death(Enum):
 
 
 class Microphone:
-    """One call's. `poll` it about once a second; `deaths` counts what was told."""
+    """The microphone of one call. `poll` it about once a second; `deaths` counts what was told."""
 
     def __init__(self) -> None:
         self.deaths = dict.fromkeys(Death, 0)

@@ -45,7 +45,7 @@ class _Letter:
 
 
 class Outbox:
-    """One call's: `send` while somebody is there, else `put`; `rewind` when the connection is lost."""
+    """The outbox of one call: `send` while somebody is there, else `put`; `rewind` when the connection is lost."""
 
     def __init__(self) -> None:
         self._sent: deque[_Letter] = deque()  # not acknowledged, as far as is known

@@ -13,7 +13,7 @@ TOGETHER_SECONDS: Final = 0.005
 
 
 class Place:
-    """One conversation's. `stale_until`: until then, text is of the interrupted reply; None if there is none."""
+    """Where a conversation's text belongs. `stale_until`: until then it is of the interrupted reply; None: none is."""
 
     def __init__(self) -> None:
         self.stale_until: float | None = None

@@ -1,6 +1,6 @@
 """Prior turns: what an app hands in when it begins a call, as a conversation that the model is to know. Pure: no clock.
 
-Whoever may begin a call may say anything in it, so this opens no door; what it costs is bounded.
+A client that may begin a call may say anything in it, so this opens no door; what it costs is bounded.
 """
 
 import math

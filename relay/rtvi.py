@@ -85,7 +85,7 @@ def welcome(
 ) -> list[Message]:
     """The answer to `ready`: doubts about its version first, then bot-ready in any case.
 
-    A client of generation 1 hears its own version, lest it wait for what generation 2 would send.
+    A client of generation 1 hears its own version, or it would wait for what generation 2 would send.
     """
     messages = []
     if ready.major not in (1, 2):

@@ -18,8 +18,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from relay import rtvi
-from relay.browser import CONNECT_SECONDS as CONNECT_SECONDS
-from relay.browser import FORGET_SECONDS, Answer, Browser
+from relay.browser import CONNECT_SECONDS, FORGET_SECONDS, Answer, Browser
 from relay.call import CallSettings
 from relay.dialogue import Dialogue
 from relay.errors import BrowserFault, OurBug, RelayError
@@ -34,7 +33,7 @@ from relay.webrtc.media import LINES, Media
 # A client without a data channel, or one that never says client-ready, is served all the same.
 READY_SECONDS: Final = 2.0
 CLOSE_SECONDS: Final = 1.0
-# A browser needs a tenth of a second to connect: whoever hangs up so late without a connection has given it up.
+# A browser needs a tenth of a second to connect: a client that hangs up so late without a connection has given it up.
 GAVE_UP_SECONDS: Final = 5.0
 
 log = logging.getLogger(__name__)

@@ -88,7 +88,7 @@ def tool(
 ) -> Tool | Callable[[Function], Tool]:
     """A tool that is called in its own way: ``tool(function, …)``, or ``@tool(…)`` above the function.
 
-    `blocking`: whether the model waits for the answer; left out, the model does as it is used to. One that does not
+    `blocking`: whether the model waits for the answer; left out, the model does as it usually does. One that does not
     wait hears of the answer by `scheduling`: at once (INTERRUPT), after what it is saying (WHEN_IDLE, its own choice),
     or as something to know (SILENT). `deadline` is in seconds.
     """

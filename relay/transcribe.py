@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import av
 
-from relay.gemini.client import Target
 from relay.gemini.events import Usage
+from relay.gemini.handshake import Target
 
 if TYPE_CHECKING:
     from google.genai import Client
@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class Transcription:
     """What was said; empty if nobody spoke. `usage` is what writing it down took."""
 
     text: str = field(repr=False)
@@ -52,7 +52,6 @@ class Transcriber:
 
     def __init__(self, model: str) -> None:
         self.model = model
-        self.failed = 0  # recordings that were not written down, whatever the reason
         self._under_way = asyncio.Semaphore(AT_ONCE)
         self._count = 0
         self._client: Client | None = None
@@ -60,7 +59,7 @@ class Transcriber:
 
     async def write(
         self, pcm: bytes, rate: int, target: Target, *, languages: Sequence[str] = (), vocabulary: Sequence[str] = ()
-    ) -> Written | None:
+    ) -> Transcription | None:
         """The words of PCM16 mono at `rate`; None if that failed, or if it is too short or too long.
 
         `target` says where the service is and who asks; its model is not the one that is asked.
@@ -69,7 +68,6 @@ class Transcriber:
         if not MIN_SECONDS <= seconds <= MAX_SECONDS:
             return None
         if self._count >= AT_ONCE + MAX_WAITING:
-            self.failed += 1
             return None
         self._count += 1
         try:
@@ -82,10 +80,7 @@ class Transcriber:
             log.warning("a recording was not written down: %s", type(error).__name__)
         finally:
             self._count -= 1
-        if text is None:
-            self.failed += 1
-            return None
-        return Written(text, _usage(answer))
+        return Transcription(text, _usage(answer)) if text is not None else None
 
     async def close(self) -> None:
         """Let go of the connections; idempotent."""

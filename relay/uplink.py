@@ -259,7 +259,7 @@ class Uplink:
         else:
             pcm = self.stall.hear(pcm, now)
             if self._timer is None:
-                self._arm()  # whoever was passed over is waited for again
+                self._arm()  # what was skipped is waited for again
         if pcm:
             self._pass_on(pcm, now)
 

@@ -1,4 +1,4 @@
-"""Keeps one call within bounds: how quiet, how long, how dear it is, and whether the model answers. Pure: no clock.
+"""Keeps one call within bounds: how quiet, how long, how expensive it is; does the model answer? Pure: no clock.
 
 It is told what happens on the call, and tells its keeper what is to be done. Where a call is to end it lets the voice
 finish first, and what the user says meanwhile is not heard any more.
@@ -28,7 +28,7 @@ NO_ANSWER: Final = "The model does not answer. Say it again, or start a new call
 log = logging.getLogger(__name__)
 
 
-class Keeper(Protocol):
+class Hands(Protocol):
     """Who does it. `nudge` asks the model to go on, `renew` takes another connection to it.
 
     While `hush` is true nothing is to reach the model. `end` ends the call.
@@ -42,11 +42,11 @@ class Keeper(Protocol):
 
 
 class Warden:
-    """One call's. After each call look at `deadline`, and `poll` then. `calling` says whether functions run."""
+    """The warden of one call. After each call look at `deadline`, and `poll` then. `calling`: whether functions run."""
 
     def __init__(
         self,
-        keeper: Keeper,
+        keeper: Hands,
         now: float,
         *,
         idle: float,

@@ -43,7 +43,7 @@ class Verdict:
 
 
 class Watchdog:
-    """One call's. After each call look at `deadline`, and `poll` then."""
+    """The watchdog of one call. After each call look at `deadline`, and `poll` then."""
 
     def __init__(self) -> None:
         self._due: float | None = None  # when the model is to have been heard; None if nobody waits

@@ -44,7 +44,7 @@ CROWDED: Final = "Too many pictures at a time; this one is lost."
 
 
 class Listener(Protocol):
-    """Whom the words are for. `tell` is False if they get nowhere; after `ask` an answer is awaited."""
+    """Who the words are for. `tell` is False if they get nowhere; after `ask` an answer is awaited."""
 
     @property
     def replying(self) -> bool: ...

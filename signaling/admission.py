@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
-from relay.config import WILDCARDS, Network, Secret
+from relay.config import WILDCARDS
 from relay.errors import BrowserFault
+from relay.values import Network, Secret
 
 STARTS_PER_MINUTE: Final = 6  # per address off loopback; a person redials, a script is slowed
 START_BURST: Final = 3

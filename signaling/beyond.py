@@ -14,7 +14,7 @@ from urllib.parse import urlsplit, urlunsplit
 from relay.config import Config
 from relay.errors import ModelFault, RelayError
 from relay.ice import IceServer
-from relay.turn import Turn
+from relay.turn_server import TurnServer
 from signaling.findings import Finding
 
 ASK_SECONDS: Final = 5.0  # for one answer over HTTP, or of a TURN server
@@ -51,7 +51,8 @@ async def model(config: Config) -> list[Finding]:
                 return [Finding("model", str(exc), "Reinstall the relay: pip install .", grave=True)]
             url, key = standin.url, None
         from relay.agent import Agent
-        from relay.gemini.client import LiveClient, Target
+        from relay.gemini.client import LiveClient
+        from relay.gemini.handshake import Target
 
         target = Target(url, config.gemini_model, config.gemini_api_version, key)
         asked = Agent().live_config(config.gemini_model, voice=config.voice, language=config.language)
@@ -144,7 +145,7 @@ async def servers(config: Config) -> list[Finding]:
     """Does each STUN and TURN server answer, by each way to it, and take our credentials?"""
     asked = list(config.ice_servers)
     if config.turn and config.turn_secret is not None:
-        asked.append(Turn(config.turn, config.turn_secret).server(NAME, time.time()))
+        asked.append(TurnServer(config.turn, config.turn_secret).server(NAME, time.time()))
     ways = [(server, url) for server in asked for url in server.urls]
     return list(await asyncio.gather(*(_server(server, url) for server, url in ways)))
 

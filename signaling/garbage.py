@@ -13,7 +13,7 @@ once, whenever a counter says so. What we do about it:
   and then. What is left in circles is one check of a certificate, 5 objects, and whatever the owner's functions leave.
   It is collected when no call is live; else, once enough calls have ended, in a moment when nobody is being spoken to,
   because the model does not mind 20 ms and a listener hears nothing of it; and after `OVERDUE_CALLS` without such a
-  moment anyway, lest memory be lost for good.
+  moment anyway, or memory would be lost for good.
 """
 
 import asyncio

@@ -20,7 +20,8 @@ from typing import Final
 import ifaddr
 
 from relay import values
-from relay.config import WILDCARDS, Config, ConfigError, Secret
+from relay.config import WILDCARDS, Config, ConfigError
+from relay.values import Secret
 from signaling import certificate
 from signaling.certificate import Identity
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable
 from typing import Final
 
-from relay.config import Secret
+from relay.values import Secret
 
 GONE: Final = "***"
 

@@ -13,10 +13,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from relay.config import Config, ConfigError, Secret
+from relay.config import Config, ConfigError
 from relay.cost import Ledger, seconds_to_midnight
 from relay.metrics import Live, Metrics
 from relay.request import CallRequest
+from relay.values import Secret
 from signaling.registry import Call, MakeCall
 from signaling.standin import StandIn
 
@@ -113,7 +114,7 @@ class Studio:
             await asyncio.to_thread(importlib.import_module, name)
         from relay.agent import Agent, AgentSource
         from relay.call import CallSettings
-        from relay.gemini.client import Target
+        from relay.gemini.handshake import Target
         from relay.session import Session
         from relay.ticker import Ticker
         from relay.transcribe import Transcriber

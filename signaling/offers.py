@@ -17,7 +17,7 @@ from relay.config import Config
 from relay.errors import BrowserFault, OurBug, RelayError
 from relay.prior import prior_turns
 from relay.request import CallRequest, settings
-from relay.turn import Turn
+from relay.turn_server import TurnServer
 from signaling.admission import Admission
 from signaling.registry import Entry, MakeCall, Registry
 from signaling.tickets import bearer
@@ -58,7 +58,7 @@ class Offers:
         self._maker = maker
         self._allow_body = config.allow_body
         self._ice_servers = config.ice_servers
-        self._turn = Turn(config.turn, config.turn_secret) if config.turn_secret is not None else None
+        self._turn = TurnServer(config.turn, config.turn_secret) if config.turn_secret is not None else None
 
     def routes(self) -> list[web.RouteDef]:
         """The routes; the two kinds of offer differ in what lets the caller in."""

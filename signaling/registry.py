@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Final, Protocol
 
-from relay.config import MAX_CALLS
 from relay.errors import BrowserFault, RelayError
 from relay.files import Files
 from relay.transcript import Transcript, Turn
@@ -105,9 +104,9 @@ class Registry:
 
     def __init__(
         self,
-        max_calls: int = MAX_CALLS,
-        overloaded: Overloaded = lambda now, calls: False,
-        unaffordable: Callable[[], int] = lambda: 0,
+        max_calls: int,
+        overloaded: Overloaded,
+        unaffordable: Callable[[], int],
     ) -> None:
         self._max_calls = max_calls
         self._overloaded = overloaded

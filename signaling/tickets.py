@@ -40,7 +40,7 @@ class Ticket:
         return is_current or is_next
 
     def _settle(self, peers: int) -> None:
-        """Whoever has connected since has the new one."""
+        """A client that has connected since has the new one."""
         if self._peers is not None and peers > self._peers:
             self._promote()
 

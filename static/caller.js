@@ -189,7 +189,6 @@ function hear(data) {
     case 'bot-llm': happen({ type: 'bot-llm', on: event.on }); break;
     case 'interrupted': happen({ type: 'interrupted' }); break;
     case 'peer-left': happen({ type: 'left' }); break;
-    case 'renegotiate': void connection?.renegotiate(); break;
     case 'relay-event':
       if (event.event === 'replaced') happen({ type: 'left', code: 'replaced' });
       else board.announce(event.event, event.seconds);

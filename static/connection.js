@@ -9,7 +9,7 @@ import { keep, taken } from './post.js';
 import { Probe } from './probe.js';
 import { clientReady, disconnectBot, newId, ping, sendText, trackStatus } from './rtvi.js';
 import { KINDS, RECEIVERS } from './sight.js';
-import { ConnectionError, problemOf } from './signalling.js';
+import { ConnectionError } from './signalling.js';
 import { Ways } from './ways.js';
 import { listenToTheWorld } from './world.js';
 
@@ -212,12 +212,6 @@ export class Connection {
       throw new ConnectionError({ code: 'bad-answer' });
     }
     this.ways.tell(pc, this.#session ?? '', this.#pcId, String(answer.sdp));
-  }
-
-  /** The relay asked for a fresh offer on the same connection. */
-  async renegotiate() {
-    const work = this.#peer ? this.#negotiate(this.#peer.pc, false, this.#abort.signal) : Promise.resolve();
-    await work.catch((error) => { if (!this.#closed) this.listener.failed(problemOf(error)); });
   }
 
   /** Show that we live, and see whether the relay does: it acknowledges pings, so something must arrive. */

@@ -63,7 +63,7 @@ export function pings(path, now, answered = false) {
 }
 
 /**
- * How long another connection must wait, lest the relay take them for too many.
+ * How long another connection must wait, or the relay would take them for too many.
  * @param {number[]} restarts when the last ones were built
  * @param {number} now
  */

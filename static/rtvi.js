@@ -27,7 +27,7 @@ const ADDRESS_MAX = 2_000;
  *   | {kind: 'relay-event', event: string, seconds: number|null} | {kind: 'history', turns: Told[]}
  *   | {kind: 'cost', cost: import('./cost.js').Cost}
  *   | {kind: 'corrected', who: 'user'|'model', was: string, text: string}
- *   | {kind: 'interrupted'} | {kind: 'peer-left'} | {kind: 'renegotiate'}
+ *   | {kind: 'interrupted'} | {kind: 'peer-left'}
  *   | {kind: 'taken', id: string} | {kind: 'error', text: string, fatal: boolean, code: string, id: string} | {kind: 'notice', text: string}} Incoming
  */
 
@@ -88,9 +88,7 @@ export function parse(frame) {
 
 /** @param {Record<string, unknown>} message @returns {Incoming|null} */
 function signalling(message) {
-  if (message.type === 'peerLeft') return { kind: 'peer-left' };
-  if (message.type === 'renegotiate') return { kind: 'renegotiate' };
-  return null;
+  return message.type === 'peerLeft' ? { kind: 'peer-left' } : null;
 }
 
 /** @param {string} type @param {Record<string, unknown>} data @param {string} id of our message that this answers @returns {Incoming|null} */

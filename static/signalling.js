@@ -118,7 +118,12 @@ export class Signalling {
     }
   }
 
-  /** Where this browser is. Throws ConnectionError. @param {string} session @param {string|null} pcId @param {string[]} candidates */
+  /**
+   * Tell where this browser is. Throws ConnectionError if the relay is not reached, whatever it answers.
+   * @param {string} session
+   * @param {string|null} pcId
+   * @param {string[]} candidates
+   */
   async meet(session, pcId, candidates) {
     const body = JSON.stringify({ pc_id: pcId, candidates: candidates.map((candidate) => ({ candidate })) });
     const headers = { 'Content-Type': 'application/json', ...this.headers };

@@ -13,7 +13,8 @@ import relay.session
 from relay.agent import Agent
 from relay.call import CallSettings
 from relay.errors import BrowserFault
-from relay.gemini.client import Target, Traffic
+from relay.gemini.client import Traffic
+from relay.gemini.handshake import Target
 from relay.gemini.protocol import Message
 from relay.gemini.upstream import Changes
 from relay.metrics import Quality

@@ -5,7 +5,7 @@ from typing import Final
 
 from aioice import stun
 
-from relay.webrtc.port.agent import Agent
+from relay.webrtc.port.lite import LiteAgent
 from relay.webrtc.port.switchboard import MARK_BYTES
 
 CONTROLLING, CONTROLLED = "ICE-CONTROLLING", "ICE-CONTROLLED"
@@ -27,7 +27,7 @@ class Dice:
 class Browser:
     """Who calls the agent; `user` and `password` are its own."""
 
-    agent: Agent
+    agent: LiteAgent
     user: str = "them"
     password: str = "the-browsers-own-password"
     dice: Dice = field(default_factory=Dice)
@@ -71,9 +71,9 @@ class Browser:
         return bytes(message)
 
 
-def met(user: str = "ours", password: str = "a-password-of-the-relays") -> tuple[Agent, Browser]:
+def met(user: str = "ours", password: str = "a-password-of-the-relays") -> tuple[LiteAgent, Browser]:
     """An agent that knows its browser, and that browser."""
-    agent = Agent(user, password.encode(), b"mark"[:MARK_BYTES], Dice())
+    agent = LiteAgent(user, password.encode(), b"mark"[:MARK_BYTES], Dice())
     browser = Browser(agent)
     agent.meet(browser.user, browser.password)
     return agent, browser

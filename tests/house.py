@@ -12,6 +12,7 @@ import aiohttp
 from relay.config import Config, load
 from relay.errors import BrowserFault, RelayError
 from relay.files import Files
+from relay.flags import MAX_CALLS
 from relay.request import CallRequest
 from relay.transcript import Role, Transcript, Turn
 from signaling.app import House, serving
@@ -118,6 +119,14 @@ class Visit:
         return await self.ask("POST", where, json={"sdp": OFFER, "type": "offer", **body})
 
 
+def make_registry(
+    max_calls: int = MAX_CALLS,
+    overloaded: Overloaded = lambda now, calls: False,
+    unaffordable: Callable[[], int] = lambda: 0,
+) -> Registry:
+    return Registry(max_calls, overloaded, unaffordable)
+
+
 def settings(*arguments: str) -> Config:
     return load(["--port", "0", *arguments], {})
 
@@ -145,7 +154,7 @@ async def visiting(
         return make
 
     config = settings(*arguments)
-    registry = Registry(config.max_calls, overloaded)
+    registry = make_registry(config.max_calls, overloaded)
     sockets = listen(config)
     house = House(
         config=config, maker=maker, registry=registry, page=page, model_well=model_well, media=media,

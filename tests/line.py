@@ -37,7 +37,8 @@ class Line:
         self.sent: list[Sent] = []
         self.told: list[str] = []
         self.positions: list[int] = []
-        self.downlink = Downlink(self._send, self.ticker, self, encoder)
+        self.downlink = Downlink(self.ticker, self, encoder)
+        self.downlink.connect(self._send, None)
 
     @property
     def now(self) -> float:

@@ -16,7 +16,7 @@ from relay.audio.packet import ENCODED_RATE
 from relay.call import CallSettings
 from relay.dialogue import Dialogue
 from relay.gemini import events
-from relay.gemini.client import Target
+from relay.gemini.handshake import Target
 from relay.gemini.protocol import Message
 from relay.history import History
 from relay.ticker import Ticker

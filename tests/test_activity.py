@@ -116,7 +116,6 @@ def test_a_muted_microphone_does_not_make_the_room_loud_afterwards() -> None:
     fan = noise(-40.0, 10.0)
     hear(activity, fan)
     assert hear(activity, silence(60.0, DECODED_RATE), fan.part(0.0, 2.0), start=10.0) == []
-    assert activity.level == pytest.approx(-40.0, abs=2.0)  # of one frame in four samples
 
 
 def test_what_is_too_quiet_to_begin_a_speech_is_loud_enough_to_continue_it() -> None:
@@ -145,7 +144,6 @@ def test_when_no_sound_arrives_any_more_time_alone_ends_the_speech() -> None:
     assert edge is not None
     assert not edge.speaking
     assert edge.at == pytest.approx(0.5)
-    assert activity.level == SILENT_DBFS
 
 
 @settings(max_examples=60)
@@ -156,7 +154,7 @@ def test_whatever_is_fed_onsets_and_ends_alternate(pieces: list[tuple[bytes, flo
     for pcm, wait in pieces:
         now += wait
         edge = activity.feed(pcm, now)
-        assert SILENT_DBFS <= activity.level <= 0.0
+        assert SILENT_DBFS <= level(pcm) <= 0.0
         if edge is not None:
             assert edge.speaking is not speaking
             assert edge.at <= now

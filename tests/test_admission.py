@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.config import Secret, load
+from relay.config import load
 from relay.errors import BrowserFault
+from relay.values import Secret
 from signaling import admission
 from signaling.admission import MAX_ADDRESSES, MAX_FORWARDED, START_BURST, START_SECONDS, STARTS_PER_MINUTE, Admission
 from signaling.app import doorkeeper

@@ -8,8 +8,7 @@ import pytest
 from signaling import app
 from signaling.app import close_calls
 from signaling.pages import HEADERS
-from signaling.registry import Registry
-from tests.house import OFFER, FakeCall, refused, visiting
+from tests.house import OFFER, FakeCall, make_registry, refused, visiting
 
 APP = "https://app.example"
 NAMED = ("--allow-origin", APP)
@@ -175,7 +174,7 @@ async def test_a_refusal_is_logged_by_its_code_and_never_with_the_offer(caplog: 
 
 async def test_stopping_closes_every_call_within_its_second(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(app, "CLOSE_SECONDS", 0.05)
-    registry = Registry()
+    registry = make_registry()
 
     def stuck(id: str, on_closed: object) -> FakeCall:
         return FakeCall(id, on_closed, stuck=True)  # type: ignore[arg-type]

@@ -27,17 +27,17 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
-from relay.config import Secret
 from relay.errors import ModelFault, OurBug, RelayError
 from relay.gemini import client as client_module
 from relay.gemini import protocol
-from relay.gemini.client import CLOSE_DEADLINE, MAX_BROKEN, MAX_UNSENT, MAX_UNSENT_AUDIO, LiveClient, Target
+from relay.gemini.client import CLOSE_DEADLINE, MAX_BROKEN, MAX_UNSENT, MAX_UNSENT_AUDIO, LiveClient
 from relay.gemini.dial import UNACKNOWLEDGED_MS
 from relay.gemini.events import Audio, Event, GoAway, OutputTranscript, SetupComplete, TurnComplete
 from relay.gemini.frames import MAX_FRAGMENTS, MAX_FRAME
-from relay.gemini.handshake import KEY_HEADER
+from relay.gemini.handshake import KEY_HEADER, Target
 from relay.gemini.reading import MAX_MESSAGE
 from relay.gemini.service import State
+from relay.values import Secret
 
 MODEL: Final = "gemini-3.8-live"
 CANARY: Final = "canary-AIzaSyD-0123456789abcdef"

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.audio.opus import BITRATE, COMPLEXITY
-from relay.config import FLAGS, GEMINI_URL, MAX_CALLS, Config, ConfigError, Flag, Secret, load
+from relay.config import Config, ConfigError, load
 from relay.cost import Budget
+from relay.flags import FLAGS, GEMINI_URL, MAX_CALLS, Flag
 from relay.values import (
     MAX_BITRATE,
     MAX_GREETING_CHARS,
@@ -19,6 +20,7 @@ from relay.values import (
     MAX_TEXT_CHARS,
     MIN_BITRATE,
     MIN_TOKEN_CHARS,
+    Secret,
     origin,
     yes,
 )

@@ -23,8 +23,9 @@ import pytest
 from aiohttp import web
 from aioice import stun, turn
 
-from relay.config import FLAGS, KEY_VARIABLES, load
-from relay.turn import Turn
+from relay.config import KEY_VARIABLES, load
+from relay.flags import FLAGS
+from relay.turn_server import TurnServer
 from relay.values import Secret
 from signaling import beyond, certificate, pulse
 from tests.house import visiting
@@ -236,7 +237,7 @@ async def test_coturn_as_compose_starts_it_takes_the_relays_credentials_alone_an
 
 async def permitted(port: int, *peers: str) -> list[int]:
     """What the server says when somebody whom the relay has let in wants to send to each of these, 200 for yes."""
-    account = Turn((), Secret(FILLED_IN["TURN_SECRET"])).server("caller", time.time()).told()
+    account = TurnServer((), Secret(FILLED_IN["TURN_SECRET"])).server("caller", time.time()).told()
     client = functools.partial(turn.TurnClientUdpProtocol, ("127.0.0.1", port), account["username"],
                                account["credential"], turn.DEFAULT_ALLOCATION_LIFETIME,
                                turn.DEFAULT_CHANNEL_REFRESH_TIME)  # fmt: skip

@@ -18,7 +18,7 @@ from relay.call import CallSettings
 from relay.dialogue import Dialogue
 from relay.errors import RelayError
 from relay.gemini import events, protocol
-from relay.gemini.client import Target
+from relay.gemini.handshake import Target
 from relay.history import History
 from relay.keys import KEYS_SECONDS
 from relay.ticker import Ticker

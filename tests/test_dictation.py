@@ -12,9 +12,9 @@ from relay import rtvi
 from relay.cost import Ledger, Prices, Rates
 from relay.dictation import Recording
 from relay.gemini import events
-from relay.gemini.client import Target
+from relay.gemini.handshake import Target
 from relay.standin.script import parse
-from relay.transcribe import MAX_SECONDS, Transcriber, Written
+from relay.transcribe import MAX_SECONDS, Transcriber, Transcription
 from tests.caller import Caller
 from tests.running import running
 from tests.sound import read_wav
@@ -34,11 +34,11 @@ class Writer:
         self.words = list(words)
         self.asked: list[tuple[bytes, int]] = []
 
-    async def write(self, pcm: bytes, rate: int, target: Target, **hints: Sequence[str]) -> Written | None:
+    async def write(self, pcm: bytes, rate: int, target: Target, **hints: Sequence[str]) -> Transcription | None:
         self.asked.append((pcm, rate))
         await asyncio.sleep(1.0)
         words = self.words.pop(0)
-        return Written(words, USAGE) if words is not None else None
+        return Transcription(words, USAGE) if words is not None else None
 
 
 def corrections(call: Call) -> list[dict[str, Any]]:

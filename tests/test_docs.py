@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Final
 
-from relay import config
+from relay import flags
 
 ROOT: Final = Path(__file__).parent.parent
 README: Final = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -73,12 +73,12 @@ def test_every_row_of_the_sheet_names_a_test() -> None:
 
 
 def test_every_flag_stands_in_the_readme_with_its_variable() -> None:
-    missing = [flag.name for flag in config.FLAGS if f"| `--{flag.name}` | `{flag.variable}` |" not in README]
+    missing = [flag.name for flag in flags.FLAGS if f"| `--{flag.name}` | `{flag.variable}` |" not in README]
     assert not missing
 
 
 def test_the_readme_promises_no_flag_that_is_gone() -> None:
-    known = {flag.name for flag in config.FLAGS}
+    known = {flag.name for flag in flags.FLAGS}
     assert set(re.findall(r"^\| `--([a-z-]+)`", README, flags=re.MULTILINE)) <= known
 
 

@@ -8,7 +8,7 @@ import pytest
 from relay.errors import BrowserFault
 from signaling.drain import Leave, drain
 from signaling.registry import Call, Registry, State
-from tests.house import FakeCall, refused, visiting
+from tests.house import FakeCall, make_registry, refused, visiting
 
 
 def opened(registry: Registry) -> FakeCall:
@@ -28,12 +28,12 @@ def seconds(began: float) -> float:
 
 async def test_without_calls_nobody_waits() -> None:
     began = time.monotonic()
-    await drain(Registry(), 30.0, Leave())
+    await drain(make_registry(), 30.0, Leave())
     assert seconds(began) < 0.1
 
 
 async def test_each_call_is_told_at_once_how_long_it_has_and_none_is_ended() -> None:
-    registry = Registry()
+    registry = make_registry()
     calls = [opened(registry) for _ in range(3)]
     leaving = asyncio.create_task(drain(registry, 30.0, Leave()))
     await asyncio.sleep(0)
@@ -45,7 +45,7 @@ async def test_each_call_is_told_at_once_how_long_it_has_and_none_is_ended() -> 
 
 
 async def test_it_is_over_when_the_last_call_has_ended() -> None:
-    registry = Registry()
+    registry = make_registry()
     first, last = opened(registry), opened(registry)
     leaving = asyncio.create_task(drain(registry, 30.0, Leave()))
     await asyncio.sleep(0)
@@ -57,7 +57,7 @@ async def test_it_is_over_when_the_last_call_has_ended() -> None:
 
 
 async def test_calls_that_do_not_end_have_their_time_and_not_more() -> None:
-    registry, began = Registry(), time.monotonic()
+    registry, began = make_registry(), time.monotonic()
     opened(registry)
     await drain(registry, 0.3, Leave())
     assert 0.29 <= seconds(began) < 0.6  # the loop's timers round to a millisecond
@@ -65,7 +65,7 @@ async def test_calls_that_do_not_end_have_their_time_and_not_more() -> None:
 
 
 async def test_a_second_signal_ends_the_wait_at_once() -> None:
-    registry, leave, began = Registry(), Leave(), time.monotonic()
+    registry, leave, began = make_registry(), Leave(), time.monotonic()
     opened(registry)
     leave.ask()
     assert (leave.asked.is_set(), leave.at_once.is_set()) == (True, False)
@@ -75,7 +75,7 @@ async def test_a_second_signal_ends_the_wait_at_once() -> None:
 
 
 async def test_with_no_time_to_give_nobody_is_told_of_any() -> None:
-    registry = Registry()
+    registry = make_registry()
     call = opened(registry)
     await drain(registry, 0.0, Leave())
     assert call.warned == []

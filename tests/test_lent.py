@@ -10,7 +10,7 @@ from typing import Any, Final
 import pytest
 from aioice import stun, turn
 
-from relay.turn import CREDENTIAL_SECONDS, Turn
+from relay.turn_server import CREDENTIAL_SECONDS, TurnServer
 from relay.values import Secret
 from relay.webrtc import tame
 from relay.webrtc.reach import OUR_NAME
@@ -73,7 +73,7 @@ async def test_a_call_over_a_lent_address_goes_on_when_its_credential_has_ended_
     monkeypatch.setattr(turn, "create_turn_endpoint", turn.create_turn_endpoint)
     tame.hold_permissions(PERMITTED_SECONDS * tame.PERMISSION_SECONDS / PERMISSION_SECONDS)
     ends = time.time() + GOOD_SECONDS
-    account = Turn((), Secret(SECRET)).server(OUR_NAME, ends - CREDENTIAL_SECONDS).told()
+    account = TurnServer((), Secret(SECRET)).server(OUR_NAME, ends - CREDENTIAL_SECONDS).told()
     echoing, _ = await asyncio.get_running_loop().create_datagram_endpoint(Echo, local_addr=(server.address, 0))
     transport, ear = await lent(server, account)
     try:

@@ -18,7 +18,7 @@ from google.genai import types
 from google.genai.errors import APIError
 from websockets.asyncio.client import connect
 
-from relay.gemini.client import Target
+from relay.gemini.handshake import Target
 from relay.standin import voice
 from relay.standin.script import Script, parse
 from relay.standin.server import serve, tls_context

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from relay.config import Secret
+from relay.values import Secret
 from signaling import logs
 from signaling.logs import Scrubbed
 

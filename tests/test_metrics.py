@@ -233,7 +233,7 @@ def test_the_median_and_the_worst_of_what_is_known() -> None:
 def test_packets_are_told_by_the_copies_they_carry_and_no_sum_falls_when_one_cannot_leave() -> None:
     async def main() -> list[CallFigures]:
         ticker = Ticker()
-        downlink, uplink = Downlink(lambda *_: True, ticker, Deaf()), Uplink(_nothing, _nothing, _nothing)
+        downlink, uplink = Downlink(ticker, Deaf()), Uplink(_nothing, _nothing, _nothing)
         read = list[CallFigures]()
         for packets, protected, unsent in ((10, [3, 1, 1], 0), (10, [4, 1, 1], 1), (11, [4, 1, 1], 1)):
             downlink.packets, downlink.protected, downlink.unsent = packets, protected, unsent

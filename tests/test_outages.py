@@ -15,7 +15,7 @@ from google.genai import types
 
 from relay.errors import RelayError
 from relay.gemini import protocol, recall
-from relay.gemini.client import Target
+from relay.gemini.handshake import Target
 from relay.gemini.upstream import Upstream
 from relay.watchdog import ANSWER_SECONDS, STALL_SECONDS
 from tests.service import INTERNAL, Script, Service, Visit, run, service

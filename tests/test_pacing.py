@@ -19,7 +19,9 @@ OLDEST_SECONDS = 0.300
 def test_a_hundred_calls_share_one_timer_and_one_beat(monkeypatch: pytest.MonkeyPatch) -> None:
     async def main() -> tuple[Line, int]:
         line, timers = Line(), 0
-        others = [Downlink(line._send, line.ticker, line) for _ in range(99)]
+        others = [Downlink(line.ticker, line) for _ in range(99)]
+        for downlink in others:
+            downlink.connect(line._send, None)
         set_timer = line.loop.call_at
 
         def counted(*args: Any, **more: Any) -> asyncio.TimerHandle:

@@ -176,13 +176,14 @@ async def test_sound_goes_both_ways(tier: str) -> None:
 async def test_what_the_browser_lost_of_our_sound_is_told(tier: str) -> None:
     async with call(tier) as line:
         await line.connect()
+        sound: Any = line.peer.line
         for n in range(400):
             if any(line.owner.reports):
                 break
             if n % 4:
                 line.peer.send_rtp(b"\xd8\xff\xfe", n * 960, n == 0, False)
             else:
-                line.peer.line._sequence += 1  # type: ignore[union-attr]  # lost on the way
+                sound._sequence += 1  # lost on the way
             await asyncio.sleep(0.01)
         assert 0.1 < max(line.owner.reports) < 0.4
 
@@ -544,7 +545,8 @@ async def test_a_dead_report_task_cannot_hang_the_close() -> None:
     """aiortc's close waits for its RTCP task's last word; a task that died never says it."""
     async with call("middle") as line:
         await line.connect()
-        receiver: Any = line.peer.line._receiver  # type: ignore[union-attr]
+        sound: Any = line.peer.line
+        receiver = sound._receiver
         task = receiver._RTCRtpReceiver__rtcp_task
         receiver._RTCRtpReceiver__remote_streams[1] = None  # the next report raises and ends the task
         await asyncio.wait([task], timeout=3)

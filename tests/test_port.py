@@ -12,8 +12,8 @@ from aioice import stun
 
 from relay.config import ConfigError, load
 from relay.webrtc.media import Media, prepare
-from relay.webrtc.port import agent, sockets
 from relay.webrtc.port import connection as connections
+from relay.webrtc.port import lite, sockets
 from relay.webrtc.port.connection import Connection
 from relay.webrtc.port.sockets import Port, local_addresses
 from signaling.sockets import open_udp_port
@@ -203,7 +203,7 @@ async def said(call: Call, words: str) -> None:
 
 
 async def test_whoever_has_overheard_a_call_cannot_end_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(agent, "CONSENT_SECONDS", 0.6)
+    monkeypatch.setattr(lite, "CONSENT_SECONDS", 0.6)
     monkeypatch.setattr(connections, "CONSENT_CHECK_SECONDS", 0.1)
     async with calls(1) as (port, [call]):
         await heard(call)

@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import pytest
 
-from relay.config import MAX_CALLS
 from relay.errors import BrowserFault
-from signaling.registry import MAX_ENDED, MAX_RESERVED, RESERVED_SECONDS, Call, Registry, State
-from tests.house import FakeCall
+from relay.flags import MAX_CALLS
+from signaling.registry import MAX_ENDED, MAX_RESERVED, RESERVED_SECONDS, Call, State
+from tests.house import FakeCall, make_registry
 
 
 def make(id: str, on_closed: Callable[[object], None]) -> Call:
@@ -19,14 +19,14 @@ def code(caught: pytest.ExceptionInfo[BrowserFault]) -> str:
 
 
 async def test_an_id_has_128_bits_and_is_never_given_twice() -> None:
-    registry = Registry()
+    registry = make_registry()
     ids = {registry.reserve(0.0).id for _ in range(MAX_RESERVED)}
     assert len(ids) == MAX_RESERVED
     assert all(len(bytes.fromhex(id)) == 16 for id in ids)
 
 
 async def test_a_promise_is_kept_for_a_minute() -> None:
-    registry = Registry()
+    registry = make_registry()
     entry = registry.reserve(100.0)
     assert registry.find(entry.id, 100.0 + RESERVED_SECONDS) is entry
     with pytest.raises(BrowserFault) as caught:
@@ -36,7 +36,7 @@ async def test_a_promise_is_kept_for_a_minute() -> None:
 
 
 async def test_promises_are_bounded_and_the_refusal_says_when_to_come_back() -> None:
-    registry = Registry()
+    registry = make_registry()
     for _ in range(MAX_RESERVED):
         registry.reserve(0.0)
     with pytest.raises(BrowserFault) as caught:
@@ -47,7 +47,7 @@ async def test_promises_are_bounded_and_the_refusal_says_when_to_come_back() -> 
 
 
 async def test_promised_and_live_calls_are_bounded_together() -> None:
-    registry = Registry(max_calls=3)
+    registry = make_registry(max_calls=3)
     live = registry.open(registry.reserve(0.0), make, 0.0)
     registry.open(registry.reserve(0.0), make, 0.0)
     promised = registry.reserve(0.0)
@@ -61,7 +61,7 @@ async def test_promised_and_live_calls_are_bounded_together() -> None:
 
 
 async def test_unless_it_is_told_otherwise_it_takes_as_many_calls_as_one_core_can() -> None:
-    registry = Registry()
+    registry = make_registry()
     for _ in range(MAX_CALLS):
         registry.open(registry.reserve(0.0), make, 0.0)
     with pytest.raises(BrowserFault) as caught:
@@ -70,7 +70,7 @@ async def test_unless_it_is_told_otherwise_it_takes_as_many_calls_as_one_core_ca
 
 
 async def test_a_promise_that_ran_out_in_mid_offer_is_not_kept_beyond_the_limit() -> None:
-    registry = Registry(max_calls=1)
+    registry = make_registry(max_calls=1)
     slow = registry.reserve(0.0)
     later = RESERVED_SECONDS + 1
     registry.open(registry.reserve(later), make, later)
@@ -86,7 +86,7 @@ async def test_while_sound_is_late_nobody_is_taken_in_and_the_refusal_says_when_
         asked.append((now, calls))
         return late
 
-    registry = Registry(overloaded=overloaded)
+    registry = make_registry(overloaded=overloaded)
     live = registry.reserve(0.0)
     call = registry.open(live, make, 1.0)
     promised = registry.reserve(2.0)
@@ -104,7 +104,7 @@ async def test_while_sound_is_late_nobody_is_taken_in_and_the_refusal_says_when_
 
 
 async def test_a_live_session_is_found_by_both_its_ids_until_it_ends() -> None:
-    registry = Registry()
+    registry = make_registry()
     entry = registry.reserve(0.0)
     call = registry.open(entry, make, 0.0)
     assert registry.open(entry, make, 0.0) is call
@@ -122,7 +122,7 @@ async def test_a_live_session_is_found_by_both_its_ids_until_it_ends() -> None:
 
 
 async def test_a_new_pc_id_replaces_the_old_one() -> None:
-    registry = Registry()
+    registry = make_registry()
     entry = registry.reserve(0.0)
     registry.open(entry, make, 0.0)
     registry.name(entry, "old")
@@ -133,7 +133,7 @@ async def test_a_new_pc_id_replaces_the_old_one() -> None:
 
 
 async def test_an_ended_session_gets_no_call_and_no_name() -> None:
-    registry = Registry()
+    registry = make_registry()
     entry = registry.reserve(0.0)
     registry.end(entry)
     registry.end(entry)
@@ -145,7 +145,7 @@ async def test_an_ended_session_gets_no_call_and_no_name() -> None:
 
 
 async def test_the_oldest_ended_sessions_are_forgotten() -> None:
-    registry = Registry()
+    registry = make_registry()
     first = registry.reserve(0.0)
     registry.end(first)
     for _ in range(MAX_ENDED):
@@ -157,7 +157,7 @@ async def test_the_oldest_ended_sessions_are_forgotten() -> None:
 
 
 async def test_a_closing_registry_gives_back_its_calls_and_takes_nobody_in() -> None:
-    registry = Registry()
+    registry = make_registry()
     promised = registry.reserve(0.0)
     call = registry.open(registry.reserve(0.0), make, 0.0)
     assert registry.close() == [call]
@@ -171,7 +171,7 @@ async def test_a_closing_registry_gives_back_its_calls_and_takes_nobody_in() -> 
 
 def test_while_the_days_budget_is_spent_nobody_is_promised_a_session() -> None:
     seconds = [0]
-    registry = Registry(unaffordable=lambda: seconds[0])
+    registry = make_registry(unaffordable=lambda: seconds[0])
     entry = registry.reserve(0.0)
     seconds[0] = 4000
     with pytest.raises(BrowserFault) as refused:

@@ -17,7 +17,7 @@ from relay.flood import (
     OVERSIZE_WEIGHT,
     REFUSED_MEMORY,
     FloodGate,
-    Verdict,
+    Ruling,
 )
 from relay.reading import MAX_DEPTH, MAX_ID, read
 from relay.said import (
@@ -153,19 +153,19 @@ def test_any_data_of_any_known_type_is_said_or_malformed(kind: str, data: Any) -
 
 def test_a_burst_passes_and_then_the_rate_does() -> None:
     gate = FloodGate()
-    assert [gate.allow(5.0) for _ in range(int(BURST_MESSAGES))] == [Verdict.PASS] * int(BURST_MESSAGES)
-    assert gate.allow(5.0) is Verdict.TELL
+    assert [gate.allow(5.0) for _ in range(int(BURST_MESSAGES))] == [Ruling.PASS] * int(BURST_MESSAGES)
+    assert gate.allow(5.0) is Ruling.TELL
     steady = [gate.allow(5.0 + 1.001 * n / MESSAGES_PER_SECOND) for n in range(1, 500)]
-    assert set(steady) == {Verdict.PASS}
+    assert set(steady) == {Ruling.PASS}
 
 
 def test_a_flood_is_told_once_and_then_closes_the_session() -> None:
     gate = FloodGate()
-    verdicts = [gate.allow(n / 5000) for n in range(5000)]
-    assert verdicts.count(Verdict.TELL) == 1
-    first, closed = verdicts.index(Verdict.TELL), verdicts.index(Verdict.CLOSE)
-    assert verdicts[:first] == [Verdict.PASS] * first
-    refused = [verdict for verdict in verdicts[: closed + 1] if verdict is not Verdict.PASS]
+    rulings = [gate.allow(n / 5000) for n in range(5000)]
+    assert rulings.count(Ruling.TELL) == 1
+    first, closed = rulings.index(Ruling.TELL), rulings.index(Ruling.CLOSE)
+    assert rulings[:first] == [Ruling.PASS] * first
+    refused = [ruling for ruling in rulings[: closed + 1] if ruling is not Ruling.PASS]
     assert len(refused) == MAX_REFUSED
 
 
@@ -173,23 +173,23 @@ def test_refusals_are_forgotten_after_a_quiet_while() -> None:
     gate = FloodGate()
     now = 0.0
     for _ in range(5):
-        verdicts = [gate.allow(now) for _ in range(int(BURST_MESSAGES) + MAX_REFUSED - 1)]
-        assert verdicts.count(Verdict.TELL) == 1
-        assert Verdict.CLOSE not in verdicts
+        rulings = [gate.allow(now) for _ in range(int(BURST_MESSAGES) + MAX_REFUSED - 1)]
+        assert rulings.count(Ruling.TELL) == 1
+        assert Ruling.CLOSE not in rulings
         now += REFUSED_MEMORY + 0.001
 
 
 def test_messages_over_a_limit_weigh_more() -> None:
     gate = FloodGate()
-    verdicts = [gate.refuse(n * 1.0) for n in range(MAX_REFUSED // OVERSIZE_WEIGHT)]
-    assert verdicts[0] is Verdict.TELL
-    assert set(verdicts[1:-1]) == {Verdict.DROP}
-    assert verdicts[-1] is Verdict.CLOSE
+    rulings = [gate.refuse(n * 1.0) for n in range(MAX_REFUSED // OVERSIZE_WEIGHT)]
+    assert rulings[0] is Ruling.TELL
+    assert set(rulings[1:-1]) == {Ruling.DROP}
+    assert rulings[-1] is Ruling.CLOSE
 
 
 def test_a_clock_that_stands_still_or_steps_back_gives_nothing_away() -> None:
     gate = FloodGate()
-    passed = sum(gate.allow(now) is Verdict.PASS for now in [10.0, 9.0, 10.0, 9.0] * 50)
+    passed = sum(gate.allow(now) is Ruling.PASS for now in [10.0, 9.0, 10.0, 9.0] * 50)
     assert passed == BURST_MESSAGES
 
 

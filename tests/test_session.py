@@ -14,14 +14,14 @@ import relay.dialogue
 import relay.session
 from relay.audio.packet import DECODED_RATE
 from relay.audio.stall import LIMIT_SECONDS
-from relay.browser import MICROPHONE_SECONDS, STOPPING_SECONDS
+from relay.browser import CONNECT_SECONDS, MICROPHONE_SECONDS, STOPPING_SECONDS
 from relay.errors import BrowserFault, ModelFault, OurBug
 from relay.gemini import events, protocol
 from relay.hearing import EARLY_MESSAGES
 from relay.metrics import Quality
 from relay.outbox import MAX_MESSAGES
 from relay.presence import LOST_SECONDS, MAX_RESTARTS
-from relay.session import CLOSE_SECONDS, CONNECT_SECONDS, READY_SECONDS
+from relay.session import CLOSE_SECONDS, READY_SECONDS
 from relay.webrtc.gate import Gate
 from tests.between import KEEP, Call, FakeModel, FakePeer, Play
 

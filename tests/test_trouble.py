@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from relay.session import CONNECT_SECONDS, GAVE_UP_SECONDS
+from relay.browser import CONNECT_SECONDS
+from relay.session import GAVE_UP_SECONDS
 from tests.between import Call, Play
 
 

@@ -10,8 +10,8 @@ from google.genai import types
 
 from relay.errors import ModelFault, RelayError
 from relay.gemini import events, life, protocol, recall
-from relay.gemini.client import Target
 from relay.gemini.events import Event
+from relay.gemini.handshake import Target
 from relay.gemini.unheard import LEAD_SECONDS, MAX_WORDS, PIECE_SECONDS, QUESTION_SECONDS, WAITING_SECONDS
 from relay.gemini.upstream import Upstream
 from tests.memory import Memory

@@ -42,11 +42,10 @@ class Edge:
 
 
 class Activity:
-    """One voice. `speaking` is the verdict, `level` the loudness in dBFS of what was fed last."""
+    """One voice. `speaking` is the verdict."""
 
     def __init__(self) -> None:
         self.speaking = False
-        self.level = SILENT_DBFS
         self.sounded_at = float("-inf")  # when there was last anything but digital silence
         self._floor = GATE_DBFS - ONSET_OVER_FLOOR
         self._loud = 0.0  # seconds of loudness that count towards an onset
@@ -55,7 +54,7 @@ class Activity:
     def feed(self, pcm: bytes, now: float) -> Edge | None:
         """Hear `pcm` (16 kHz, mono, 16 bit; 10 to 60 ms) that ended at `now`; empty means that only time has passed."""
         seconds = len(pcm) // 2 / DECODED_RATE
-        self.level = loudness = level(pcm)
+        loudness = level(pcm)
         floor = self._floor
         over = END_OVER_FLOOR if self.speaking else ONSET_OVER_FLOOR
         if loud := loudness > GATE_DBFS and loudness > floor + over:

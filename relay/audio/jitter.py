@@ -77,7 +77,7 @@ class JitterBuffer:
         self._held: dict[int, _Packet] = {}
         self._ssrc: int | None = None
         # The next to play: its sequence number, and its timestamp if the sender did not pause. `follows` lets both run
-        # past their wrap; the packet beyond it does not follow then, and whoever plays it winds them back.
+        # past their wrap; the packet beyond it does not follow then, and its player winds them back.
         self._sequence = NOWHERE
         self._timestamp = 0
         self._before = -NOWHERE  # how many places were passed before the one with sequence number 0

@@ -46,11 +46,6 @@ class Playout:
         self.underruns = 0  # times that a turn's sound ran out before its end
 
     @property
-    def heard(self) -> int:
-        """Samples given out."""
-        return self.position - self.skipped
-
-    @property
     def ready(self) -> bool:
         """A whole frame is there."""
         return bool(self._frames)

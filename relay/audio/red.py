@@ -4,7 +4,7 @@
     └ 0 │ payload type 7 ┘  then the copies, then the packet itself
 
 A browser that was answered `red` sends each Opus packet with one copy of the one before; the first of a stream has
-none. Whoever copies bit by bit can be decoded as if nothing had been lost.
+none. A sender that copies bit by bit can be decoded as if nothing had been lost.
 """
 
 from collections.abc import Sequence

@@ -8,14 +8,14 @@ The rules, each with a test:
 1. After `STALL_SECONDS` without sound the model gets silence, all that is missing at once, then `STEP_SECONDS` at a
    time, so that it hears the user's turn end. Silence keeps one packet behind time, as sound does.
 2. After `LIMIT_SECONDS` of silence the stream has `ended`, and nothing more is due.
-3. What silence stood in for is not said again: sound for that time is passed over, to the sample.
+3. What silence stood in for is not said again: sound for that time is skipped, to the sample.
 4. Sound from a new beginning (`reset`) stands where our clock says, for nothing else tells.
 5. Sound that is late without ever catching up comes from a clock that stood still (Chromium's does while its sender
-   has no track), or over a path that has become longer: after `DOUBT_SECONDS` it is heard, with what was passed over
+   has no track), or over a path that has become longer: after `DOUBT_SECONDS` it is heard, with what was skipped
    meanwhile, and stands where our clock says.
 6. What comes faster than time after all, within `WARY_SECONDS`, was late: no more than `LEAD_SECONDS` of it is heard.
 7. After the end the stream begins anew (`begin`) and nothing is owed, but what is older than `FRESH_SECONDS` by the
-   sender's clock is passed over; rule 5 holds.
+   sender's clock is skipped; rule 5 holds.
 8. A look that comes long after it was due says that we slept, not the sender: the next one counts.
 
 Silence is counted in samples at `DECODED_RATE`, sound is PCM16 mono at that rate.
@@ -64,7 +64,7 @@ class Stall:
 
     def __init__(self) -> None:
         self.stalls = 0  # how often silence had to stand in
-        self._doubted = bytearray()  # passed over, and perhaps wrongly
+        self._doubted = bytearray()  # skipped, and perhaps wrongly
         self._back_at: float | None = None  # since sound came again, but late,
         self._since_back = 0  # so many samples have come after the first
         self._wary_until = float("-inf")  # to which it may turn out
@@ -212,7 +212,7 @@ class Stall:
         return pcm[2 * surplus :]
 
     def _trust(self) -> None:
-        """Neither what was passed over nor what was believed matters any more."""
+        """Neither what was skipped nor what was believed matters any more."""
         self._wary_until, self._believed = float("-inf"), 0
         self._forget_doubt()
 

@@ -41,7 +41,7 @@ class Nothing:
 
 
 class Checkpoint:
-    """One conversation's. The newest handle holds what is before `mark`."""
+    """The checkpoint of one conversation. The newest handle holds what is before `mark`."""
 
     def __init__(self, memory: Memory) -> None:
         self._memory = memory

@@ -17,8 +17,7 @@ from relay.errors import ModelFault, OurBug, RelayError
 from relay.gemini import protocol, reading, service
 from relay.gemini.events import Event, GoAway, SetupComplete, Unknown
 from relay.gemini.frames import Frames
-from relay.gemini.handshake import Handshake
-from relay.gemini.handshake import Target as Target
+from relay.gemini.handshake import Handshake, Target
 from relay.gemini.reading import BadFrame
 from relay.gemini.service import State
 

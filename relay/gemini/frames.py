@@ -13,7 +13,7 @@ MAX_FRAGMENTS: Final = 1024
 
 
 class Hearer(Protocol):
-    """Whom the frames are for."""
+    """Who the frames are for."""
 
     def opened(self, transport: WSTransport) -> None: ...
     def heard(self, message: bytes) -> None: ...

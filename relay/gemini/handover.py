@@ -21,7 +21,7 @@ PUMP_SECONDS: Final = 0.02
 
 
 class Handover:
-    """One conversation's. A connection that listens is given what was `put_back`, then served with `to`, until `stop`.
+    """What is said to the model. One that listens is given what was `put_back`, then served, from `to` until `stop`.
 
     `settle` is called when what is unfinished may have changed.
     """

@@ -19,7 +19,7 @@ from relay.gemini.dial import dial, tls_context
 from relay.gemini.frames import MAX_FRAME
 
 if TYPE_CHECKING:
-    from relay.config import Secret
+    from relay.values import Secret
 
 KEY_HEADER: Final = "x-goog-api-key"  # the one place where the key goes; a URL would end up in logs
 
@@ -38,7 +38,7 @@ class Target:
 
 
 class Handshake:
-    """One connection's with `target`; whoever makes it owes a `cut` if it is given up before it is done."""
+    """The handshake of one connection with `target`; owes a `cut` if it is given up before it is done."""
 
     def __init__(self, target: Target) -> None:
         self._target = target

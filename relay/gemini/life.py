@@ -18,14 +18,14 @@ ROTATE_SECONDS: Final = 540.0  # a connection is left at nine minutes: the servi
 DRAIN_SECONDS: Final = 45.0  # how long an old one may wait for a pause in the talk
 GO_AWAY_MARGIN: Final = 5.0  # seconds kept of what `goAway` leaves, or half of that where it is less than ten
 HANDLE_SECONDS: Final = 1.0  # from the end of a turn until the handle that holds it must have come
-STEADY_SECONDS: Final = 5.0  # whoever has lived for so long and is lost then begins a new outage
-CALM_SECONDS: Final = 60.0  # whoever has lived for so long and is refused then is refused for the first time
+STEADY_SECONDS: Final = 5.0  # a connection that has lived for so long and is lost then begins a new outage
+CALM_SECONDS: Final = 60.0  # one that has lived for so long and is refused then is refused for the first time
 EARLY_SECONDS: Final = 5.0  # a first connection that fails sooner, and not for good, is tried once more
-SHORTEST_SECONDS: Final = 1.0  # whoever sends us away sooner is waited with, as after a loss
+SHORTEST_SECONDS: Final = 1.0  # after a service that sends us away sooner we wait, as after a loss
 BUDGET_SECONDS: Final = 30.0  # from the loss until the model listens again, or is given up
 FIRST_WAIT: Final = 0.25  # seconds between two attempts, at first;
 LONGEST_WAIT: Final = 4.0  # later a quarter of the outage so far, which never delays its end by more than that
-SPREAD: Final = 0.2  # of a wait, added by chance, lest all calls of a relay come back in the same moment
+SPREAD: Final = 0.2  # of a wait, added by chance, so that not all calls of a relay come back in the same moment
 ATTEMPT_SECONDS: Final = 10.0  # for one attempt, until the setup is accepted
 LATE_SECONDS: Final = 1.0  # a planned change that takes longer is told
 
@@ -81,7 +81,7 @@ class Timer:
 
 
 class Life:
-    """One conversation's. Begin with `open`; after every call do what it says, and set a timer for `timer`.
+    """A conversation's connections. Begin with `open`; after every call do what it says, and set a timer for `timer`.
 
     `chance` gives numbers from 0 to 1. What is told with another `generation` than the newest one's does nothing.
     """

@@ -20,7 +20,7 @@ PATIENCE_SECONDS: Final = 20.0
 
 
 class Unfinished:
-    """One conversation's. After each call look at `busy` and `deadline`, and call `poll` then.
+    """What is unfinished in one conversation. After each call look at `busy` and `deadline`, and call `poll` then.
 
     Connections are numbered; the functions' ids are their own affair, and another's may be the same.
     """
@@ -181,7 +181,7 @@ class Unfinished:
     def put_back(
         self, mark: int, until: int | None, now: float, *, seeds: bool = False, asks: bool = False
     ) -> list[Item]:
-        """What the next connection is told first: it knows what came before `mark`, and what came since `until` waits.
+        """What the next connection is told first: it knows what came before `mark`, and what is from `until` on waits.
 
         A question is asked again in the user's own voice unless something of its answer has been heard; the rest of an
         answer that was cut is asked for, unless what waits `asks` for another. `seeds` says that the connection was set

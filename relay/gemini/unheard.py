@@ -171,7 +171,7 @@ class Question:
         self._open(sound[len(sound) - min(count, len(sound)) :], mark)
 
     def pause(self) -> None:
-        """The user has stopped. What he said is kept; of the silence that follows, only the last."""
+        """The user has stopped. What was said is kept; of the silence that follows, only the last."""
         self._speaking = False
         if self.open:
             self._keep()

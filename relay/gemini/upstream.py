@@ -24,9 +24,10 @@ from relay.alarm import Alarm
 from relay.errors import ModelFault, OurBug, RelayError
 from relay.gemini import events, life, recall
 from relay.gemini.checkpoint import Memory, Nothing
-from relay.gemini.client import CLOSE_DEADLINE, CONNECT_DEADLINE, LiveClient, Target, Traffic
+from relay.gemini.client import CLOSE_DEADLINE, CONNECT_DEADLINE, LiveClient, Traffic
 from relay.gemini.events import Event, FunctionCall
 from relay.gemini.handover import Handover
+from relay.gemini.handshake import Target
 from relay.gemini.life import Busy, Life
 from relay.gemini.unfinished import Unfinished
 
@@ -49,7 +50,7 @@ class Changes:
 
 
 class Upstream:
-    """One conversation's. `on_event` gets the model's events, `on_fault` one last word when it cannot go on.
+    """The model's side of a conversation. `on_event` gets its events, `on_fault` one last word when it cannot go on.
 
     What may be said to it, `Handover` says. `memory` has what was said before the conversation, and all that is.
 
@@ -183,7 +184,7 @@ class Upstream:
                 self._do(self._life.sent_away(self._life.generation, left, self._loop.time()))
 
     def _settle(self) -> None:
-        """Tell `life` what the connection is busy with: first what begins, lest it seem quiet between the two."""
+        """Tell `life` what the connection is busy with: first what begins, or it would seem quiet between the two."""
         self.changes.audio_dropped = self._handover.dropped
         busy, before = self._unfinished.busy, self._busy
         if busy != before:

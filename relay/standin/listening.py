@@ -133,7 +133,7 @@ class Gate:
 
 
 class Listening:
-    """One call's. `probability` tells of each window how likely it is a voice; it is asked in order."""
+    """Hears one call. `probability` tells of each window how likely it is a voice; it is asked in order."""
 
     def __init__(
         self, probability: Callable[[bytes], float], silence_ms: int = SILENCE_MS, least_db: float = GATE_DB

@@ -152,7 +152,7 @@ class LocalConversation(Conversation):
         self._watch.hear(pcm[: len(said) - before])
 
     def _heard(self, end: ears.End, now: float) -> None:
-        """The user's turn by his own marks: there is nothing to be guessed meanwhile."""
+        """The user's turn by marks of their own: there is nothing to be guessed meanwhile."""
         said, watch = self._utterance, self._watch
         self._watch = recording.Watch(self._senses.probability)
         for piece in recording.pieces(end.pcm, watch.voiced):

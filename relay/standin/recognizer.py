@@ -1,4 +1,4 @@
-"""Sound → words: Moonshine in one thread of whoever asks, one model for all calls."""
+"""Sound → words: Moonshine in one of the caller's threads, one model for all calls."""
 
 from pathlib import Path
 from typing import Any, Final

@@ -18,7 +18,7 @@ MEMORY: Final = (2, 1, 128)  # what it remembers of a call
 
 
 def session(path: Path) -> onnxruntime.InferenceSession:
-    """A model in one thread of whoever calls it."""
+    """A model in one of the caller's threads."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.enable_cpu_mem_arena = False  # what the longest sound ever took is given back
@@ -28,7 +28,7 @@ def session(path: Path) -> onnxruntime.InferenceSession:
 
 
 class Vad:
-    """One call's: it remembers what it has heard."""
+    """The detector of one call: it remembers what it has heard."""
 
     def __init__(self, model: onnxruntime.InferenceSession) -> None:
         self._model = model

@@ -1,6 +1,6 @@
 """Which of a browser's addresses a relay that sends first may send to (RFC 8839 §5.1): few, and none but browsers'.
 
-Whoever is let in could otherwise aim our checks at any host and port, from inside our own network.
+An admitted client could otherwise aim our checks at any host and port, from inside our own network.
 """
 
 import ipaddress

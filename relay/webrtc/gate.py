@@ -77,6 +77,7 @@ class Gate:
             if self.ssrc is not None and now - self._ssrc_since < SSRC_CHANGE_SECONDS:
                 return self.drop("ssrc")
             self.ssrc, self._ssrc_since = ssrc, now
+        # `Pace`, written out: each packet of each call comes by here, and the call would cost 0.2 µs of then 0.5
         paced = self._paced + _PACE
         if paced > now:
             return self.drop("rate")

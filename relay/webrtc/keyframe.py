@@ -1,6 +1,6 @@
 """One whole key frame out of a stream's packets; everything else is dropped at its first packet. Pure.
 
-A key frame needs no other to be decoded. So whoever wants a picture now and then asks for one, waits for this frame
+A key frame needs no other to be decoded. So for a picture now and then one asks for it, waits for this frame
 alone, and leaves the rest undecoded: at 30 frames a second that is 29 of 30.
 
 Packets may overtake each other and come twice. A frame of which one is lost is given up; the next one is asked for.

@@ -28,13 +28,10 @@ from relay.metrics import Quality
 from relay.webrtc import sdp, tame
 from relay.webrtc.candidates import Candidates
 from relay.webrtc.eyes import Eyes
-from relay.webrtc.media import LINES, Media
+from relay.webrtc.media import Line, Media
 from relay.webrtc.path import Path, chosen, trouble
 from relay.webrtc.port.connection import Connection
-from relay.webrtc.public import PublicLine
 from relay.webrtc.reach import GATHER_SECONDS
-from relay.webrtc.tap import MiddleLine
-from relay.webrtc.wire import RawLine
 
 # An honest offer is answered in under 50 ms; gathering on a strange interface may take longer.
 ANSWER_SECONDS: Final = 5.0
@@ -80,17 +77,13 @@ class Peer:
         self._connection: Connection | None = None
         if media.port is not None:
             self._connection = Connection(media.port)
-            tame.seat(audio, self._connection)
+            tame.replace_ice(audio, self._connection)
         capabilities = RTCRtpReceiver.getCapabilities("audio")
         assert capabilities is not None, "aiortc knows audio"
         audio.setCodecPreferences([c for c in capabilities.codecs if c.mimeType.lower() == "audio/opus"])
-        line = LINES.get(media.tier)
-        self.line: MiddleLine | PublicLine = (
-            line(audio, events.on_rtp, events.on_report) if line is not None else PublicLine(audio, events.on_pcm)
-        )
-        self._eyes = Eyes(self.line, events.on_picture) if isinstance(self.line, MiddleLine) else None
-        # Sends one packet, Opus or RED, at a time in 48 kHz samples; False if it cannot leave. No step between.
-        self.send_rtp: Callable[[bytes, int, bool, bool], bool] = self.line.send
+        self.line: Line = media.line(audio, events.on_rtp, events.on_pcm, events.on_report)
+        self._eyes = Eyes(video, events.on_picture) if (video := self.line.video) is not None else None
+        self.send_rtp: Callable[[bytes, int, bool, bool], bool] = self.line.send  # no step between
         self._pc.on("connectionstatechange", self._state_changed)
         self._pc.on("datachannel", self._channel_offered)
 
@@ -113,8 +106,8 @@ class Peer:
         except Exception as error:
             # aiortc's parser and state machine raise whatever Python raises on a malformed offer
             raise BrowserFault("bad-sdp", f"{type(error).__name__} in negotiation") from error
-        reads_red = isinstance(self.line, MiddleLine)
-        answer = sdp.bound_video(sdp.finish(self._pc.localDescription.sdp, screened if reads_red else ""))
+        answer = sdp.finish(self._pc.localDescription.sdp, screened if self.line.reads_red else "")
+        answer = sdp.bound_video(answer)
         if self._connection is not None:
             self._connection.expect(sdp.announced(screened))
             answer = sdp.say_lite(answer)
@@ -122,10 +115,10 @@ class Peer:
         if self._eyes is not None:
             self._eyes.open({sdp.opus_payload_type(answer), sdp.red_payload_type(answer)})
         for transceiver in self._pc.getTransceivers():
-            tame.bear_reports(transceiver.receiver.transport, self._dropped_junk)
+            tame.survive_bad_rtp(transceiver.receiver.transport, self._dropped_junk)
         if self._pc.sctp is not None:
-            tame.bear_reports(self._pc.sctp.transport, self._dropped_junk)
-            tame.bear_junk(self._pc.sctp)
+            tame.survive_bad_rtp(self._pc.sctp.transport, self._dropped_junk)
+            tame.survive_bad_messages(self._pc.sctp)
         await self.meet(sdp.candidates(offer))
         return sdp.trickling(answer) if self._reach.active else answer
 
@@ -184,8 +177,8 @@ class Peer:
 
     async def quiet_seconds(self, now: float) -> float:
         """How long nothing at all has come from the browser."""
-        if isinstance(self.line, RawLine):
-            return now - self.line.last_heard
+        if (silence := self.line.silence(now)) is not None:
+            return silence
         received = sum(
             cast(RTCTransportStats, report).packetsReceived
             for report in (await self._pc.getStats()).values()
@@ -206,8 +199,8 @@ class Peer:
                     loss_up = max(0, report.packetsLost) / expected if expected > 0 else None
                 elif isinstance(report, RTCRemoteInboundRtpStreamStats):
                     loss_down, round_trip = report.fractionLost / 256, report.roundTripTime
-        if isinstance(self.line, RawLine):  # it reads the browser's reports itself
-            loss_down, round_trip = self.line.reports.loss, self.line.reports.round_trip
+        if (reports := self.line.reports) is not None:
+            loss_down, round_trip = reports.loss, reports.round_trip
         return Quality(jitter, loss_up, loss_down, round_trip)
 
     def send_message(self, text: str, spare: bool = False) -> bool:

@@ -13,6 +13,7 @@ from aiortc.mediastreams import MediaStreamError
 
 from relay.audio.packet import DECODED_RATE, TICKS_PER_SECOND
 from relay.webrtc.gate import Gate
+from relay.webrtc.rtcp import Reports
 
 # Sound waiting for aiortc's sender; the oldest is dropped. One second: more would be heard as slowness.
 QUEUE_PACKETS: Final = 50
@@ -43,19 +44,20 @@ class _Packets(MediaStreamTrack):
 
 
 class PublicLine:
-    """The same line as `tap.RawLine`: a decoded track in, pre-encoded packets out."""
+    """A line of sound like `wire.RawLine`: a decoded track in, pre-encoded packets out."""
 
     tier: Final = "public"
     gate: Gate | None = None
     rejected = 0
+    reads_red = False
+    reports: Reports | None = None
+    video: None = None
 
     def __init__(self, transceiver: RTCRtpTransceiver, on_pcm: OnPcm) -> None:
         self._transceiver = transceiver
         self._on_pcm = on_pcm
         self._track = _Packets()
         self._reading: asyncio.Task[None] | None = None
-        self._time = asyncio.get_running_loop().time
-        self.last_heard = self._time()
         transceiver.sender.replaceTrack(self._track)
 
     def attach(self, red_type: int | None = None) -> None:
@@ -69,7 +71,6 @@ class PublicLine:
         with contextlib.suppress(MediaStreamError):
             while True:
                 frame: Any = await track.recv()
-                self.last_heard = self._time()
                 for resampled in resampler.resample(frame):
                     self._on_pcm(bytes(resampled.planes[0])[: resampled.samples * 2])
 
@@ -80,6 +81,9 @@ class PublicLine:
         packet.time_base = Fraction(1, TICKS_PER_SECOND)
         self._track.put(packet)
         return True
+
+    def silence(self, now: float) -> None:
+        """Only aiortc knows."""
 
     def deafen(self) -> None:
         """Read on, but let nobody hear it."""

@@ -14,7 +14,7 @@ from aiortc import RTCConfiguration, RTCIceServer
 
 from relay.config import Config
 from relay.ice import IceServer
-from relay.turn import Turn
+from relay.turn_server import TurnServer
 from relay.webrtc import tame
 
 # For STUN and TURN to answer, before the offer is answered without them. A server takes three round trips.
@@ -48,7 +48,7 @@ class Reach:
 
 def reach_of(config: Config, silent: Set[str] = frozenset()) -> Reach:
     """As the owner wants it; `silent` changes while the relay runs."""
-    turn = Turn(config.turn, config.turn_secret) if config.turn_secret is not None else None
+    turn = TurnServer(config.turn, config.turn_secret) if config.turn_secret is not None else None
 
     def servers() -> list[IceServer]:
         ours = [turn.server(OUR_NAME, time.time())] if turn is not None else []

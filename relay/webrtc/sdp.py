@@ -144,8 +144,8 @@ def finish(answer: str, offer: str = "") -> str:
     """Say in the answer what aiortc does not know: how we want Opus (RFC 7587 §6.1), and how long a message may be.
 
     If the `offer` has redundancy over the same Opus, it is answered and preferred: a browser then sends each packet
-    twice. Whoever cannot read that passes no offer. A client that knows the longest message (RFC 8841 §6) refuses a
-    longer one itself, instead of waiting for an answer. What aiortc says more than once is said once: a small device
+    twice. Give none for a line that cannot read that. A client that knows the longest message (RFC 8841 §6) refuses
+    a longer one itself, instead of waiting for an answer. What aiortc says more than once is said once: a small device
     reads no more than 4096 bytes.
     """
     lines = [

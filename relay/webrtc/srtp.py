@@ -10,7 +10,8 @@ from typing import Any, Final, cast
 import pylibsrtp
 
 HEADER_BYTES: Final = 12  # of RTP, without its options (RFC 3550 §5.1)
-# The largest datagram a browser sends is under 1500 bytes; asyncio would allocate 256 KiB for each.
+# The largest datagram a browser sends is under 1500 bytes: what is longer is cut, and dropped. asyncio would allocate
+# 256 KiB for each.
 DATAGRAM_BYTES: Final = 2048
 # libsrtp appends at most this much to a packet (srtp.h: SRTP_MAX_TRAILER_LEN).
 SRTP_TRAILER_BYTES: Final = 144

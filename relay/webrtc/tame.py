@@ -68,26 +68,19 @@ def choose_addresses(addresses: Iterable[str]) -> None:
     aioice.ice.get_host_addresses = host_addresses
 
 
-def local_addresses(*, loopback: bool) -> list[str]:
-    """The addresses of this machine's interfaces, the loopback's first if asked for."""
-    found: list[str] = aioice.ice.get_host_addresses(use_ipv4=True, use_ipv6=True)
-    return (["127.0.0.1"] if loopback else []) + found
-
-
 def limit_sctp_fragments() -> None:
     """Keep data-channel packets small enough for 1280-byte paths (process-wide)."""
     aiortc.rtcsctptransport.USERDATA_MAX_LENGTH = min(SCTP_USER_DATA_BYTES, aiortc.rtcsctptransport.USERDATA_MAX_LENGTH)
 
 
-def bear_junk(sctp: Any) -> None:
+def survive_bad_messages(sctp: Any) -> None:
     """Let no message of the browser end its own call: aiortc's DTLS task dies of an exception in its SCTP.
 
     Text that is no UTF-8 arrives with its bad bytes replaced; anything else that aiortc trips over is dropped.
     """
-    if not hasattr(sctp, "_handle_data") or not hasattr(sctp, "_receive") or hasattr(sctp, "bears_junk"):
+    if not hasattr(sctp, "_handle_data") or not hasattr(sctp, "_receive") or hasattr(sctp, "survives"):
         return
     handle, receive = sctp._handle_data, sctp._receive
-    send: Callable[[Any], Awaitable[None]] = getattr(sctp, "_send_chunk", _nobody_sends)
 
     async def handle_or_drop(data: bytes) -> None:
         try:
@@ -103,20 +96,20 @@ def bear_junk(sctp: Any) -> None:
         await receive(stream_id, pp_id, data)
 
     async def send_or_keep(chunk: Any) -> None:
-        with contextlib.suppress(
-            ConnectionError
-        ):  # the path is closed; a task that nobody asks would say so, each time
+        # the path is closed; a task that nobody asks would say so, each time
+        with contextlib.suppress(ConnectionError):
             await send(chunk)
 
-    sctp._handle_data, sctp._receive, sctp.bears_junk = handle_or_drop, receive_text, True
-    sctp._send_chunk = send_or_keep
+    sctp._handle_data, sctp._receive, sctp.survives = handle_or_drop, receive_text, True
+    if hasattr(sctp, "_send_chunk"):
+        send, sctp._send_chunk = sctp._send_chunk, send_or_keep
 
 
-def bear_strangers() -> None:
+def survive_bad_datagrams() -> None:
     """Let no datagram that anybody can send raise in aioice, where it fills the log, or end a call (process-wide).
 
     aiortc's DTLS task dies of an empty datagram, and of one that is too long for SRTP, whoever sent it. What is
-    dropped is told to `on_junk` of the connection that got it, if it has one; see `bear_reports`.
+    dropped is told to `on_junk` of the connection that got it, if it has one; see `survive_bad_rtp`.
     """
     protocol: Any = aioice.ice.StunProtocol
     receive = getattr(protocol, "datagram_received", None)
@@ -132,18 +125,18 @@ def bear_strangers() -> None:
                 return receive(self, data, addr)  # type: ignore[no-any-return]
             except Exception as error:
                 log.debug("dropped what aioice cannot read: %s", type(error).__name__)
-        getattr(connection, "on_junk", _nobody)()
+        getattr(connection, "on_junk", ignore)()
         return None
 
     protocol.datagram_received = receive_or_drop
 
 
-def bear_reports(dtls: Any, on_junk: Callable[[], object]) -> None:
+def survive_bad_rtp(dtls: Any, on_junk: Callable[[], object]) -> None:
     """Let no RTP or RTCP end the call of the browser that sent it, write into the log, or keep the others waiting.
 
-    `on_junk` is called for every packet dropped here or by `bear_strangers`.
+    `on_junk` is called for every packet dropped here or by `survive_bad_datagrams`.
     """
-    if not hasattr(dtls, "_handle_rtcp_data") or not hasattr(dtls, "_handle_rtp_data") or hasattr(dtls, "bears_junk"):
+    if not hasattr(dtls, "_handle_rtcp_data") or not hasattr(dtls, "_handle_rtp_data") or hasattr(dtls, "survives"):
         return
     connection = getattr(getattr(dtls, "transport", None), "_connection", None)
     if connection is not None:
@@ -173,7 +166,7 @@ def bear_reports(dtls: Any, on_junk: Callable[[], object]) -> None:
             return
         await or_drop(take_rtcp(data))
 
-    dtls._handle_rtp_data, dtls._handle_rtcp_data, dtls.bears_junk = rtp_or_drop, rtcp_or_drop, True
+    dtls._handle_rtp_data, dtls._handle_rtcp_data, dtls.survives = rtp_or_drop, rtcp_or_drop, True
 
 
 def _streams(dtls: Any) -> dict[int, Any]:
@@ -206,7 +199,7 @@ def hurry_gathering(connection: Any, seconds: float) -> None:
 
 
 def hold_permissions(seconds: float = PERMISSION_SECONDS) -> None:
-    """On TURN servers that lend us an address, renew so often whom we have let through (process-wide).
+    """On TURN servers that lend us an address, renew so often the permissions of our peers (process-wide).
 
     aioice renews the channel alone, in time for the channel, which lasts twice as long as the permission that comes
     with it (RFC 8656 §9 and §12). coturn makes that last as long; other servers need not.
@@ -215,16 +208,12 @@ def hold_permissions(seconds: float = PERMISSION_SECONDS) -> None:
         aioice.turn.create_turn_endpoint = functools.partial(_lend, channel_refresh_time=seconds)
 
 
-async def _nobody_sends(chunk: Any) -> None:
-    """Who sends nothing, because a changed aiortc never asks."""
-
-
-def _nobody() -> None:
+def ignore(*_: object) -> None:
     """Who is told when nobody wants to know."""
 
 
-def keeps_seat(audio: Any) -> list[str]:
-    """The parts that `seat` touches and that are missing, seen at a connection's first section; none is good."""
+def lacks_for_replacing(audio: Any) -> list[str]:
+    """The parts that `replace_ice` touches and that are missing, seen at a connection's first section; none is good."""
     ice = getattr(audio.receiver.transport, "transport", None)
     wanted = (
         *((ice, name) for name in ("_connection", "_recv", "_send")),
@@ -233,7 +222,7 @@ def keeps_seat(audio: Any) -> list[str]:
     return [f"{type(owner).__name__}.{name}" for owner, name in wanted if not hasattr(owner, name)]
 
 
-def seat(audio: Any, connection: Any) -> None:
+def replace_ice(audio: Any, connection: Any) -> None:
     """Put an ICE connection of ours where aiortc has made one of aioice's; its sections must share one transport.
 
     The section then counts as bundled: with a shared transport aiortc would stop it if it is not the offer's first.

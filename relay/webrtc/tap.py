@@ -41,6 +41,8 @@ from aiortc.rtp import RtcpRrPacket, RtcpSrPacket, RtpPacket
 from relay.audio.red import primary
 from relay.webrtc.gate import Gate
 from relay.webrtc.reception import Reception
+from relay.webrtc.rtcp import Reports
+from relay.webrtc.tame import ignore
 
 # A sender report says at what wall clock an RTP timestamp was sent (RFC 3550 §6.4.1); any recent pair is as true.
 PACKETS_PER_CLOCK_PAIR: Final = 25
@@ -75,10 +77,6 @@ def changed(*wanted: tuple[type, str, list[str]]) -> list[str]:
     ]
 
 
-def _nobody(*packet: Any) -> None:
-    pass
-
-
 class _Quiet(MediaStreamTrack):
     """A track that never has a frame: aiortc's sender waits on it, and costs nothing."""
 
@@ -102,6 +100,8 @@ class MiddleLine:
     """Sound in and out of one connection's audio section, where aiortc hands RTP from one class to another."""
 
     tier: str = "middle"
+    reads_red = True
+    reports: Reports | None = None  # aiortc reads them
 
     @classmethod
     def lacks(cls, parts: RTCRtpTransceiver) -> list[str]:
@@ -212,9 +212,18 @@ class MiddleLine:
             sender._RTCRtpSender__ntp_timestamp = clock.current_ntp_time()
         return True
 
+    @property
+    def video(self) -> "MiddleLine":
+        """It takes pictures, too."""
+        return self
+
+    def silence(self, now: float) -> float | None:
+        """Only aiortc knows when the browser was last heard: checks and messages do not come by here."""
+        return None
+
     def deafen(self) -> None:
         """Take packets as ever, but let nobody hear or see them."""
-        self._on_rtp = self._on_report = self.on_video = _nobody
+        self._on_rtp = self._on_report = self.on_video = ignore
 
     async def close(self) -> None:
         """Nothing of its own to free: the sockets are the connection's."""

@@ -74,6 +74,7 @@ class RawLine(MiddleLine):
     """The same from the socket itself: the shortest way that there is."""
 
     tier = "raw"
+    reports: Reports
 
     @classmethod
     def lacks(cls, parts: RTCRtpTransceiver) -> list[str]:
@@ -142,13 +143,17 @@ class RawLine(MiddleLine):
         if self._reporting is None:
             self._report_later()
 
+    def silence(self, now: float) -> float:
+        """For how many seconds nothing at all has come from the browser."""
+        return now - self.last_heard
+
     async def close(self) -> None:
         """Report no more; idempotent."""
         if self._reporting is not None:
             self._reporting.cancel()
 
     def _report_later(self) -> None:
-        # RFC 3550 §6.2: at random, lest all calls report at once
+        # RFC 3550 §6.2: at random, so that not all calls report at once
         seconds = REPORT_SECONDS * random.uniform(0.5, 1.5)
         self._reporting = asyncio.get_running_loop().call_later(seconds, self._report)
 

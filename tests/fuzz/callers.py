@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from relay.webrtc.port import stun
-from relay.webrtc.port.agent import BURST_CHECKS, CHECKS_PER_SECOND, MAX_ASKED, MAX_PATHS, Agent, Route
+from relay.webrtc.port.lite import BURST_CHECKS, CHECKS_PER_SECOND, MAX_ASKED, MAX_WAYS, LiteAgent, Route
 from relay.webrtc.port.switchboard import PASSWORD_LETTERS, Switchboard
 from tests.checker import Browser, Dice
 from tests.fuzz.reader import Reader
@@ -30,7 +30,7 @@ def stunned(data: bytes) -> None:
 
 @dataclass(eq=False)
 class _Call:
-    agent: Agent
+    agent: LiteAgent
     browser: Browser
     home: Route
     given: Counter[Route] = field(default_factory=Counter)  # bytes that came from there, less those that went
@@ -45,7 +45,7 @@ class _Exchange:
         self.board: Switchboard[_Call] = Switchboard(Dice())
         self.calls: list[_Call] = []
         for number, home in enumerate(HOMES):
-            agent = Agent("", self.board.word(PASSWORD_LETTERS).encode(), b"", Dice())
+            agent = LiteAgent("", self.board.word(PASSWORD_LETTERS).encode(), b"", Dice())
             call = _Call(agent, Browser(agent, user=f"browser{number}"), home)
             agent.user, agent.mark = self.board.enter(call)
             agent.meet(call.browser.user, call.browser.password)
@@ -61,8 +61,8 @@ class _Exchange:
         self.acts[self.script.number() % len(self.acts)]()
         for call in self.calls:
             agent = call.agent
-            assert len(agent.paths) <= MAX_PATHS
-            assert all(path.asked < MAX_ASKED for path in agent.paths.values())
+            assert len(agent.ways) <= MAX_WAYS
+            assert all(way.asked < MAX_ASKED for way in agent.ways.values())
             assert agent.in_use is None or agent.in_use.route == call.home, "nobody else ever answered a question"
             agent.forgotten.clear()
 

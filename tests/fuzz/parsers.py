@@ -145,7 +145,7 @@ async def _read_by_aiortc(data: bytes) -> tuple[list[float], int]:
     dtls._rtp_router = RtpRouter()
     dtls._RTCDtlsTransport__log_debug = lambda *words: None
     dtls._rtp_router.register_sender(line._sender, ssrc=OUR_SSRC)
-    tame.bear_reports(dtls, lambda: junk.append(True))
+    tame.survive_bad_rtp(dtls, lambda: junk.append(True))
     await dtls._handle_rtcp_data(data)
     return losses, len(junk)
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 import uvloop
 from aioice import turn
 
-from relay.turn import Turn
+from relay.turn_server import TurnServer
 from relay.values import Secret
 from tests.network.turn import PORT, SECRET, TLS_PORT
 
@@ -58,7 +58,7 @@ async def main(address: str) -> None:
     echo = answering.get_extra_info("sockname")
     direct, asker = await loop.create_datagram_endpoint(Asker, local_addr=(address, 0))
     told = {"direct": await round_trip(direct, asker, echo)}
-    account = Turn((), Secret(SECRET)).server("echo", time.time()).told()
+    account = TurnServer((), Secret(SECRET)).server("echo", time.time()).told()
     trust = ssl.create_default_context()
     for name, port, by, tls in (
         ("udp", PORT, "udp", None),

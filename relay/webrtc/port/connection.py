@@ -1,6 +1,6 @@
 """A call's ICE on the one port, standing where aiortc has a connection of aioice's: with the parts that it uses.
 
-Sound goes past it: what comes on the path in use is the raw line's at once, see `wire.RawLine`; the rest waits for
+Sound goes past it: what comes on the way in use is the raw line's at once, see `wire.RawLine`; the rest waits for
 aiortc in a short queue.
 """
 
@@ -14,20 +14,20 @@ from typing import Any, Final, Protocol
 
 from aioice import Candidate, ConnectionClosed
 
-from relay.webrtc.port.agent import CONSENT_SECONDS, Agent, Path, Route
+from relay.webrtc.port.lite import CONSENT_SECONDS, LiteAgent, Route, Way
 from relay.webrtc.port.sockets import Known, Port, Socket
 from relay.webrtc.port.switchboard import PASSWORD_LETTERS
 from relay.webrtc.srtp import OPENED, Taken
-from relay.webrtc.tame import MAX_DATAGRAM_BYTES
+from relay.webrtc.tame import MAX_DATAGRAM_BYTES, ignore
 
 # Handshakes and messages until aiortc reads them; the sender repeats what is dropped (RFC 9147 §5.8.1, RFC 9260 §6.3).
 QUEUE_DATAGRAMS: Final = 512
-CONSENT_CHECK_SECONDS: Final = CONSENT_SECONDS / 10  # who is gone is let go of within 35 s
+CONSENT_CHECK_SECONDS: Final = CONSENT_SECONDS / 10  # a browser that is gone is noticed within 33 s
 _HOST: Final = 126 << 24  # RFC 8445 §5.1.2: a host candidate's type; those first in the list are preferred
 _COMPONENT: Final = 255
 
 
-class Line(Protocol):
+class Taker(Protocol):
     """Who takes SRTP as it comes. `last_heard` is monotonic seconds."""
 
     last_heard: float
@@ -43,7 +43,7 @@ class _Local:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """The path in use, in aioice's words."""
+    """The way in use, in aioice's words."""
 
     protocol: _Local
     remote_addr: tuple[Any, ...]
@@ -52,16 +52,16 @@ class Pair:
 
 
 class Connection:
-    """One call's. It is in the switchboard from the beginning; owes one `close`."""
+    """The connection of one call. It is in the switchboard from the beginning; owes one `close`."""
 
     def __init__(self, port: Port) -> None:
         self._port = port
         self._loop = asyncio.get_running_loop()
         name, mark = port.board.enter(self)
         password, dropped = port.board.word(PASSWORD_LETTERS).encode(), port.board.dropped
-        self.agent = Agent(name, password, mark, secrets.token_bytes, dropped=dropped)
-        self.line: Line | None = None
-        self.on_junk: Callable[[], object] = _nobody
+        self.agent = LiteAgent(name, password, mark, secrets.token_bytes, dropped=dropped)
+        self.line: Taker | None = None
+        self.on_junk: Callable[[], object] = ignore
         self.lost = False  # it ended because there is no way to the browser any more, not because somebody closed it
         self.datagrams = 0  # that came for this call and were no sound of it, good and bad
         # what aiortc reads and sets of aioice's
@@ -73,8 +73,8 @@ class Connection:
         self.remote_candidates: list[Candidate] = []
         self._nominated: dict[int, Pair] = {}  # as the raw line reads it: where to send, in a moment
         self._queue: asyncio.Queue[bytes | None] = asyncio.Queue(QUEUE_DATAGRAMS + 1)  # and the end of it
-        self._used: Path | None = None
-        self._sounded = False  # sound of the browser's came on that path, since consent was last looked at
+        self._used: Way | None = None
+        self._sounded = False  # sound of the browser's came on that way, since consent was last looked at
         self._connected: asyncio.Future[None] = self._loop.create_future()
         self._closed: asyncio.Future[ConnectionClosed] = self._loop.create_future()
         self._watching: asyncio.TimerHandle | None = None
@@ -100,7 +100,7 @@ class Connection:
         ]
 
     async def add_remote_candidate(self, candidate: Candidate | None) -> None:
-        """Nobody is sent anything because an offer names him."""
+        """Ignored: we send only to addresses that have proven themselves."""
 
     async def connect(self) -> None:
         """Wait until the browser has found us; raises `ConnectionError` when it is closed before that."""
@@ -123,14 +123,14 @@ class Connection:
         return data
 
     async def send(self, data: bytes) -> None:
-        """Send a datagram on the path in use; raises `ConnectionError` if there is none."""
+        """Send a datagram on the way in use; raises `ConnectionError` if there is none."""
         pair = self._nominated.get(1)
         if pair is None:
             raise ConnectionError("not connected")
         self._send(pair.protocol.transport, data, pair.remote_addr)
 
     async def close(self) -> None:
-        """Be nobody's any more; idempotent."""
+        """Leave the switchboard: what still comes is ignored; idempotent."""
         self._end()
 
     def stray(self, data: bytes, route: Route) -> None:
@@ -150,7 +150,7 @@ class Connection:
         self._follow_agent(now)
 
     def vanished(self, local: Socket) -> None:
-        """One of our sockets is closed: the call goes on at another path that it has, or ends."""
+        """One of our sockets is closed: the call goes on at another way that it has, or ends."""
         if self._closed.done():
             return
         self.agent.leave(local)
@@ -169,7 +169,7 @@ class Connection:
             self._follow_agent(now)
 
     def _take(self, data: bytes) -> None:
-        """From the path in use."""
+        """From the way in use."""
         if self.line is not None and 127 < data[0] < 192 and len(data) > 12:
             if self._opened(data):
                 self._sounded = True
@@ -178,22 +178,22 @@ class Connection:
             return
         self._enqueue(data)
 
-    def _take_aside(self, path: Path, data: bytes) -> None:
-        """From another path that is proven: where the browser sends its sound it wants to be sent ours."""
+    def _take_aside(self, way: Way, data: bytes) -> None:
+        """From another way that is proven: where the browser sends its sound it wants to be sent ours."""
         if self.line is None or not 127 < data[0] < 192:
             self._enqueue(data)
         elif len(data) > 12 and self._opened(data):
             now = self._loop.time()
-            self.agent.follow(path.route, len(data), now)
+            self.agent.follow(way.route, len(data), now)
             self._follow_agent(now)
         else:
-            self._pass_on(data, path)
+            self._pass_on(data, way)
 
-    def _pass_on(self, data: bytes, path: Path) -> None:
+    def _pass_on(self, data: bytes, way: Way) -> None:
         """Sound that our key does not open: since a router has forgotten, that address may be another call's."""
         owner = self._port.board.speaker(data)
         if owner is not None and owner is not self:
-            owner.stray(data, path.route)
+            owner.stray(data, way.route)
 
     def _opened(self, data: bytes) -> bool:
         """Give it to the line, which has the key; was it the browser's?"""
@@ -213,10 +213,10 @@ class Connection:
         self._queue.put_nowait(data)
 
     def _follow_agent(self, now: float) -> None:
-        """What the agent decided becomes true."""
+        """Carry out what the agent decided: known addresses, the pair in use."""
         agent, used = self.agent, self.agent.in_use
-        for path in agent.forgotten:
-            self._unknow(path)
+        for way in agent.forgotten:
+            self._unknow(way)
         agent.forgotten.clear()
         if used is None:
             return
@@ -232,9 +232,9 @@ class Connection:
             self._unknow(used)  # both are taken otherwise from now on
             if before is not None:
                 self._unknow(before)
-        for path in agent.paths.values():
-            if path.proven and not self._knows(path):
-                self._know(path)
+        for way in agent.ways.values():
+            if way.proven and not self._knows(way):
+                self._know(way)
         if not self._connected.done():
             self._connected.set_result(None)
             self._watch()
@@ -242,7 +242,7 @@ class Connection:
     def _watch(self) -> None:
         """End as aioice does when the browser is gone: nothing more is sent to where it was."""
         self._watching = self._loop.call_later(CONSENT_CHECK_SECONDS, self._watch)
-        if self._sounded and self._used is not None:  # whoever has our key consents as well
+        if self._sounded and self._used is not None:  # a browser that has our key consents as well
             self._used.heard = self._loop.time()
         self._sounded = False
         if not self.agent.consents(self._loop.time()):
@@ -255,8 +255,8 @@ class Connection:
         if self._watching is not None:
             self._watching.cancel()
         self._port.board.leave(self.agent.user, self.agent.mark)
-        for path in self.agent.paths.values():
-            self._unknow(path)
+        for way in self.agent.ways.values():
+            self._unknow(way)
         self._nominated.clear()
         self.local_candidates.clear()
         self._queue.put_nowait(None)
@@ -264,23 +264,23 @@ class Connection:
         if not self._connected.done():
             self._connected.set_result(None)
 
-    def _know(self, path: Path) -> None:
-        """It has just been proven: whoever had that address has it no more, unless he proves it again."""
-        local, address = path.route
+    def _know(self, way: Way) -> None:
+        """It has just been proven: another call that had that address has it no more, unless it proves it again."""
+        local, address = way.route
         before = local.known.get(address)
-        take = self._take if path is self._used else functools.partial(self._take_aside, path)
+        take = self._take if way is self._used else functools.partial(self._take_aside, way)
         local.known[address] = Known(self, take)
         if before is not None and before.owner is not self:
-            before.owner.displaced(path.route)
+            before.owner.displaced(way.route)
 
-    def _knows(self, path: Path) -> bool:
-        local, address = path.route
+    def _knows(self, way: Way) -> bool:
+        local, address = way.route
         known = local.known.get(address)
         return known is not None and known.owner is self
 
-    def _unknow(self, path: Path) -> None:
-        if self._knows(path):  # another call may have proven that address to be its own since
-            del path.route[0].known[path.route[1]]
+    def _unknow(self, way: Way) -> None:
+        if self._knows(way):  # another call may have proven that address to be its own since
+            del way.route[0].known[way.route[1]]
 
     @staticmethod
     def _send(local: Socket, data: bytes, address: tuple[Any, ...]) -> None:
@@ -291,7 +291,3 @@ class Connection:
 def _candidate(kind: str, host: str, port: int, number: int = 1) -> Candidate:
     priority = _HOST | 65535 - number << 8 | _COMPONENT
     return Candidate(str(number), 1, "udp", priority, host, port, kind)
-
-
-def _nobody() -> None:
-    """Who is told when nobody wants to know."""

@@ -17,11 +17,10 @@ from typing import Any, Final, Protocol, cast
 
 import ifaddr
 
-from relay.webrtc.port.agent import Route
+from relay.webrtc.port.lite import Route
 from relay.webrtc.port.switchboard import Switchboard
+from relay.webrtc.srtp import DATAGRAM_BYTES
 
-# The largest datagram a browser sends is under 1500 bytes; what is longer is cut here, and dropped.
-DATAGRAM_BYTES: Final = 2048
 # All calls wait in one buffer while the loop is busy: a tenth of a second of a hundred calls, and room for a flood.
 # Linux grants what net.core.rmem_max says.
 RECEIVE_BUFFER_BYTES: Final = 4 * 1024 * 1024

@@ -42,7 +42,7 @@ class Message:
     _signature: bytes = b""
 
     def signed_with(self, password: bytes) -> bool:
-        """Whoever wrote it knows the password; compared in constant time."""
+        """Its author knows the password; compared in constant time."""
         ours = hmac.digest(password, _sized(self._covered, _INTEGRITY_BYTES), "sha1")
         return hmac.compare_digest(ours, self._signature)
 

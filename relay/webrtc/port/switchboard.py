@@ -37,7 +37,7 @@ class Switchboard(Generic[T]):
         return len(self._names)
 
     def __contains__(self, name: str) -> bool:
-        """Somebody is called by that name: the user fragment of his answer."""
+        """Somebody is called by that name: the user fragment of its answer."""
         return name in self._names
 
     def word(self, letters: int) -> str:

@@ -7,18 +7,18 @@ from typing import Any
 import pytest
 from aioice import stun as theirs
 
-from relay.webrtc.port.agent import (
+from relay.webrtc.port.lite import (
     ASK_AGAIN_SECONDS,
     BURST_CHECKS,
     CONSENT_SECONDS,
     MAX_ASKED,
-    MAX_PATHS,
     MAX_SEEN,
     MAX_SENT,
+    MAX_WAYS,
     NOMINATIONS_APART_SECONDS,
     SILENT_SECONDS,
     STRAY_SECONDS,
-    Agent,
+    LiteAgent,
     Route,
 )
 from tests.checker import CONTROLLED, PRIORITY, Browser, met
@@ -41,7 +41,7 @@ def asks(reply: bytes) -> bool:
     return theirs.parse_message(reply).message_class == theirs.Class.REQUEST
 
 
-def used(agent: Agent) -> Route | None:
+def used(agent: LiteAgent) -> Route | None:
     return agent.in_use.route if agent.in_use is not None else None
 
 
@@ -102,7 +102,7 @@ def test_a_check_that_was_overheard_gets_nothing_wherever_it_is_repeated_from() 
     for n in range(1000):
         assert agent.take(check, ("socket", ("203.0.113.1", n)), 1.0 + n / 100) == []
     assert agent.dropped == {"again": 1000}
-    assert list(agent.paths) == [HOME]
+    assert list(agent.ways) == [HOME]
     answered = sum(bool(agent.take(check, HOME, 2.0)) for _ in range(1000))
     assert answered == MAX_SENT - 1, "as often as a check is sent that gets lost"
     come(browser, now=12.0)
@@ -143,7 +143,7 @@ def test_a_check_for_somebody_else_or_by_somebody_else_gets_no_answer_and_is_cou
     agent, browser = met()
     assert agent.take(browser.check(**check), HOME, 0.0) == []  # type: ignore[arg-type]
     assert agent.dropped == {cause: 1}
-    assert agent.paths == {}
+    assert agent.ways == {}
 
 
 def test_before_it_knows_its_browser_nobody_is_answered() -> None:
@@ -167,7 +167,7 @@ def test_a_question_that_is_lost_is_asked_again_and_again_in_the_end() -> None:
     assert len({question for _, question in questions}) == 1, "one transaction, so that any of its answers counts"
     times = [at for at, _ in questions]
     assert sum(at < 12 for at in times) == MAX_ASKED, "seldom, where nobody answers"
-    assert max(later - earlier for earlier, later in pairwise(times)) < 7, "but a path that was dark is light again"
+    assert max(later - earlier for earlier, later in pairwise(times)) < 7, "but a way that was dark is light again"
     agent.take(browser.reply(questions[0][1]), HOME, 60.0)
     assert used(agent) == HOME
 
@@ -263,7 +263,7 @@ def test_an_address_that_another_call_has_proven_has_to_answer_another_question(
     come(browser, AWAY, 1.1, nominate=False)
     assert used(agent) == AWAY, "at once, for it is proven and the other is not"
     agent.take(browser.reply(another), HOME, 1.2)
-    assert agent.paths[HOME].proven
+    assert agent.ways[HOME].proven
     agent.doubt(AWAY, 1.3)
     assert used(agent) == HOME, "without another word"
 
@@ -279,7 +279,7 @@ def test_a_call_whose_socket_is_gone_is_on_the_path_that_was_heard_last() -> Non
     for socket, _ in others:
         agent.leave(socket)
     assert used(agent) is None
-    assert agent.paths == {}
+    assert agent.ways == {}
 
 
 def test_strangers_use_up_nothing_of_what_the_browser_may_ask() -> None:
@@ -302,12 +302,12 @@ def test_a_flood_of_checks_is_held_to_a_rate() -> None:
 def test_however_many_addresses_it_comes_from_few_are_remembered_and_the_one_in_use_always() -> None:
     agent, browser = met()
     come(browser, HOME, 0.0)
-    for n in range(10 * MAX_PATHS):
+    for n in range(10 * MAX_WAYS):
         come(browser, ("socket", ("203.0.113.1", n + 1)), n / 10, nominate=False)
         come(browser, HOME, n / 10)
-    assert len(agent.paths) == MAX_PATHS
+    assert len(agent.ways) == MAX_WAYS
     assert used(agent) == HOME
-    assert len(agent.forgotten) == 9 * MAX_PATHS + 1, "the proven ones are told"
+    assert len(agent.forgotten) == 9 * MAX_WAYS + 1, "the proven ones are told"
 
 
 def test_the_same_question_is_asked_after_twice_as_long_each_time() -> None:

@@ -18,7 +18,7 @@ CREDENTIAL_SECONDS: Final = 600  # from a credential's making to its end; a brow
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class TurnServer:
     """TURN servers, by the URLs that `--turn` gives, that know `secret`."""
 
     given: tuple[str, ...]

@@ -5,7 +5,7 @@ import hmac
 import pytest
 
 from relay.config import ConfigError, load
-from relay.turn import CREDENTIAL_SECONDS, Turn
+from relay.turn_server import CREDENTIAL_SECONDS, TurnServer
 from relay.values import Secret
 from tests.house import visiting
 
@@ -14,7 +14,7 @@ FLAGS = ("--turn", "turn:t.example.org", "--turn-secret", SECRET)
 
 
 def test_a_credential_is_the_hmac_of_its_end_and_a_name() -> None:
-    server = Turn(("turns:t.example.org:443",), Secret(SECRET)).server("ab12cd34", 1_700_000_000.9)
+    server = TurnServer(("turns:t.example.org:443",), Secret(SECRET)).server("ab12cd34", 1_700_000_000.9)
     assert server.told() == {
         "urls": ["turns:t.example.org:443"],
         "username": "1700000600:ab12cd34",
@@ -29,7 +29,7 @@ def test_a_credential_is_good_for_ten_minutes_at_most() -> None:
 
 def test_a_server_without_a_transport_is_told_by_udp_and_by_tcp() -> None:
     given = ("turn:t.example.org", "turn:t.example.org:80?transport=tcp", "turns:t.example.org:443")
-    assert Turn(given, Secret(SECRET)).urls == (
+    assert TurnServer(given, Secret(SECRET)).urls == (
         "turn:t.example.org?transport=udp",
         "turn:t.example.org?transport=tcp",
         "turn:t.example.org:80?transport=tcp",
