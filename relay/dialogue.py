@@ -102,7 +102,7 @@ class Dialogue:
                 call.transcriber, call, self._history, lambda: self.tasks, self.say,
                 lambda usage, model: self.warden.pay(usage, self._loop.time(), model),
             )  # fmt: skip
-        self._floor = Floor(self.downlink, self._turns, self._dictation, self.say)
+        self._floor = Floor(self.downlink, self._turns, self._dictation, self.warden, self.say)
         self._asking = Asking(self._hearing, self._turns, self._floor, self._history, self.warden, self.say)
         remembers = not recall.is_strict(call.target.model)
         self._written = Written(self._asking, call.agent, files or Files(), name=name, remembers=remembers)
@@ -215,7 +215,8 @@ class Dialogue:
         if self._over:
             return
         now, playout = self._loop.time(), self.downlink.playout
-        self.warden.model_event(event, now)
+        if not self._floor.passes_over(event):
+            self.warden.model_event(event, now)
         match event:
             case events.Audio():
                 self._hear(event, now)

@@ -123,6 +123,10 @@ class Warden:
                 self.pay(event, now)
         self.settle(now)
 
+    def cut(self) -> None:
+        """Nothing more is heard of what the model said; do not tell of what it goes on to say until it knows."""
+        self._dog.cut()
+
     def settle(self, now: float) -> None:
         """Functions may have come to their end."""
         if not self._calling():
