@@ -47,7 +47,7 @@ class SoundEvents(Protocol):
     def on_sound_started(self) -> None: ...
     def on_played(self, position: int) -> None: ...
     def on_sound_stopped(self) -> None: ...
-    def on_sound_failed(self, error: Exception) -> None: ...
+    def failed(self, error: Exception) -> None: ...
 
 
 class Downlink:
@@ -100,7 +100,7 @@ class Downlink:
         dropped = self.playout.put(pcm)
         if self.playout.ready and not self.playout.playing:
             self._beat(self._time(), at_once=True)
-            self._ticker.join(self._beat, self._events.on_sound_failed)
+            self._ticker.join(self._beat, self._events.failed)
         return dropped
 
     def end(self) -> None:
@@ -115,7 +115,7 @@ class Downlink:
     def rouse(self) -> None:
         """Send a few frames of silence, so that the browser's audio element is running before the first word."""
         self._tail = 0
-        self._ticker.join(self._beat, self._events.on_sound_failed)
+        self._ticker.join(self._beat, self._events.failed)
 
     def on_report(self, fraction_lost: float) -> None:
         """The browser lost this share (0–1) of what was sent since its last report."""
