@@ -7,11 +7,12 @@ from collections.abc import Callable
 class Alarm:
     """`ring` is called once for each `set`, which forgets the one before.
 
-    When it rings, set it again for what is still due.
+    When it rings, set it again for what is still due. If `ring` raises, `failed` is told: nobody else sets it again.
     """
 
-    def __init__(self, ring: Callable[[], None]) -> None:
+    def __init__(self, ring: Callable[[], None], failed: Callable[[Exception], object]) -> None:
         self._ring = ring
+        self._failed = failed
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._at: float | None = None  # when that is to ring; uvloop's own handles do not always know
@@ -34,4 +35,7 @@ class Alarm:
 
     def _rings(self) -> None:
         self._timer = None
-        self._ring()
+        try:
+            self._ring()
+        except Exception as error:
+            self._failed(error)

@@ -73,7 +73,7 @@ class Dialogue:
         self._loop = asyncio.get_running_loop()
         self.tasks: asyncio.TaskGroup | None = None
         self.client: Upstream | None = None
-        self.uplink = Uplink(lambda pcm: None, self._on_edge, lambda: self._hearing.end_stream())
+        self.uplink = Uplink(lambda pcm: None, self._on_edge, lambda: self._hearing.end_stream(), self.failed)
         self._hearing = Hearing(self.uplink, marked=call.barge_in == "local")
         self.tell = self._hearing.tell
         self._tracks = Tracks(self.uplink, watch, self._hearing.end_stream)
@@ -95,6 +95,7 @@ class Dialogue:
             ledger=call.ledger,
             today=date.today,
             calling=lambda: self._functions.running,
+            name=name,
         )
         self._dictation: Dictation | None = None
         if call.transcriber is not None:
@@ -102,11 +103,11 @@ class Dialogue:
                 call.transcriber, call, self._history, lambda: self.tasks, self.say,
                 lambda usage, model: self.warden.pay(usage, self._loop.time(), model),
             )  # fmt: skip
-        self._floor = Floor(self.downlink, self._turns, self._dictation, self.say)
+        self._floor = Floor(self.downlink, self._turns, self._dictation, self.warden, self.say)
         self._asking = Asking(self._hearing, self._turns, self._floor, self._history, self.warden, self.say)
         remembers = not recall.is_strict(call.target.model)
         self._written = Written(self._asking, call.agent, files or Files(), name=name, remembers=remembers)
-        self._alarm = Alarm(self._due)
+        self._alarm = Alarm(self._due, self.failed)
         self._held: list[rtvi.Message] | None = None  # said while a frame is being sent
         self._overflowed = False
         self._over = False
@@ -144,8 +145,11 @@ class Dialogue:
 
     def farewell(self) -> None:
         """The call ends: what was said is told, what has begun is stopped, and nothing more is said."""
-        self._written.settle()
-        self.say(self._turns.close(self._loop.time()))
+        try:
+            self._written.settle()
+            self.say(self._turns.close(self._loop.time()))
+        except Exception:  # perhaps what the call ends for; the user is still to be told why
+            log.exception("call %s cannot end its turns", self._name)
         self._functions.close()
         self.close()
 
@@ -215,7 +219,8 @@ class Dialogue:
         if self._over:
             return
         now, playout = self._loop.time(), self.downlink.playout
-        self.warden.model_event(event, now)
+        if not self._floor.passes_over(event):
+            self.warden.model_event(event, now)
         match event:
             case events.Audio():
                 self._hear(event, now)
@@ -301,8 +306,9 @@ class Dialogue:
         if self.client is not None:
             self.client.playing(False)
 
-    def on_sound_failed(self, error: Exception) -> None:
-        """Nothing will be heard any more: better no call than a silent one."""
+    def failed(self, error: Exception) -> None:
+        """A mistake of ours: nothing more is heard on one of the lines, or no timer rings. Better no call than such."""
+        log.error("call %s failed in the middle", self._name, exc_info=error)
         self._end(OurBug(type(error).__name__))
 
     def _on_edge(self, edge: Edge) -> None:

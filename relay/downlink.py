@@ -45,13 +45,14 @@ def _nobody(payload: bytes, timestamp: int, marker: bool, red: bool) -> bool:
 class SoundEvents(Protocol):
     """What the way down tells: a turn's first frame left, the listener is at `wake_at`, a turn's last frame left.
 
-    Or a bug of ours has ended its sound for good.
+    A turn that comes at the heels of one that was cut begins without an end of that. Or a bug of ours has ended the
+    sound for good.
     """
 
     def on_sound_started(self) -> None: ...
     def on_played(self, position: int) -> None: ...
     def on_sound_stopped(self) -> None: ...
-    def on_sound_failed(self, error: Exception) -> None: ...
+    def failed(self, error: Exception) -> None: ...
 
 
 class Downlink:
@@ -82,7 +83,9 @@ class Downlink:
         self._due = self._time()  # which is due then
         self._fresh = True  # it follows a pause: RFC 3551 §4.1 sets the marker
         self._tail = 0  # silent packets since the turn
-        self._sounding = False
+        self._sounding = False  # that sound began is told, and not that it ended;
+        self._begun = False  # and it is the sound that comes now: no cut lies between
+        self._cut_at = -1  # where the last cut was; the frame that fades there begins nothing
 
     def connect(self, send_rtp: SendRtp, red_over: int | None) -> None:
         """From now on packets leave here: the browser has another peer connection, or negotiated anew.
@@ -104,7 +107,7 @@ class Downlink:
         dropped = self.playout.put(pcm)
         if self.playout.ready and not self.playout.playing:
             self._beat(self._time(), at_once=True)
-            self._ticker.join(self._beat, self._events.on_sound_failed)
+            self._ticker.join(self._beat, self._events.failed)
         return dropped
 
     def end(self) -> None:
@@ -112,13 +115,14 @@ class Downlink:
         self.playout.end()
 
     def interrupt(self) -> None:
-        """Drop what is queued; at most one more frame leaves, faded out."""
+        """Drop what is queued; at most one more frame leaves, faded out. What is added from now on is a turn anew."""
         self.playout.flush()
+        self._begun, self._cut_at = False, self.playout.position
 
     def rouse(self) -> None:
         """Send a few frames of silence, so that the browser's audio element is running before the first word."""
         self._tail = 0
-        self._ticker.join(self._beat, self._events.on_sound_failed)
+        self._ticker.join(self._beat, self._events.failed)
 
     def on_report(self, fraction_lost: float) -> None:
         """The browser lost this share (0–1) of what was sent since its last report."""
@@ -155,17 +159,23 @@ class Downlink:
             self._be_quiet()
             return
         self.frames += 1
-        if not self._sounding:
-            self._sounding = True
-            self._tail = 0
-            self._events.on_sound_started()
+        if not self._begun:
+            self._begin()
         if self.wake_at is not None and playout.position >= self.wake_at:
             self._events.on_played(playout.position)
+
+    def _begin(self) -> None:
+        """A turn's first frame left, unless it was the last of one that was cut."""
+        if self.playout.position == self._cut_at:
+            return
+        self._begun = self._sounding = True
+        self._tail = 0
+        self._events.on_sound_started()
 
     def _be_quiet(self) -> None:
         """A packet of silence left: the turn may be over, and when it is, the line rests after a while."""
         if self._sounding and not self.playout.playing:
-            self._sounding = False
+            self._sounding = self._begun = False
             self._events.on_sound_stopped()
         if not self._sounding:
             self._tail += 1

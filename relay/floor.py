@@ -9,7 +9,9 @@ from collections.abc import Callable, Sequence
 from relay import rtvi
 from relay.dictation import Dictation
 from relay.downlink import Downlink
+from relay.gemini import events
 from relay.turns import Turns
+from relay.warden import Warden
 
 
 class Floor:
@@ -20,11 +22,13 @@ class Floor:
         downlink: Downlink,
         turns: Turns,
         dictation: Dictation | None,
+        warden: Warden,
         say: Callable[[Sequence[rtvi.Message]], None],
     ) -> None:
         self._downlink = downlink
         self._turns = turns
         self._dictation = dictation
+        self._warden = warden
         self._say = say
         self._generating = False
         self._skipping = False  # what is left of a generation that the user cut
@@ -38,6 +42,10 @@ class Floor:
         """The model makes sound; False if it has lost the floor, and the sound is to be dropped."""
         self._generating = True
         return not self._skipping
+
+    def passes_over(self, event: events.Event) -> bool:
+        """Whether this is said by a model that has lost the word, and does not know."""
+        return self._skipping and isinstance(event, events.Audio | events.OutputTranscript | events.ModelText)
 
     def complete(self) -> None:
         """The model has made all of it: what comes next is another answer."""
@@ -60,4 +68,5 @@ class Floor:
         self._downlink.interrupt()
         if self._dictation is not None:
             self._dictation.model_heard(heard_to)
+        self._warden.cut()
         self._say(self._turns.interrupted(heard_to, now))

@@ -5,7 +5,6 @@ calls live and nobody speaks it ticks for that alone: twice a second for the who
 """
 
 import asyncio
-import logging
 from collections.abc import Callable
 from typing import Final
 
@@ -18,13 +17,11 @@ WATCH_PERIOD: Final = 0.500
 # After a stall longer than this the missed ticks are forgotten rather than made up in a burst.
 MAX_CATCH_UP: Final = 0.100
 
-log = logging.getLogger(__name__)
-
 
 class Ticker:
     """Calls each member with the time `now` once per period; the deadline is `due += PERIOD`, so nothing adds up.
 
-    A member that raises is taken out, its error logged and its owner told: one call's bug never stops another's sound.
+    A member that raises is taken out, and its owner told: one call's bug never stops another's sound.
     """
 
     def __init__(self) -> None:
@@ -87,7 +84,6 @@ class Ticker:
             try:
                 member(now)
             except Exception as error:
-                log.exception("a call's tick failed; its sound stops")
                 if (failed := self._members.pop(member, None)) is not None:
                     loop.call_soon(failed, error)
         if self._timer is not None or self._closed:

@@ -34,11 +34,15 @@ AHEAD_SECONDS: Final = 6.0
 PREROLL_MS: Final = 400
 
 
+def _raise(error: Exception) -> None:
+    raise error
+
+
 class Uplink:
     """One call's way up. Closed at first: packets are counted, not decoded, until `open()`.
 
     `end_stream` is called when no packets have come for so long that the model is not to wait for more; the next
-    packet begins the stream anew.
+    packet begins the stream anew. `failed` is told of a mistake of ours, after which nothing more is heard.
     """
 
     def __init__(
@@ -46,10 +50,12 @@ class Uplink:
         send_audio: Callable[[bytes], object],
         on_edge: Callable[[Edge], None],
         end_stream: Callable[[], None],
+        failed: Callable[[Exception], object] = _raise,
     ) -> None:
         self._send_audio = send_audio
         self._on_edge = on_edge
         self._end_stream = end_stream
+        self._failed = failed
         self._loop = asyncio.get_running_loop()
         self.jitter = JitterBuffer()
         self._decoder = Decoder()
@@ -118,34 +124,40 @@ class Uplink:
         self.packets += 1
         if not self._open:
             return
-        if self.stall.ended:
-            self._begin_anew(timestamp, ssrc)
-        if self.jitter.follows(sequence, timestamp, ssrc, payload):
-            # the straight way, which a clean path takes all day: nothing waits, nothing is missing
-            try:
-                self._hear(self._decoder.decode(payload), self._loop.time())
-            except OpusError:
-                self._undecodable(ONE_FRAME_TICKS[payload[0]], self._loop.time())
-            return
-        now = self._loop.time()
-        if self._hurries(now):
-            self.hurried += 1
-            return
-        found = read(red, red[0] & 0x7F) if red else None  # what brought the packet is of one payload type
-        self.jitter.push(sequence, timestamp, payload, ssrc, now, found.redundant if found is not None else ())
-        for step in self.jitter.poll(now):
-            self._play(step, now)
-        if self._hole or self._timer is None or self.jitter.deadline is not None:
-            self._arm()
+        try:
+            if self.stall.ended:
+                self._begin_anew(timestamp, ssrc)
+            if self.jitter.follows(sequence, timestamp, ssrc, payload):
+                # the straight way, which a clean path takes all day: nothing waits, nothing is missing
+                try:
+                    self._hear(self._decoder.decode(payload), self._loop.time())
+                except OpusError:
+                    self._undecodable(ONE_FRAME_TICKS[payload[0]], self._loop.time())
+                return
+            now = self._loop.time()
+            if self._hurries(now):
+                self.hurried += 1
+                return
+            found = read(red, red[0] & 0x7F) if red else None  # what brought the packet is of one payload type
+            self.jitter.push(sequence, timestamp, payload, ssrc, now, found.redundant if found is not None else ())
+            for step in self.jitter.poll(now):
+                self._play(step, now)
+            if self._hole or self._timer is None or self.jitter.deadline is not None:
+                self._arm()
+        except Exception as error:
+            self._fail(error)
 
     def on_pcm(self, pcm: bytes) -> None:
         """16 kHz mono sound that somebody else decoded."""
         self.packets += 1
         now = self._loop.time()
-        if self._hurries(now):
-            self.hurried += 1
-        elif self._open:
-            self._hear(pcm, now)
+        try:
+            if self._hurries(now):
+                self.hurried += 1
+            elif self._open:
+                self._hear(pcm, now)
+        except Exception as error:
+            self._fail(error)
 
     def close(self) -> None:
         """Free the timer; idempotent."""
@@ -158,16 +170,23 @@ class Uplink:
         """What waited long enough, or has not come."""
         self._timer = None
         now = self._loop.time()
-        self._hurries(now)
-        for step in self.jitter.poll(now):
-            self._play(step, now)
-        stalls = self.stall.stalls
-        if self.jitter.deadline is None and (silence := self.stall.poll(now)):
-            self._be_still(silence, now, begins=self.stall.stalls > stalls)
-            if self.stall.ended:
-                self._end()
-        if self._open:
-            self._arm()
+        try:
+            self._hurries(now)
+            for step in self.jitter.poll(now):
+                self._play(step, now)
+            stalls = self.stall.stalls
+            if self.jitter.deadline is None and (silence := self.stall.poll(now)):
+                self._be_still(silence, now, begins=self.stall.stalls > stalls)
+                if self.stall.ended:
+                    self._end()
+            if self._open:
+                self._arm()
+        except Exception as error:
+            self._fail(error)
+
+    def _fail(self, error: Exception) -> None:
+        self.close()
+        self._failed(error)
 
     def _be_still(self, samples: int, now: float, *, begins: bool) -> None:
         """A stall begins like any hole: the decoder goes on with what it knows for a while, and then there is silence.

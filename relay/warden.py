@@ -42,7 +42,10 @@ class Hands(Protocol):
 
 
 class Warden:
-    """The warden of one call. After each call look at `deadline`, and `poll` then. `calling`: whether functions run."""
+    """The warden of one call. After each call look at `deadline`, and `poll` then.
+
+    `calling` says whether functions run; `name` is the call's in the log.
+    """
 
     def __init__(
         self,
@@ -54,6 +57,7 @@ class Warden:
         ledger: Ledger,
         today: Callable[[], date],
         calling: Callable[[], bool],
+        name: str,
     ) -> None:
         self._keeper = keeper
         self._limits = Limits(now, idle=idle, longest=longest)
@@ -61,6 +65,7 @@ class Warden:
         self._ledger = ledger
         self._today = today
         self._calling = calling
+        self._name = name
         self._speaking: float | None = None  # since when the user has been
         self._doubtful = False  # it has just ceased, too soon for us to know a question
         self._sounding = False
@@ -122,6 +127,10 @@ class Warden:
             case events.Usage():
                 self.pay(event, now)
         self.settle(now)
+
+    def cut(self) -> None:
+        """Nothing more is heard of what the model said; do not tell of what it goes on to say until it knows."""
+        self._dog.cut()
 
     def settle(self, now: float) -> None:
         """Functions may have come to their end."""
@@ -212,7 +221,7 @@ class Warden:
         if verdict is None or self._parting is not None:
             return
         self.troubles[verdict.trouble, verdict.remedy] += 1
-        log.warning("the model is %s: %s", verdict.trouble.value, verdict.remedy.value)
+        log.warning("call %s: the model is %s: %s", self._name, verdict.trouble.value, verdict.remedy.value)
         match verdict.remedy:
             case Remedy.NUDGE:
                 self._keeper.say([rtvi.relay_event("slow-answer")])

@@ -119,6 +119,10 @@ class Watchdog:
             self._step = len(_ORDER) - 1
         return self._trouble_is(Trouble.EMPTY, now)
 
+    def cut(self) -> None:
+        """What came of it is not played any more."""
+        self._plays_until = 0.0
+
     # ---- who keeps it from answering ----
 
     def hold(self, why: Hashable) -> None:

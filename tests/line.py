@@ -58,7 +58,7 @@ class Line:
     def on_sound_stopped(self) -> None:
         self.told.append("stopped")
 
-    def on_sound_failed(self, error: Exception) -> None:
+    def failed(self, error: Exception) -> None:
         self.told.append(type(error).__name__)
 
     def stall(self, seconds: float) -> None:

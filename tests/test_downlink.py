@@ -3,6 +3,8 @@
 import asyncio
 from itertools import pairwise
 
+import pytest
+
 from relay.audio.opus import SILENCE, Encoder
 from relay.audio.packet import ENCODED_RATE, FRAME_TICKS
 from relay.audio.playout import FADE_SAMPLES, FRAME_SAMPLES, REBUFFER_FRAMES
@@ -152,6 +154,53 @@ def test_an_interruption_is_silent_within_one_frame_and_does_not_click() -> None
     samples = sound.part(cut - 0.1, cut + PERIOD).samples
     steps = [abs(after - before) for before, after in pairwise(samples)]
     assert max(steps) < 2 * max(steps[:4000]), "no step that the tone itself has not"
+
+
+@pytest.mark.parametrize("after", [0.0, 0.5 * PERIOD, PERIOD, 1.5 * PERIOD])
+def test_sound_that_comes_before_a_cut_one_has_faded_is_a_turn_of_its_own(after: float) -> None:
+    async def main() -> None:
+        line = Line()
+        line.downlink.add(burst(10))
+        await asyncio.sleep(1.001)
+        line.downlink.interrupt()
+        await asyncio.sleep(after)
+        line.downlink.add(burst(1))
+        assert line.told == ["started"], "the fade is not the first of it"
+        await asyncio.sleep(2 * PERIOD)
+        assert line.told == ["started", "started"]
+        line.downlink.end()
+        await asyncio.sleep(2)
+        assert line.told == ["started", "started", "stopped"]
+        line.close()
+
+    virtual.run(main())
+
+
+def test_a_turn_that_is_cut_while_the_model_is_behind_is_over_too() -> None:
+    async def main() -> None:
+        line = Line()
+        line.downlink.add(burst(0.1))
+        await asyncio.sleep(0.15)
+        line.downlink.interrupt()
+        line.downlink.add(burst(0.1))
+        await asyncio.sleep(PERIOD)
+        assert line.told == ["started", "started"]
+        line.close()
+
+    virtual.run(main())
+
+
+def test_what_was_cut_before_its_first_frame_has_never_begun() -> None:
+    async def main() -> None:
+        line = Line()
+        line.downlink.rouse()
+        line.downlink.add(burst(0.01))
+        line.downlink.interrupt()
+        await asyncio.sleep(1)
+        assert line.told == []
+        line.close()
+
+    virtual.run(main())
 
 
 def test_what_was_sent_is_known_to_the_sample() -> None:

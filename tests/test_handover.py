@@ -7,8 +7,9 @@ import pytest
 from google.genai import types
 
 from relay.gemini import life, protocol, recall
-from relay.gemini.client import LiveClient, Target
+from relay.gemini.client import LiveClient
 from relay.gemini.handover import Handover
+from relay.gemini.handshake import Target
 from relay.gemini.unfinished import PATIENCE_SECONDS, Unfinished
 from relay.gemini.unheard import MAX_WORDS
 from tests.memory import Memory

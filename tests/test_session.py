@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import sys
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,7 +13,8 @@ import pytest
 import relay.browser
 import relay.dialogue
 import relay.session
-from relay.audio.packet import DECODED_RATE
+from relay.audio.opus import SILENCE
+from relay.audio.packet import DECODED_RATE, FRAME_TICKS
 from relay.audio.stall import LIMIT_SECONDS
 from relay.browser import CONNECT_SECONDS, MICROPHONE_SECONDS, STOPPING_SECONDS
 from relay.errors import BrowserFault, ModelFault, OurBug
@@ -742,6 +744,50 @@ def test_a_voice_that_we_cannot_send_ends_the_call_with_a_word(play: Play, monke
         await asyncio.sleep(0.1)
         monkeypatch.setattr("relay.audio.opus.Encoder.encode", None)
         await call.over()
+        assert said(call)[-2:] == ["error", "peerLeft"]
+        assert '"code":"internal"' in call.peer.sent[-2]
+
+    play(main)
+
+
+def packet(call: Call, number: int) -> None:
+    call.peer.events.on_rtp(number, number * FRAME_TICKS, 7, SILENCE, b"")
+
+
+def sound(call: Call, number: int) -> None:
+    call.peer.events.on_pcm(bytes(640))
+
+
+def nothing(call: Call, number: int) -> None:
+    """The timer looks after what does not come."""
+
+
+@pytest.mark.parametrize("comes", [packet, sound, nothing])
+def test_a_voice_that_we_cannot_hear_ends_the_call_with_a_word(
+    play: Play, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, comes: Callable[[Call, int], None]
+) -> None:
+    async def main(call: Call) -> None:
+        await call.begin(2)
+        packet(call, 0)
+        monkeypatch.setattr("relay.audio.activity.Activity.feed", None)
+        for number in range(1, 100):
+            comes(call, number)
+            await asyncio.sleep(0.02)
+        assert await call.over() < 4
+        assert said(call)[-2:] == ["error", "peerLeft"]
+        assert '"code":"internal"' in call.peer.sent[-2]
+        assert [record.levelname for record in caplog.records if "in the middle" in record.message] == ["ERROR"]
+
+    play(main)
+
+
+@pytest.mark.parametrize("breaks", ["relay.turns.Turns.poll", "relay.warden.Warden.poll"])
+def test_a_timer_that_fails_ends_the_call_with_a_word(play: Play, monkeypatch: pytest.MonkeyPatch, breaks: str) -> None:
+    async def main(call: Call) -> None:
+        await call.begin(2)
+        call.peer.type("dtmf", {"button": "1"})  # which waits for others
+        monkeypatch.setattr(breaks, None)
+        assert await call.over() < 10
         assert said(call)[-2:] == ["error", "peerLeft"]
         assert '"code":"internal"' in call.peer.sent[-2]
 

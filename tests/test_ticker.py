@@ -26,9 +26,7 @@ def test_an_hour_of_ticks_does_not_drift() -> None:
     assert max(abs(tick - (n + 1) * PERIOD) for n, tick in enumerate(ticks)) < 0.001
 
 
-def test_a_member_that_raises_is_taken_out_and_its_owner_told_and_the_others_go_on(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+def test_a_member_that_raises_is_taken_out_and_its_owner_told_and_the_others_go_on() -> None:
     async def second() -> tuple[int, int, list[type]]:
         ticker, good, bad, told = Ticker(), [0], [0], list[type]()
 
@@ -46,7 +44,6 @@ def test_a_member_that_raises_is_taken_out_and_its_owner_told_and_the_others_go_
         return good[0], bad[0], told
 
     assert virtual.run(second()) == (50, 1, [ZeroDivisionError])
-    assert "tick failed" in caplog.text
 
 
 def test_nothing_ticks_when_nobody_wants_it_and_it_starts_again() -> None:

@@ -1070,6 +1070,18 @@ def test_more_than_three_broken_frames_in_ten_seconds_lead_to_another_connection
     run(main)
 
 
+def test_a_mistake_of_ours_in_its_timer_is_its_last_word(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def main() -> None:
+        async with service(listen) as there, Owner(there.url) as owner:
+            monkeypatch.setattr("relay.gemini.life.Life.tick", None)
+            await asyncio.sleep(life.ROTATE_SECONDS + 1)
+            assert [fault.code for fault in owner.faults] == ["internal"]
+
+    run(main)
+
+
 # -- the end --------------------------------------------------------------------------------------------------
 
 

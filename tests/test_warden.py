@@ -66,6 +66,7 @@ class Watched:
             ledger=self.ledger,
             today=lambda: self.today,
             calling=lambda: self.calling,
+            name="0123abcd",
         )
 
     def to(self, until: float) -> list[str]:
@@ -160,12 +161,13 @@ def test_a_voice_that_does_not_finish_is_not_waited_for_long() -> None:
     assert watched.warden.deadline is None
 
 
-def test_a_model_that_does_not_answer_is_nudged_exchanged_and_told_of() -> None:
+def test_a_model_that_does_not_answer_is_nudged_exchanged_and_told_of(caplog: pytest.LogCaptureFixture) -> None:
     watched = Watched(idle=0, longest=0)
     watched.speak(1.0)
     assert watched.to(100.0) == ["slow-answer", "nudge", "renew", "error"]
     assert watched.book.said[-1] == rtvi.error(NO_ANSWER, code="no-answer")
     assert watched.warden.troubles == {(Trouble.SILENT, remedy): 1 for remedy in Remedy}
+    assert caplog.messages == [f"call 0123abcd: the model is silent: {remedy.value}" for remedy in Remedy]
 
 
 def test_a_typed_question_is_watched_too() -> None:

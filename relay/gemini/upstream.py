@@ -85,7 +85,7 @@ class Upstream:
         self._over = False
         self._fault: RelayError | None = None  # the last one
         self._tasks: set[asyncio.Task[None]] = set()
-        self._alarm = Alarm(self._tick)
+        self._alarm = Alarm(self._tick, self._failed)
         self._unfinished = Unfinished(target.model, self.memory)
         self._busy: frozenset[Busy] = frozenset()  # as `life` knows it
         self._handover = Handover(self._unfinished, self.memory, self._settle)
@@ -231,8 +231,11 @@ class Upstream:
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("call %s: the model's side failed", self._name, exc_info=error)
-            self._fail(OurBug(type(error).__name__))
+            self._failed(error)
+
+    def _failed(self, error: BaseException) -> None:
+        log.error("call %s: the model's side failed", self._name, exc_info=error)
+        self._fail(OurBug(type(error).__name__))
 
     async def _dial(self, opening: life.Open) -> None:
         generation = opening.generation

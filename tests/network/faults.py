@@ -7,7 +7,7 @@ process; the model speaks all the time, and the microphone plays a siren that sa
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from relay.standin.script import parse
@@ -19,8 +19,17 @@ from tests.network.stalls import Stalls
 from tests.network.way import CLEAN, DARK
 from tests.running import Running
 
-TALKATIVE: Final = parse({"greet": "setup", "greeting": {"say": "Ah.", "tone_hz": 440, "seconds": 60}})
+TALKATIVE: Final = parse(
+    {
+        "greet": "setup",
+        "greeting": {"say": "Ah.", "tone_hz": 440, "seconds": 60},
+        # in one go with the end of what it interrupts, as a model's words come that a path has held up
+        "replies": [{"say": "Oh.", "tone_hz": 440, "seconds": 60, "latency_ms": 0}],
+        "after": "last",
+    }
+)
 NOTE: Final = "The caller's name is Ada."
+QUESTION: Final = "And then?"
 FLAGS: Final = ("--greeting", "")
 WITHIN: Final = 15.0  # everything, or it is lost
 SIREN_SECONDS: Final = 12.0
@@ -34,7 +43,8 @@ class Return:
     """Seconds from when the network was there again, or the new page was: until sound came down, until it came up, and
     until the client was ready with the history, if it had to be. `gone` is how long the relay kept the old connection
     from when the new one stood, or from its goodbye; `stale` how old the oldest sound was that the model was given
-    then, `stalled` how long this process stood still at worst, which is nobody's fault."""
+    then, `stalled` how long this process stood still at worst, which is nobody's fault. `answered`: until the user read
+    what is said to what they typed in mid-answer, from when that was sent, if it was."""
 
     down: float
     up: float
@@ -42,6 +52,7 @@ class Return:
     gone: float
     stale: float
     stalled: float
+    answered: float = 0.0
 
 
 Fault = Callable[[Running], Awaitable[Return]]
@@ -88,6 +99,26 @@ async def reload(house: Running) -> Return:
             return await _measured(again, model, began, stalls, gone, ready=time_now() - began)
 
 
+async def question(house: Running) -> Return:
+    """The user types in mid-answer, reads that it is answered, and loads the page again in the middle of that."""
+    async with _talking(house) as (caller, model), Stalls() as stalls:
+        caller.client_ready(returns=True)
+        caller.send("send-text", {"content": QUESTION, "options": {}})
+        asked = time_now()
+        await caller.message("bot-output", timeout=WITHIN, where=lambda data: data["text"] == "Oh.")
+        answered = time_now() - asked
+        gone = _gone(house, caller, caller.connected)
+        await caller.hang_up()
+        async with _comes_back(house, caller, model) as (again, began):
+            await again.return_to(caller.session_id, caller.secret)
+            await again.message("bot-ready")
+            told = await again.message("server-message", where=lambda data: data["event"] == "history")
+            ready = time_now() - began
+            assert QUESTION in [turn["text"] for turn in told.data["turns"]]
+            back = await _measured(again, model, began, stalls, gone, ready)
+            return replace(back, answered=answered)
+
+
 async def second_tab(house: Running) -> float:
     """Another client takes the call, and the first is told; seconds until its connection is closed."""
     async with _talking(house) as (caller, _), Caller(house.base) as other:
@@ -120,7 +151,12 @@ async def vanished(house: Running) -> float:
     return gone
 
 
-FAULTS: Final[dict[str, Fault]] = {"address change": address_change, "blackout": blackout, "reload": reload}
+FAULTS: Final[dict[str, Fault]] = {
+    "address change": address_change,
+    "blackout": blackout,
+    "reload": reload,
+    "question": question,
+}
 
 
 @contextlib.asynccontextmanager

@@ -32,10 +32,10 @@ async def test_a_hundred_times_nothing_is_lost(kind: str) -> None:
     rounds = Rounds(kind, *BESIDE.get(kind, ()))
     async with running(*FLAGS, script=TALKATIVE) as house:
         backs = await rounds.of(lambda: FAULTS[kind](house))
-        names = ("down", "up", "ready", "gone", "stale", "stalled")
+        names = ("down", "up", "ready", "gone", "stale", "stalled", "answered")
         rounds.tell(**{name: [getattr(back, name) for back in backs] for name in names})
         await freed(house)
-    assert all(max(back.down, back.up, back.ready) < RETURN_SECONDS + back.stalled for back in backs)
+    assert all(max(back.down, back.up, back.ready, back.answered) < RETURN_SECONDS + back.stalled for back in backs)
     assert all(back.gone < CLOSED_SECONDS + back.stalled for back in backs)
     assert all(back.stale < STALE_SECONDS + back.stalled for back in backs)
 
