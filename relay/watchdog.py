@@ -1,8 +1,8 @@
 """Does the model answer? No sound after a question, a sentence that breaks off, a turn without a word. Pure.
 
 Trouble is met three times at most: with a nudge, then with another connection, then the user is told. While the user
-speaks, a function runs, or there is no connection, nothing is expected of the model. Times are seconds on one clock that
-never goes back.
+speaks, a function runs, or there is no connection, nothing is expected of the model. Times are seconds on one clock
+that never goes back.
 """
 
 from collections.abc import Hashable
