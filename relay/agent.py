@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from google.genai import types
 
 from relay.errors import BrowserFault, OwnerFault, place
-from relay.thread import called
+from relay.thread import Places, called, called_within
 from relay.tools import Function, Tool, Tools
 from relay.values import LANGUAGE
 
@@ -112,11 +112,14 @@ class Agent:
             raise ValueError("languages must be tags such as de-DE")
         _short(self.vocabulary, "vocabulary", MAX_VOCABULARY)
 
-    async def reply(self, type: str, data: Any) -> Any:
-        """The answer to an app's own message; raises `LookupError` where this agent has none."""
+    async def reply(self, type: str, data: Any, *places: Places) -> Any:
+        """The answer to an app's own message, within these `places`.
+
+        Raises `LookupError` where this agent has none, and `Crowded`.
+        """
         if self.on_message is None:
             raise LookupError(type)
-        return await called(self.on_message, type, data)
+        return await called_within(places, self.on_message, type, data)
 
     def live_config(
         self,

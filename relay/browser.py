@@ -285,6 +285,8 @@ class Browser:
 
         It `returns` if it means to come back after it has closed its connection, as a page that is reloaded does.
         """
+        if self.anew:  # its recap tells what was said since its connection stands
+            self._outbox.begin_anew()
         self._welcomed, self._returns, self.anew = True, returns, False
         self._outbox.put(messages, first=True)
         self.say([])

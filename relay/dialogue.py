@@ -126,7 +126,8 @@ class Dialogue:
 
     def recap(self, transcript: Transcript) -> list[rtvi.Message]:
         """What a client that comes into the conversation is told of it."""
-        return [*recap(transcript, self._turns.saying), *self._turns.standing()]
+        standing = [*self._turns.standing(), *self.warden.standing(self._loop.time())]
+        return [*recap(transcript, self._turns.saying), *standing]
 
     def begin(self) -> None:
         """The client is ready, or will not say so: the microphone is on."""

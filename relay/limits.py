@@ -1,4 +1,4 @@
-"""How long a call may be quiet, and how long it may last. Pure: `now` is given.
+"""How long a call may be quiet, how long it may last, and when the relay leaves. Pure: `now` is given.
 
 Quiet is when nobody speaks, types or is shown anything new to speak of: neither the user nor the model. Times are
 seconds on one clock that never goes back.
@@ -11,7 +11,8 @@ WARN_SHARE: Final = 0.8  # of the quiet time that is allowed: then the app is to
 # Before the longest call ends: long enough to take leave, and to call again.
 WARN_SECONDS: Final = 120.0
 
-Word = Literal["idle-warning", "limit-warning", "idle", "call-limit"]
+Warned = Literal["idle-warning", "limit-warning", "closing"]
+Word = Warned | Literal["idle", "call-limit"]
 """The warnings are the names of `rtvi.RelayEvent`, the ends are codes of `errors.FAULTS`."""
 
 
@@ -33,6 +34,20 @@ class Limits:
         self._limit_warned = False
         self._ends_at = now + longest if longest else None
         self._warns_at = now + max(WARN_SHARE * longest, longest - WARN_SECONDS) if longest else None
+        self._closes_at: float | None = None
+
+    def closing(self, now: float, seconds: float) -> None:
+        """The relay leaves in so many seconds, and ends the call itself then."""
+        self._closes_at = now + seconds
+
+    def standing(self, now: float) -> dict[Warned, float]:
+        """What was warned of and is still to come, and how many seconds are left."""
+        ends: dict[Warned, float | None] = {
+            "idle-warning": self._idle_due if self.idle_warned else None,
+            "limit-warning": self._ends_at if self._limit_warned else None,
+            "closing": self._closes_at,
+        }
+        return {word: max(0.0, at - now) for word, at in ends.items() if at is not None}
 
     def stirred(self, now: float) -> bool:
         """Somebody began or ceased to speak, or wrote. True if that takes a warning back."""

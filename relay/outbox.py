@@ -21,10 +21,16 @@ MAX_CHARACTERS: Final = 500_000
 
 LESSER: Final = frozenset(("bot-llm-text", "bot-tts-text", "user-llm-text", "metrics"))
 # What a new client wants to have of what an older one did not get. The rest it is told in another form, or never asked.
+# Of what the relay tells of itself not what was said before, nor what may hold no longer: it is told what still holds.
 LASTING: Final = frozenset(
     (
         "error",
-        "server-message",
+        "cost",
+        "memory-shortened",
+        "mic-dead",
+        "missed",
+        "slow-answer",
+        "transcript-corrected",
         "bot-llm-search-response",
         "llm-function-call",
         "llm-function-call-started",
@@ -39,7 +45,7 @@ Send = Callable[[str, bool], bool]
 
 @dataclass(frozen=True, slots=True)
 class _Letter:
-    kind: str
+    kind: str  # its type, or the name of what the relay tells of itself
     text: str = field(repr=False)
     spare: bool  # an interim one
 
@@ -117,4 +123,5 @@ class Outbox:
 
 
 def _letter(message: rtvi.Message) -> _Letter:
-    return _Letter(message["type"], rtvi.encode(message), rtvi.droppable(message))
+    kind = message["data"]["event"] if message["type"] == "server-message" else message["type"]
+    return _Letter(kind, rtvi.encode(message), rtvi.droppable(message))

@@ -12,7 +12,7 @@ from relay.transcript import How, Role, Turn, printable
 
 FIELD: Final = "history"  # of `/start`'s body
 MAX_PRIOR_TURNS: Final = 200
-MAX_PRIOR_CHARACTERS: Final = 32_000  # in all: 8,000 tokens, a quarter of the smallest model's window; JSON of 64 KiB
+MAX_PRIOR_CHARACTERS: Final = 32_000  # in all: 8,000 tokens, a quarter of the smallest model's window
 ROLES: Final = {"user": Role.USER, "assistant": Role.MODEL, "model": Role.MODEL}
 
 

@@ -108,7 +108,7 @@ class Session:
     def warn(self, seconds: float) -> None:
         """The relay leaves in so many seconds, and the call with it."""
         if not self._ending.is_set():
-            self._browser.say([rtvi.relay_event("closing", seconds=round(seconds))])
+            self._dialogue.warden.closing(seconds, self._loop.time())
 
     def end(self, fault: RelayError | None = None) -> None:
         """Begin to end the call; the first reason counts. Returns at once."""

@@ -14,7 +14,7 @@ from relay import rtvi
 from relay.cost import Ledger, Spent
 from relay.errors import OwnerFault, RelayError
 from relay.gemini import events
-from relay.limits import Limits
+from relay.limits import Limits, Warned
 from relay.watchdog import Remedy, Trouble, Verdict, Watchdog
 
 # A voice that we heard for less may have been a cough or a door; the model's transcript tells a short word from those.
@@ -69,6 +69,7 @@ class Warden:
         self._speaking: float | None = None  # since when the user has been
         self._doubtful = False  # it has just ceased, too soon for us to know a question
         self._sounding = False
+        self._away = False  # there is no connection to the model
         self._parting: RelayError | None = None  # why the call ends when the voice has finished,
         self._parts_at: float | None = None  # or then; None once its keeper was told
         self.spent = Spent()
@@ -139,6 +140,7 @@ class Warden:
 
     def away(self, now: float, *, away: bool) -> None:
         """There is no connection to the model, or again."""
+        self._away = away
         if away:
             self._dog.hold("away")
         else:
@@ -182,9 +184,21 @@ class Warden:
         if notice.word == "idle" or notice.word == "call-limit":
             self._part(OwnerFault(notice.word), now)
             return
-        self._keeper.say([rtvi.relay_event(notice.word, seconds=round(notice.seconds))])
+        self._keeper.say([_told(notice.word, notice.seconds)])
         if notice.word == "idle-warning":
             self._keeper.hush(True)
+
+    # ---- what holds ----
+
+    def closing(self, seconds: float, now: float) -> None:
+        """The relay leaves in so many seconds, and the call with it."""
+        self._limits.closing(now, seconds)
+        self._keeper.say([_told("closing", seconds)])
+
+    def standing(self, now: float) -> list[rtvi.Message]:
+        """What the client was told and what still holds: for one that comes in the middle."""
+        away = [rtvi.relay_event("reconnecting")] if self._away else []
+        return [*away, *(_told(word, left) for word, left in self._limits.standing(now).items())]
 
     # ---- within ----
 
@@ -230,3 +244,7 @@ class Warden:
                 self._keeper.renew()
             case Remedy.TELL:
                 self._keeper.say([rtvi.error(NO_ANSWER, code="no-answer")])
+
+
+def _told(warned: Warned, seconds: float) -> rtvi.Message:
+    return rtvi.relay_event(warned, seconds=round(seconds))

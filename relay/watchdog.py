@@ -1,7 +1,8 @@
 """Does the model answer? No sound after a question, a sentence that breaks off, a turn without a word. Pure.
 
-Trouble is met three times at most: with a nudge, then with another connection, then the user is told. While a function
-runs, or there is no connection, nothing is expected of the model. Times are seconds on one clock that never goes back.
+Trouble is met three times at most: with a nudge, then with another connection, then the user is told. While the user
+speaks, a function runs, or there is no connection, nothing is expected of the model. Times are seconds on one clock
+that never goes back.
 """
 
 from collections.abc import Hashable
@@ -60,9 +61,8 @@ class Watchdog:
     # ---- the user ----
 
     def spoken_to(self) -> None:
-        """The user begins to speak: nobody waits for an answer any more."""
+        """The user begins to speak: nobody waits for an answer meanwhile."""
         self._speaking = True
-        self._due = None
 
     def asked(self, now: float) -> None:
         """The user has spoken or written: an answer is awaited. Trouble that was there before is still there."""
@@ -70,7 +70,7 @@ class Watchdog:
         self._expect(now, ANSWER_SECONDS)
 
     def said_nothing(self) -> None:
-        """The user has ceased, and it was too short for a question."""
+        """The user has ceased, and it was too short for a question: one from before it still waits for its answer."""
         self._speaking = False
 
     # ---- the model ----
@@ -81,14 +81,12 @@ class Watchdog:
         if self._trouble is not Trouble.STALLED:
             self._well()
         self._plays_until = max(self._plays_until, now) + seconds
-        if not self._speaking:
-            self._expect(self._plays_until, STALL_SECONDS)
+        self._expect(self._plays_until, STALL_SECONDS)
 
     def called(self, now: float) -> None:
         """The model had functions called: that is a word, too, and the answer comes after it."""
         self._in_turn = self._called = True
-        if not self._speaking:
-            self._expect(max(now, self._plays_until), ANSWER_SECONDS)
+        self._expect(max(now, self._plays_until), ANSWER_SECONDS)
 
     def generated(self) -> None:
         """All of this generation is here."""
@@ -101,8 +99,7 @@ class Watchdog:
         self._plays_until = 0.0
         self._in_turn = True  # the turn that was cut is told to be complete now
         self._answered = self._called = False
-        if not self._speaking:
-            self._expect(now, ANSWER_SECONDS)
+        self._expect(now, ANSWER_SECONDS)
 
     def completed(self, now: float, reason: str = "") -> Verdict | None:
         """A turn is over. One without a word, awaited, is trouble; if the model gives a `reason`, no nudge helps."""
@@ -113,7 +110,7 @@ class Watchdog:
             if self._answered or self._called:
                 self._due = None
             return None
-        if self._due is None:
+        if self._due is None or self._speaking:
             return None
         if reason:
             self._step = len(_ORDER) - 1
@@ -141,7 +138,7 @@ class Watchdog:
     @property
     def deadline(self) -> float | None:
         """When `poll` is due."""
-        return None if self._held else self._due
+        return None if self._held or self._speaking else self._due
 
     def poll(self, now: float) -> Verdict | None:
         """What is to be done by `now`."""

@@ -14,12 +14,16 @@ from relay.agent import Agent
 from relay.files import Files, picture_format
 from relay.gemini import protocol
 from relay.keys import Keys
+from relay.thread import Crowded, Places
 from relay.transcript import Role
 from relay.video import darkroom
 
 # The agent's reply to a client-message: the SDK waits 10 s.
 REPLY_SECONDS: Final = 9.0
-# Of that reply; what a browser takes that names no limit of its own (RFC 8841 §6.1).
+# Replies at a time, until their threads have ended: an app asks for some things at once when it begins, and no call is
+# to take the threads of all others.
+MAX_REPLIES: Final = 8
+# Of such a reply; what a browser takes that names no limit of its own (RFC 8841 §6.1).
 MAX_REPLY_BYTES: Final = 64 * 1024
 # A telephone's photograph has 12 million pixels, some have 24; as many take 0.2 s and 75 MB to decode.
 MAX_PIXELS: Final = 25_000_000
@@ -41,6 +45,7 @@ GONE: Final = "There is no such file, or no longer."
 BROKEN: Final = "The file is no picture that can be read."
 FORGETFUL: Final = "This model takes nothing in that it is not to answer; this message is lost."
 CROWDED: Final = "Too many pictures at a time; this one is lost."
+BUSY: Final = "The agent is still busy with other messages; this one is lost."
 
 
 class Listener(Protocol):
@@ -73,6 +78,7 @@ class Written:
         self._pictures = 0  # being read, or waiting for it
         self._reading = asyncio.Lock()
         self._rested_at = 0.0  # when the next one may be read
+        self._replies = Places(MAX_REPLIES)
 
     @property
     def pending(self) -> list[tuple[Role, str]]:
@@ -166,13 +172,15 @@ class Written:
         """Let the agent file answer a client-message; whatever it does, one answer goes back."""
         try:
             async with asyncio.timeout(REPLY_SECONDS):
-                reply = await self._agent.reply(request.t, request.d)
+                reply = await self._agent.reply(request.t, request.d, self._replies)
             answer = rtvi.server_response(request, reply)
             if len(rtvi.encode(answer).encode()) > MAX_REPLY_BYTES:
                 log.warning("call %s: the agent's on_message answered more than %d bytes", self._name, MAX_REPLY_BYTES)
                 answer = rtvi.error_response(request.id, "The agent's answer is too long.")
         except LookupError:
             answer = rtvi.error_response(request.id, f"No such message: {request.t[:64]}")
+        except Crowded:
+            answer = rtvi.error_response(request.id, BUSY)
         except (Exception, SystemExit) as error:
             log.warning("call %s: the agent's on_message failed: %s", self._name, type(error).__name__)
             answer = rtvi.error_response(request.id, "The agent could not answer.")

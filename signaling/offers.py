@@ -15,7 +15,7 @@ from aiohttp import web
 
 from relay.config import Config
 from relay.errors import BrowserFault, OurBug, RelayError
-from relay.prior import prior_turns
+from relay.prior import MAX_PRIOR_CHARACTERS, prior_turns
 from relay.request import CallRequest, settings
 from relay.turn_server import TurnServer
 from signaling.admission import Admission
@@ -24,6 +24,8 @@ from signaling.tickets import bearer
 from signaling.uploads import upload_url
 
 MAX_BODY_BYTES: Final = 64 * 1024  # Chromium's gathered offer of four sections has 16 KiB
+CHARACTER_BYTES: Final = 12  # of one in JSON at most: two escapes, as of an emoji where all is written in ASCII
+MAX_START_BYTES: Final = MAX_BODY_BYTES + CHARACTER_BYTES * MAX_PRIOR_CHARACTERS  # whatever `prior` takes, and the rest
 BODY_SECONDS: Final = 10.0  # for the whole body to arrive
 ANSWER_SECONDS: Final = 5.0  # an answer takes 50 ms; the peer has the same limit of its own for gathering
 CLOSE_SECONDS: Final = 1.0  # what a session's close may take
@@ -72,7 +74,7 @@ class Offers:
     async def start(self, request: web.Request) -> web.Response:
         """Promise a session. Its id is a bearer: whoever has it may make the call."""
         self._admission.token(request.headers.get("Authorization"))
-        told = await read_json(request, empty=True)
+        told = await read_json(request, empty=True, most=MAX_START_BYTES)
         body, prior = check_start(told, self._allow_body), prior_turns(told)
         entry = self._promise(request)
         entry.body, entry.prior = body, prior
@@ -176,17 +178,17 @@ class Offers:
         self._registry.end(entry)
 
 
-async def read_json(request: web.Request, *, empty: bool = False) -> Json:
+async def read_json(request: web.Request, *, empty: bool = False, most: int = MAX_BODY_BYTES) -> Json:
     """The body as a JSON object: typed, bounded by its declared and its real length, and in time."""
     if empty and not request.body_exists:
         return {}
     if request.content_type != "application/json" or "Content-Encoding" in request.headers:
         raise BrowserFault("bad-content-type")
-    if (request.content_length or 0) > MAX_BODY_BYTES:
+    if (request.content_length or 0) > most:
         raise BrowserFault("body-too-large")
     try:
         async with asyncio.timeout(BODY_SECONDS):
-            raw = await request.read()  # the application's client_max_size bounds what really comes
+            raw = await request.clone(client_max_size=most).read()  # so much, whatever really comes
     except TimeoutError:
         raise BrowserFault("request-timeout") from None
     except web.RequestPayloadError:
@@ -214,7 +216,14 @@ def check_start(body: Json, allow_body: Collection[str] = ()) -> Json:
     if body.get("transport", "webrtc") not in TRANSPORTS:
         raise malformed("transport")
     settings(body, ())
-    return _app_data(body, "body", allow_body)
+    data = _app_data(body, "body", allow_body)
+    try:
+        text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    except RecursionError:
+        raise BrowserFault("bad-json") from None
+    if len(text.encode("utf-8", "surrogatepass")) > MAX_BODY_BYTES:  # the rest of the room is for what was said before
+        raise BrowserFault("body-too-large")
+    return data
 
 
 def check_offer(body: Json, allow_body: Collection[str] = ()) -> Offer:

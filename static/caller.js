@@ -7,6 +7,7 @@ import { obstacle, Pickers } from './devices.js';
 import { Eye } from './eyes.js';
 import { Meter } from './meter.js';
 import { Microphone } from './microphone.js';
+import { Post } from './post.js';
 import { isDecided } from './problems.js';
 import { save } from './record.js';
 import { parse } from './rtvi.js';
@@ -130,8 +131,11 @@ async function dial(pass, typing = pass?.typing ?? false) {
 
 /** @param {Pass|null} pass */
 async function connect(pass) {
+  const post = new Post(pass?.post ?? [], (letters) => {
+    if (connection === mine && wayBack.pass) wayBack.keep({ ...wayBack.pass, post: letters });
+  });
   const mine = new Connection(signalling(), microphone.track, {
-    admitted: (way) => wayBack.keep({ ...way, muted: call.muted, typing: call.typing }),
+    admitted: (way) => wayBack.keep({ ...way, muted: call.muted, typing: call.typing, post: post.letters }),
     message: (data) => hear(data),
     sound: (stream) => speaker.play(stream),
     sees: (kind, takes) => { eyes[kind].permit('relay', takes); show(); },
@@ -139,7 +143,7 @@ async function connect(pass) {
     recovered: () => { happen({ type: 'recovered' }); board.announce('path-back'); },
     over: () => happen({ type: 'over', problem: { code: 'call-over' } }),
     failed: (problem) => happen({ type: 'fail', problem }),
-  }, pass);
+  }, post, pass);
   connection = mine;
   mine.setSending(microphone.track !== null && !call.muted);
   try {
@@ -195,9 +199,9 @@ function hear(data) {
       break;
     case 'notice': board.tell({ code: 'told', info: event.text }, ''); break;
     case 'cost': view.showCost(event.cost); break;
-    case 'taken': connection?.taken(event.id); break;
+    case 'taken': words.arrived(connection?.post.taken(event.id)); break;
     case 'error':
-      if (event.id) connection?.taken(event.id);
+      if (event.id) connection?.post.taken(event.id);
       if (!event.fatal) board.tell({ code: 'told', info: event.text }, '');
       else if (isDecided(event.code)) happen({ type: 'over', problem: { code: event.code } });
       else happen({ type: 'fail', problem: { code: 'relay-error', info: event.text } });

@@ -5,7 +5,6 @@
 
 import { ATTEMPT_MS, KNOCK_MS, look, newPath, nextLook, PATH_MS, PAUSE_MS, pings, restartWait, STIR_MS } from './path.js';
 import { Peer } from './peer.js';
-import { keep, taken } from './post.js';
 import { Probe } from './probe.js';
 import { clientReady, disconnectBot, newId, ping, sendText, trackStatus } from './rtvi.js';
 import { KINDS, RECEIVERS } from './sight.js';
@@ -35,7 +34,6 @@ export class Connection {
   /** @type {string|null} */ #session = null;
   /** @type {string|null} */ #pcId = null;
   /** @type {number[]} When connections were made anew. */ #restarts = [];
-  /** @type {import('./post.js').Letter[]} */ #post = [];
   #path = newPath(0);
   #abort = new AbortController();
   #sending = true;
@@ -48,11 +46,13 @@ export class Connection {
    * @param {import('./signalling.js').Signalling} signalling
    * @param {MediaStreamTrack|null} track the microphone, or null in a call by typing
    * @param {Listener} listener
+   * @param {import('./post.js').Post} post what was typed in the session, and may not have arrived
    * @param {Pass|null} [pass] to a session that there is already
    */
-  constructor(signalling, track, listener, pass = null) {
+  constructor(signalling, track, listener, post, pass = null) {
     this.signalling = signalling;
     this.listener = listener;
+    this.post = post;
     this.pass = pass;
     this.ways = new Ways(signalling);
     this.probe = new Probe((signal, credentials) => signalling.there(signal, credentials));
@@ -77,6 +77,7 @@ export class Connection {
       throw this.#closed ? error : await this.ways.explained(session, error);
     }
     this.send(clientReady({ library: 'gemini-webrtc-relay-page', library_version: '1', platform: navigator.platform }));
+    this.#resend();
     listenToTheWorld(() => this.#hurry(), signal);
     void this.#look();
   }
@@ -93,13 +94,12 @@ export class Connection {
   write(text, answered) {
     const letter = { id: newId(), text, answered };
     if (!this.send(sendText(letter)) && !this.#recovering) return false;
-    this.#post = keep(this.#post, letter);
+    this.post.add(letter);
     return true;
   }
 
-  /** The relay has what was written in this message, or refuses it. @param {string} id */
-  taken(id) {
-    this.#post = taken(this.#post, id);
+  #resend() {
+    for (const letter of this.post.letters) this.send(sendText(letter, true));
   }
 
   /** Put another microphone in the place of the old one, without a new call. @param {MediaStreamTrack|null} track */
@@ -192,7 +192,6 @@ export class Connection {
       if (track) void pictures.show(kind, track);
       this.send(trackStatus(RECEIVERS[kind], track !== undefined));
     }
-    for (const letter of this.#post) this.send(sendText(letter, true));
   }
 
   /**
@@ -284,10 +283,10 @@ export class Connection {
       const signal = AbortSignal.any([this.#abort.signal, AbortSignal.timeout(ATTEMPT_MS)]);
       try {
         if (this.#session) await this.ways.renew(this.#session, signal);
-        return await this.#connect(true, signal);
+        await this.#connect(true, signal);
+        return this.#resend();
       } catch (error) {
-        const known = error instanceof ConnectionError ? error : null;
-        if (this.#closed) return;
+        const known = !this.#closed && error instanceof ConnectionError ? error : null;
         if (known?.final) return known.problem;
         if (!again || !known?.brokeOff || signal.aborted) return pause(PAUSE_MS);
       }

@@ -1,10 +1,13 @@
 /**
- * The way back into a call, for a page that is loaded again: which session, its resume secret, and whether the caller may
- * be heard. Nothing else is kept, in this tab alone, until the call or the tab ends, and never in an address.
+ * The way back into a call, for a page that is loaded again: which session, its resume secret, whether the caller may be
+ * heard, and what was typed and has not arrived. Nothing else is kept, in this tab alone, until the call or the tab ends,
+ * and never in an address.
  *
  * Two tabs, one call: the newest has it. The tab that lost it may ask for the way back, which changes whenever somebody
  * takes it. No tab of another site can hear that, and nothing leaves the browser.
  */
+
+import { lettersIn } from './post.js';
 
 const KEY = 'call';
 /** How long other tabs may take to answer, ms. */
@@ -16,6 +19,7 @@ const PATIENCE_MS = 400;
  * @property {string} secret
  * @property {boolean} muted
  * @property {boolean} typing   there was no microphone
+ * @property {import('./post.js').Letter[]} post   typed, and not yet with the relay
  */
 
 export class WayBack {
@@ -86,7 +90,7 @@ function stored(use) {
 
 /** @param {string|null} text @returns {Pass|null} */
 function read(text) {
-  const { session, secret, muted, typing } = JSON.parse(text ?? 'null') ?? {};
+  const { session, secret, muted, typing, post } = JSON.parse(text ?? 'null') ?? {};
   if (typeof session !== 'string' || typeof secret !== 'string') return null;
-  return { session, secret, muted: muted === true, typing: typing === true };
+  return { session, secret, muted: muted === true, typing: typing === true, post: lettersIn(post) };
 }

@@ -173,10 +173,11 @@ class FakeModel(Listener):
 class Call:
     """A session between two fakes."""
 
-    def __init__(self, **agent: Any) -> None:
+    def __init__(self, *, idle: float = 0.0, **agent: Any) -> None:
         self.closed: list[Session] = []
         self.ticker = Ticker()
-        settings = CallSettings(Target("ws://127.0.0.1:1", "gemini-3.8-live"), Agent(greeting="Say hello.", **agent))
+        target = Target("ws://127.0.0.1:1", "gemini-3.8-live")
+        settings = CallSettings(target, Agent(greeting="Say hello.", **agent), idle=idle)
         media = Media("raw")
         self.session = Session("0" * 32, settings, media=media, ticker=self.ticker, on_closed=self.closed.append)
         self.loop = asyncio.get_running_loop()
@@ -230,9 +231,9 @@ def play(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     monkeypatch.setattr(relay.session, "Upstream", FakeModel)
     FakePeer.made, FakeModel.made, FakeModel.refuses, FakeModel.takes_to_connect = [], [], None, 0.8
 
-    def play(main: Callable[[Call], Awaitable[None]], **agent: Any) -> None:
+    def play(main: Callable[[Call], Awaitable[None]], **settings: Any) -> None:
         async def whole() -> None:
-            call = Call(**agent)
+            call = Call(**settings)
             await main(call)
             await call.session.close()
             call.ticker.close()

@@ -76,6 +76,19 @@ def test_without_limits_there_is_nothing_to_wait_for() -> None:
     assert limits.poll(1e9) is None
 
 
+def test_who_comes_later_can_be_told_what_was_warned_of_and_what_is_left() -> None:
+    limits = Limits(0.0, idle=IDLE, longest=LONGEST)
+    assert limits.standing(0.0) == {}
+    assert limits.poll(250.0) == Notice("idle-warning", 50.0)
+    assert limits.standing(260.0) == {"idle-warning": 40.0}
+    limits.stirred(270.0)
+    assert limits.standing(280.0) == {}
+    assert limits.poll(LONGEST - WARN_SECONDS) == Notice("limit-warning", WARN_SECONDS)
+    limits.closing(3500.0, 30.0)
+    assert limits.standing(3510.0) == {"limit-warning": 90.0, "closing": 20.0}
+    assert limits.standing(3610.0) == {"limit-warning": 0.0, "closing": 0.0}
+
+
 def test_a_late_look_tells_what_is_left_then() -> None:
     limits = Limits(0.0, idle=IDLE, longest=0)
     assert limits.poll(290.0) == Notice("idle-warning", 10.0)

@@ -98,6 +98,59 @@ def test_who_comes_in_the_middle_of_an_answer_hears_and_reads_the_rest_of_it(pla
     play(main)
 
 
+def test_what_is_said_between_its_connection_and_its_readiness_is_told_once(play: Play) -> None:
+    async def main(call: Call) -> None:
+        await call.begin(2)
+        await call.newcomer()
+        call.peer.connect()
+        await asyncio.sleep(0.1)
+        turn(call, "Who are you?", "I am the model. ")
+        await asyncio.sleep(0.5)
+        call.peer.ready()
+        await asyncio.sleep(2)
+        assert [one["text"] for one in history(call.peer)] == ["Who are you?"]
+        said = [json.loads(text)["data"] for text in call.peer.sent if '"bot-output"' in text]
+        assert [one["spoken_status"] for one in said if one["spoken_status"] != "in-progress"] == ["new", "completed"]
+        assert sum("Who are you?" in text for text in call.peer.sent) == 1
+
+    play(main)
+
+
+def test_who_comes_is_told_what_still_holds_and_what_is_left(play: Play) -> None:
+    async def main(call: Call) -> None:
+        await call.begin(245)
+        assert kinds(call.peer)[-1] == "idle-warning"
+        call.model.options["on_news"]("reconnecting")
+        call.session.warn(30.0)
+        await call.newcomer()
+        call.peer.connect()
+        await asyncio.sleep(1)
+        call.peer.ready()
+        assert kinds(call.peer) == ["bot-ready", "history", "reconnecting", "idle-warning", "closing"]
+        left = [json.loads(text)["data"].get("seconds") for text in call.peer.sent[-2:]]
+        assert left == [55, 29]
+
+    play(main, idle=300.0)
+
+
+def test_who_comes_is_not_told_what_holds_no_longer(play: Play) -> None:
+    async def main(call: Call) -> None:
+        await call.begin(245)
+        on_news = call.model.options["on_news"]
+        on_news("reconnecting")
+        call.peer.unacknowledged = len(call.peer.sent)
+        call.peer.type("send-text", {"content": "I am here."})
+        on_news("resumed")
+        await call.newcomer()
+        call.peer.connect()
+        call.peer.ready()
+        told = kinds(call.peer)
+        assert not {"idle-warning", "reconnecting", "resumed"} & set(told)
+        assert told[:2] == ["bot-ready", "history"]
+
+    play(main, idle=300.0)
+
+
 def test_words_said_while_nobody_was_there_are_in_the_history_and_not_told_twice(play: Play) -> None:
     async def main(call: Call) -> None:
         await call.offer()

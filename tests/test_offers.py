@@ -10,10 +10,11 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from relay.errors import BrowserFault, ModelFault
+from relay.prior import MAX_PRIOR_CHARACTERS
 from relay.request import CallRequest
 from relay.values import MAX_TEXT_CHARS
 from signaling import offers
-from signaling.offers import MAX_BODY_BYTES, MAX_PC_ID_CHARS, check_offer, check_start
+from signaling.offers import MAX_BODY_BYTES, MAX_PC_ID_CHARS, MAX_START_BYTES, check_offer, check_start
 from tests.house import BAD_SDP, OFFER, refused, visiting
 
 TOKEN = "a-token-of-some-length"
@@ -347,17 +348,50 @@ async def test_what_is_no_json_object_is_refused(body: bytes) -> None:
         refused(await visit.ask("POST", "/api/offer", data=body, headers=headers), 400, "bad-json")
 
 
-async def test_a_body_is_bounded_by_its_declared_and_its_real_length() -> None:
+@pytest.mark.parametrize(("path", "most"), [("/start", MAX_START_BYTES), ("/api/offer", MAX_BODY_BYTES)])
+async def test_a_body_is_bounded_by_its_declared_and_its_real_length(path: str, most: int) -> None:
     async def dishonest() -> Any:
-        for _ in range(MAX_BODY_BYTES // 1024 + 1):
+        for _ in range(most // 1024 + 1):
             yield b" " * 1024
 
     headers = {"Content-Type": "application/json"}
     async with visiting() as visit:
-        exact = b"{}" + b" " * (MAX_BODY_BYTES - 2)
-        assert (await visit.ask("POST", "/start", data=exact, headers=headers)).status == 200
-        refused(await visit.ask("POST", "/start", data=exact + b" ", headers=headers), 413, "body-too-large")
-        refused(await visit.ask("POST", "/start", data=dishonest(), headers=headers), 413, "body-too-large")
+        exact = b"{}" + b" " * (most - 2)
+        assert (await visit.ask("POST", path, data=exact, headers=headers)).status == (200 if path == "/start" else 400)
+        refused(await visit.ask("POST", path, data=exact + b" ", headers=headers), 413, "body-too-large")
+        refused(await visit.ask("POST", path, data=dishonest(), headers=headers), 413, "body-too-large")
+
+
+@pytest.mark.parametrize("ascii", [False, True])
+@pytest.mark.parametrize("letter", ["x", "人", "😀"])
+async def test_a_history_of_any_letters_is_taken_or_refused_by_its_characters_and_by_index(
+    letter: str, ascii: bool
+) -> None:
+    headers = {"Content-Type": "application/json"}
+    half = letter * (MAX_PRIOR_CHARACTERS // 2)
+    fitting = [{"role": "user", "text": half}, {"role": "assistant", "text": half}]
+    async with visiting() as visit:
+        for history, status in ((fitting, 200), ([*fitting, {"role": "user", "text": letter}], 400)):
+            data = json.dumps({"history": history, "body": {"x": "y" * 60_000}}, ensure_ascii=ascii).encode()
+            answer = await visit.ask("POST", "/start", data=data, headers=headers)
+            assert answer.status == status
+            assert ("history[2]" in str(answer.json)) == (status == 400)
+
+
+async def test_the_room_for_a_history_is_not_for_an_apps_own_data() -> None:
+    async with visiting() as visit:
+        fitting = {"x": "人" * ((MAX_BODY_BYTES - 8) // 3)}
+        assert (await visit.ask("POST", "/start", json={"body": fitting})).status == 200
+        too_much = {"x": "人" * (MAX_BODY_BYTES // 3)}
+        refused(await visit.ask("POST", "/start", json={"body": too_much}), 413, "body-too-large")
+
+
+def test_data_that_is_nested_too_deep_to_be_written_is_refused() -> None:
+    deep: Any = []
+    for _ in range(2_000):
+        deep = [deep]
+    with pytest.raises(BrowserFault, match="bad-json"):
+        check_start({"body": {"x": deep}})
 
 
 async def test_a_huge_declared_body_is_refused_before_it_comes() -> None:

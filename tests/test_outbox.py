@@ -122,12 +122,22 @@ def test_long_messages_are_bounded_by_their_length() -> None:
 def test_another_client_gets_what_concerns_it_and_not_the_words_that_it_is_told_anyway() -> None:
     box, path = Outbox(), Path()
     box.send(Path().send, [final("old"), rtvi.error("Trouble."), rtvi.BOT_STARTED_SPEAKING])
-    box.put([rtvi.function_call_in_progress("1", "f", {}), rtvi.error_response("9", "no"), rtvi.relay_event("resumed")])
+    box.put([rtvi.function_call_in_progress("1", "f", {}), rtvi.error_response("9", "no")])
+    box.put([rtvi.relay_event("mic-dead")])
     box.begin_anew()
     box.put([rtvi.plain("bot-ready")], first=True)
     box.send(path.send)
     kinds = [message["type"] for message in path.given]
     assert kinds == ["bot-ready", "error", "llm-function-call-in-progress", "server-message"]
+
+
+def test_another_client_gets_nothing_that_it_is_told_anew_or_that_may_hold_no_longer() -> None:
+    box, path = Outbox(), Path()
+    box.send(Path().send, [rtvi.relay_event("history", turns=[]), rtvi.relay_event("idle-warning", seconds=60)])
+    box.put([rtvi.relay_event(name) for name in ("reconnecting", "resumed", "limit-warning", "closing")])
+    box.begin_anew()
+    box.send(path.send)
+    assert path.given == []
 
 
 def test_the_kinds_that_are_told_apart_are_kinds_of_rtvi() -> None:

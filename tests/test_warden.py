@@ -188,6 +188,14 @@ def test_a_cough_asks_for_nothing_unless_the_model_knows_better() -> None:
     assert watched.to(300.0)[:2] == ["slow-answer", "nudge"]
 
 
+def test_a_cough_disarms_nobody_who_waits_for_an_answer() -> None:
+    watched = Watched(idle=0, longest=0)
+    watched.speak(2 * QUESTION_SECONDS)
+    watched.to(5.0)
+    watched.speak(QUESTION_SECONDS / 2)
+    assert watched.to(20.0) == ["slow-answer", "nudge"]
+
+
 def test_a_short_word_that_was_answered_before_it_was_written_down_is_answered() -> None:
     watched = Watched(idle=0, longest=0)
     watched.speak(QUESTION_SECONDS / 2)

@@ -155,6 +155,50 @@ def test_a_cough_is_no_question() -> None:
     assert dog.deadline is None
 
 
+def test_a_cough_takes_no_question_away_that_waits_for_its_answer() -> None:
+    dog = Watchdog()
+    dog.asked(0.0)
+    dog.spoken_to()
+    assert dog.poll(1000.0) is None, "nobody is nudged while the user speaks"
+    dog.said_nothing()
+    assert watched(dog, ANSWER_SECONDS) == [(ANSWER_SECONDS, Verdict(Trouble.SILENT, Remedy.NUDGE))]
+
+
+def test_a_sentence_that_breaks_off_is_noticed_behind_a_cough_too() -> None:
+    for early in (True, False):  # the cough, or the last of the sound
+        dog = Watchdog()
+        dog.asked(0.0)
+        if early:
+            dog.spoken_to()
+        dog.heard(1.0, 2.0)
+        if not early:
+            dog.spoken_to()
+        dog.said_nothing()
+        [(at, verdict)] = watched(dog, 1.0 + 2.0 + STALL_SECONDS)
+        assert (at, verdict) == (1.0 + 2.0 + STALL_SECONDS, Verdict(Trouble.STALLED, Remedy.NUDGE))
+
+
+def test_who_is_cut_by_a_cough_is_to_go_on() -> None:
+    dog = Watchdog()
+    dog.asked(0.0)
+    dog.heard(1.0, 30.0)
+    dog.spoken_to()
+    dog.interrupted(2.0)
+    dog.said_nothing()
+    assert dog.completed(2.5) is None, "the turn that was cut"
+    [(_, verdict)] = watched(dog, 2.0 + ANSWER_SECONDS)
+    assert verdict == Verdict(Trouble.SILENT, Remedy.NUDGE)
+
+
+def test_a_turn_without_a_word_while_the_user_speaks_is_no_trouble_yet() -> None:
+    dog = Watchdog()
+    dog.asked(0.0)
+    dog.spoken_to()
+    assert dog.completed(1.0) is None
+    dog.said_nothing()
+    assert dog.deadline == ANSWER_SECONDS
+
+
 def test_whoever_interrupts_is_to_be_answered_and_the_end_of_the_cut_turn_is_not_empty() -> None:
     dog = Watchdog()
     dog.asked(0.0)

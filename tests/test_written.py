@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import threading
 import zlib
 from collections.abc import Sequence
 from fractions import Fraction
@@ -12,6 +13,7 @@ import av
 import pytest
 
 from relay import rtvi, said
+from relay import written as room
 from relay.agent import Agent
 from relay.files import Files
 from relay.gemini import protocol
@@ -20,6 +22,7 @@ from relay.transcript import Role
 from relay.video import LONGEST_SIDE
 from relay.written import (
     BROKEN,
+    BUSY,
     CROWDED,
     FORGETFUL,
     GONE,
@@ -27,6 +30,7 @@ from relay.written import (
     MAX_NOTES,
     MAX_PICTURES,
     MAX_PIXELS,
+    MAX_REPLIES,
     Written,
 )
 
@@ -324,3 +328,45 @@ async def test_pictures_wait_for_each_other_and_too_many_are_refused() -> None:
     await asyncio.gather(*sent)
     assert len(model.heard) == MAX_PICTURES
     assert model.errors == [CROWDED] * 2
+
+
+# -- the app's own messages -----------------------------------------------------------------------------------
+
+
+async def test_one_client_takes_no_more_than_its_threads_and_leaves_them_when_they_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    released = threading.Event()
+    monkeypatch.setattr(room, "REPLY_SECONDS", 0.05)
+    before = threading.active_count()
+    written, model, _ = writing(on_message=lambda kind, data: released.wait(5))
+    for _ in range(2):  # the second time nobody waits for the threads any more
+        await asyncio.gather(*(written.reply(said.ClientMessage("a", "hang", None)) for _ in range(100)))
+    assert len(model.errors) == 200
+    assert model.errors.count(BUSY) == 200 - MAX_REPLIES
+    assert threading.active_count() == before + MAX_REPLIES
+    other, app, _ = writing(on_message=lambda kind, data: data)
+    await other.reply(said.ClientMessage("b", "hello", 1))
+    assert app.said == [rtvi.server_response(said.ClientMessage("b", "hello", 1), 1)], "of another call"
+    released.set()
+    async with asyncio.timeout(5):
+        while threading.active_count() > before:
+            await asyncio.sleep(0.01)
+    await written.reply(said.ClientMessage("b", "hang", None))
+    assert model.said[-1]["type"] == "server-response"
+
+
+async def test_async_replies_are_counted_too_until_they_end() -> None:
+    released = asyncio.Event()
+
+    async def wait(kind: str, data: Any) -> None:
+        await released.wait()
+
+    written, model, _ = writing(on_message=wait)
+    replies = [asyncio.create_task(written.reply(said.ClientMessage("a", "wait", n))) for n in range(MAX_REPLIES + 1)]
+    await asyncio.sleep(0)
+    assert model.errors == [BUSY]
+    released.set()
+    await asyncio.gather(*replies)
+    await written.reply(said.ClientMessage("a", "wait", None))
+    assert model.errors == [BUSY]

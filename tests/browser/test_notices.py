@@ -76,6 +76,19 @@ async def test_the_longest_call_is_announced_counted_down_and_ended_politely(qui
         await expect(quiet.locator("#problem-next")).to_contain_text("start again")
 
 
+async def test_a_page_that_is_loaded_again_is_warned_again_with_what_is_left(quiet: Page) -> None:
+    async with running("--greeting", "") as relay:
+        await call(quiet, relay.base)
+        for live in relay.registry.drain():
+            live.warn(50.0)
+        what, left = quiet.locator("#notice-what"), quiet.locator("#notice-time")
+        await expect(what).to_contain_text("will end in 50 seconds")
+        await expect(left).to_have_text("0:49")
+        await quiet.reload()
+        await expect(what).to_contain_text("The relay is being stopped")
+        assert await left.text_content() in [f"0:{seconds}" for seconds in range(35, 50)]
+
+
 async def test_a_model_that_breaks_off_is_told_and_comes_back(page: Page) -> None:
     fault = {"kind": "close", "after_s": 2, "code": 1011, "reason": "Internal error encountered.", "on": [1]}
     slow = {"kind": "slow-setup", "seconds": 2, "on": [2]}

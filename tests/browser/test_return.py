@@ -10,6 +10,7 @@ import pytest
 from playwright.async_api import BrowserContext, Page, expect
 
 from relay.standin.script import parse
+from relay.webrtc.port.sockets import Socket
 from signaling.registry import State
 from tests.browser.test_page import WATCH, dial, freed, state
 from tests.running import Running, running
@@ -51,7 +52,8 @@ async def test_a_reloaded_page_is_back_in_its_call_within_three_seconds_and_show
         assert after["session"] == before["session"]
         assert after["secret"] != before["secret"]
         assert after["secret"] not in page.url
-        assert sorted(after) == ["muted", "secret", "session", "typing"], "nothing else is kept"
+        assert sorted(after) == ["muted", "post", "secret", "session", "typing"], "nothing else is kept"
+        assert after["post"] == [], "the relay has it all"
 
 
 async def test_an_answer_in_whose_middle_the_page_is_loaded_again_is_heard_on_and_shown_once(page: Page) -> None:
@@ -79,6 +81,53 @@ async def test_who_was_muted_is_muted_after_a_reload(page: Page) -> None:
         heard = len(relay.model.received_pcm())
         await asyncio.sleep(2.0)
         assert len(relay.model.received_pcm()) == heard
+
+
+async def test_what_is_typed_on_a_dead_path_is_asked_and_shown_once_after_a_reload(
+    page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alive, deaf, mute = (
+        set[Any](),
+        set[Any](),
+        set[Any](),
+    )  # addresses of browsers; that hear, that say nothing
+    begin, receive = Socket.connection_made, Socket.datagram_received
+
+    def open_(self: Socket, transport: asyncio.BaseTransport) -> None:
+        begin(self, transport)
+        send = self.sendto
+        self.sendto = lambda data, address: None if address in deaf else send(data, address)
+
+    def hear(self: Socket, data: bytes, address: tuple[Any, ...]) -> None:
+        if address not in mute:
+            alive.add(address)
+            receive(self, data, address)
+
+    monkeypatch.setattr(Socket, "connection_made", open_)
+    monkeypatch.setattr(Socket, "datagram_received", hear)
+    type_ = "words => { document.getElementById('text').value = words; document.forms.typing.requestSubmit(); }"
+    async with running("--greeting", "") as relay:
+        await dial(page, relay)
+        await state(page, "listening")
+
+        def asked(words: str) -> int:
+            return sum(words in str(message) for message in relay.model.connections[0].of("realtimeInput"))
+
+        deaf |= alive
+        await page.evaluate(type_, "heard in vain")
+        async with asyncio.timeout(5):
+            while not asked("heard in vain"):
+                await asyncio.sleep(0.02)
+        mute |= alive
+        await page.evaluate(type_, "into the dark")
+        assert [letter["text"] for letter in (await kept(page))["post"]] == ["heard in vain", "into the dark"]
+        await page.reload()
+        for words in ("heard in vain", "into the dark"):
+            await expect(page.locator("#captions .model", has_text=words)).not_to_have_count(0, timeout=15_000)
+            await expect(page.locator("#captions .user", has_text=words)).to_have_count(1)
+            assert asked(words) == 1
+        assert (await kept(page))["post"] == []
+        assert (relay.calls, len(relay.model.connections)) == (1, 1)
 
 
 async def test_after_the_end_a_reload_leads_nowhere_and_the_relay_forgets_what_was_said(page: Page) -> None:
