@@ -272,6 +272,27 @@ async def test_whoever_watches_is_told_of_a_change_and_connections_see_it(
         assert await asyncio.to_thread(ssl.get_server_certificate, ("127.0.0.1", port)) != before
 
 
+async def test_a_look_that_fails_is_told_and_the_next_one_is_taken(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(https, "LOOK_SECONDS", 0.01)
+    told = asyncio.Event()
+
+    def changed() -> None:
+        if not told.is_set():
+            told.set()
+            raise BrokenPipeError("nobody reads what is printed")
+
+    async with visiting(tmp_path) as visit:
+        found = iter([(HOME,), (OFFICE,)])
+        monkeypatch.setattr(lan, "addresses", lambda host: next(found, (OFFICE,)))
+        async with watching(visit.https, changed), asyncio.timeout(5):
+            await told.wait()
+            while OFFICE not in visit.https.base:
+                await asyncio.sleep(0.01)
+    assert "a look at addresses and certificate failed" in caplog.text
+
+
 def test_one_that_has_ended_serves_and_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "old.pem"
     path.write_bytes(make([HOME], NOW - timedelta(days=800)))

@@ -272,14 +272,18 @@ async def test_no_secret_is_in_the_log_nor_in_what_is_printed_into_a_journal(tmp
         assert "canary" not in (out + err).decode().lower()
 
 
+def first_line(terminal: int) -> str:
+    with open(terminal) as screen:
+        return screen.readline()
+
+
 async def test_in_a_terminal_the_token_is_in_the_printed_address(tmp_path: Path) -> None:
     ours, terminal = os.openpty()
     flags = ("--port", "0", "--gemini-url", NOBODY, "--access-token", TOKEN)
     async with process(tmp_path, *flags, stdout=terminal):
         os.close(terminal)
-        with open(ours) as screen:
-            async with asyncio.timeout(30):
-                line = await asyncio.to_thread(screen.readline)
+        async with asyncio.timeout(30):
+            line = await asyncio.to_thread(first_line, ours)
     assert re.fullmatch(rf"Ready\. Open http://\S+/#token={TOKEN}\n", line), line
 
 
