@@ -1,4 +1,4 @@
-"""The borders inside the house: pure rooms do no I/O and own no clock, private parts of libraries stay in one file."""
+"""The borders inside the house: pure rooms do no I/O and own no clock, private parts of libraries stay in four files."""
 
 import ast
 import functools
@@ -142,6 +142,11 @@ def test_private_parts_of_libraries_are_touched_in_four_files_alone(path: Path, 
             if isinstance(name, ast.Constant) and isinstance(name.value, str) and _is_private(name.value):
                 touched.add(ast.unparse(node))
     assert not touched - PUBLIC_ALL_THE_SAME
+
+
+def test_the_websocket_client_is_known_in_three_files_alone() -> None:
+    found = {path.name for path in _product() if "picows" in _imported(_tree(path))}
+    assert found == {"client.py", "handshake.py", "frames.py"}
 
 
 def _script(path: Path) -> str:
