@@ -127,16 +127,14 @@ async def run(config: Config, shows_token: bool) -> None:
         registry = Registry(config.max_calls, studio.overloaded, studio.unaffordable)
         checkup = Checkup(config, lambda: studio.tier, studio.silent)
         house = House(
-            config=config, maker=studio.maker, registry=registry, model_well=lambda: studio.well,
-            media=lambda: studio.tier, voice=lambda: studio.voice, refused=studio.metrics.refuse, https=https,
-            checks=lambda: checkup.summary,
+            config=config, maker=studio.maker, registry=registry, speaker=studio, refused=studio.metrics.refuse,
+            https=https, checks=lambda: checkup.summary,
         )  # fmt: skip
         await stack.enter_async_context(serving(house, sockets, secure))
         if metrics_sockets:
             from signaling.scrape import Figures, scraping  # Prometheus' client comes with it
 
-            of_port = () if port is None else (port.board.dropped, port.board.__len__)
-            figures = Figures(studio.metrics, registry, lambda: studio.tier, lambda: studio.lateness, *of_port)
+            figures = Figures(studio.metrics, registry, studio, port.board if port is not None else None)
             await stack.enter_async_context(scraping(figures, config, metrics_sockets))
             log.info("metrics at %s/metrics", address_of(config.metrics_host, metrics_sockets[0]))
         if standin is not None and not await leave.unless_asked(standin.ready()):

@@ -22,7 +22,7 @@ from signaling.certificate import Identity, make
 from signaling.https import LOOK_SECONDS, Https, secure_url, watching
 from signaling.registry import Registry
 from signaling.sockets import listen, listen_for_https
-from tests.house import Answered
+from tests.house import Answered, FakeSpeaker
 
 TOKEN = "a-token-of-some-length"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
@@ -56,7 +56,7 @@ async def visiting(folder: Path, *flags: str) -> AsyncIterator[Visit]:
     async def nobody(request: object) -> Any:
         raise AssertionError("nobody calls here")
 
-    house = House(config=config, maker=nobody, registry=Registry(4), https=front)
+    house = House(config=config, maker=nobody, registry=Registry(4), speaker=FakeSpeaker(), https=front)
     ports = [sock[0].getsockname()[1] for sock in (plain, secure)]
     async with serving(house, plain, secure), aiohttp.ClientSession() as http:
         yield Visit(f"http://127.0.0.1:{ports[0]}", f"https://127.0.0.1:{ports[1]}", front, http)

@@ -38,9 +38,15 @@ class Ran:
     err: str
 
 
+def process(
+    folder: Path, *flags: str, **environ: str
+) -> contextlib.AbstractAsyncContextManager[asyncio.subprocess.Process]:
+    return printing_to(asyncio.subprocess.PIPE, folder, *flags, **environ)
+
+
 @contextlib.asynccontextmanager
-async def process(
-    folder: Path, *flags: str, stdout: int = asyncio.subprocess.PIPE, **environ: str
+async def printing_to(
+    stdout: int, folder: Path, *flags: str, **environ: str
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     kept = environment()
     child = await asyncio.create_subprocess_exec(
@@ -280,7 +286,7 @@ def first_line(terminal: int) -> str:
 async def test_in_a_terminal_the_token_is_in_the_printed_address(tmp_path: Path) -> None:
     ours, terminal = os.openpty()
     flags = ("--port", "0", "--gemini-url", NOBODY, "--access-token", TOKEN)
-    async with process(tmp_path, *flags, stdout=terminal):
+    async with printing_to(terminal, tmp_path, *flags):
         os.close(terminal)
         async with asyncio.timeout(30):
             line = await asyncio.to_thread(first_line, ours)

@@ -1,4 +1,4 @@
-"""The borders inside the house: pure rooms do no I/O and own no clock, private parts of libraries stay in four files."""
+"""The borders inside the house: pure rooms do no I/O and own no clock, private parts of libraries have four files."""
 
 import ast
 import functools

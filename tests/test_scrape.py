@@ -20,7 +20,7 @@ from signaling.registry import Registry
 from signaling.scrape import Figures, scraping
 from signaling.sockets import listen_for_metrics
 from tests.caller import Caller
-from tests.house import refused, visiting
+from tests.house import FakeSpeaker, refused, visiting
 from tests.running import running
 from tests.sound import read_wav
 
@@ -76,7 +76,7 @@ async def metrics_site(*flags: str) -> AsyncIterator[Site]:
     config = load(["--metrics-port", "0", *flags], {})
     metrics, lateness = Metrics(lambda: 0.0), Lateness()
     sockets = listen_for_metrics(config)
-    figures = Figures(metrics, Registry(), lambda: "raw", lambda: lateness)
+    figures = Figures(metrics, Registry(), FakeSpeaker(lateness=lateness))
     async with scraping(figures, config, sockets), aiohttp.ClientSession() as http:
         yield Site(f"http://127.0.0.1:{sockets[0].getsockname()[1]}", http, metrics, lateness)
 
