@@ -75,8 +75,9 @@ $(VENV)/.made:
 
 # pip looks on the network only for what is not there yet; the checkout itself is linked, not copied.
 $(VENV)/.run: pyproject.toml $(VENV)/.made
-	$(PIP) "setuptools>=77"
-	$(PIP) --no-build-isolation --editable .
+	@echo "Installing the relay, once: some 60 MB, a minute or so ..." >&2
+	@$(PIP) "setuptools>=77"
+	@$(PIP) --no-build-isolation --editable .
 	@touch $@
 
 # What the local voice needs, whoever's models it has: with --local-weights no others are fetched.

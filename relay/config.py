@@ -1,4 +1,5 @@
-"""Settings from flags, environment and `.env`: one table, every field with its unit; a secret never prints.
+"""Settings from flags, environment and `.env`: one table, every field with its unit; a secret
+shows itself to `reveal` alone.
 
 A flag wins over `RELAY_<FLAG>`, which wins over the default; an empty variable counts as absent. The API key
 comes from the environment alone, because a command line can be read by everybody on the machine.

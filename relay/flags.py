@@ -113,8 +113,8 @@ FLAGS: Final = (
          values.whole(0, 604_800), "3600"),
     Flag("drain", "drain", "SECONDS", "how long calls may go on once the relay is told to stop; a second signal ends "
          "them at once", values.whole(0, 3600), "30"),
-    Flag("prices", "prices", "FILE", "what the model takes for a million tokens of each kind, TOML or JSON; see the "
-         "README", values.prices, "none: no money is reckoned"),
+    Flag("prices", "prices", "FILE", "what the model takes for a million tokens of each kind, TOML or JSON; see "
+         "docs/cost.md", values.prices, "none: no money is reckoned"),
     Flag("budget-call", "budget_call", "AMOUNT", "what one call may cost, in the money of --prices, or such as "
          "200000tokens", values.budget, "any"),
     Flag("budget-day", "budget_day", "AMOUNT", "the same for all calls of a day; nobody is taken in when it is spent",

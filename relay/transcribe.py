@@ -106,12 +106,15 @@ class Transcriber:
         from google.genai import Client, types
 
         url = re.sub("^ws", "http", target.url)
-        if self._client is None or url != self._url:
-            await self.close()
-            options = types.HttpOptions(base_url=url, api_version=target.api_version, timeout=round(DEADLINE * 1000))
-            key = target.key.reveal() if target.key is not None else "none"
-            self._client, self._url = Client(vertexai=False, api_key=key, http_options=options), url
-        return self._client
+        if self._client is not None and url == self._url:
+            return self._client
+        options = types.HttpOptions(base_url=url, api_version=target.api_version, timeout=round(DEADLINE * 1000))
+        key = target.key.reveal() if target.key is not None else "none"
+        client, before = Client(vertexai=False, api_key=key, http_options=options), self._client
+        self._client, self._url = client, url  # before anything is waited for: else another writer makes one, too
+        if before is not None:
+            await before.aio.aclose()
+        return client
 
 
 def _told(languages: Sequence[str], vocabulary: Sequence[str]) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import io
 import logging
 import os
@@ -36,6 +37,8 @@ def main() -> int:
         arguments = sys.argv[1:]
         asks = arguments[:1] == ["doctor"]
         config = load(arguments[asks:], os.environ)
+        # not into a journal; but nobody else could tell the owner a token that is of our own making
+        shows_token = sys.stdout.isatty() or config.access_token is None
         if config.lan and not asks:
             from signaling.lan import settled  # what makes certificates takes its time to import
 
@@ -47,7 +50,7 @@ def main() -> int:
                 from signaling.doctor import doctor
 
                 return runner.run(doctor(config))
-            runner.run(run(config))
+            runner.run(run(config, shows_token))
         cut_off_by_signals()  # threads of the owner's may go on
     except ConfigError as exc:
         print(exc, file=sys.stderr)
@@ -90,7 +93,7 @@ def read_env_file(path: Path, environ: MutableMapping[str, str]) -> None:
         raise ConfigError(f"{path} cannot be read: it must be a text file of NAME=value lines.") from None
 
 
-async def run(config: Config) -> None:
+async def run(config: Config, shows_token: bool) -> None:
     """From settings to a served address, until SIGINT or SIGTERM; then the calls end, and everything is closed."""
     leave = Leave(cut_off).on_signals()
     async with contextlib.AsyncExitStack() as stack:
@@ -124,25 +127,24 @@ async def run(config: Config) -> None:
         registry = Registry(config.max_calls, studio.overloaded, studio.unaffordable)
         checkup = Checkup(config, lambda: studio.tier, studio.silent)
         house = House(
-            config=config, maker=studio.maker, registry=registry, model_well=lambda: studio.well,
-            media=lambda: studio.tier, voice=lambda: studio.voice, refused=studio.metrics.refuse, https=https,
-            checks=lambda: checkup.summary,
+            config=config, maker=studio.maker, registry=registry, speaker=studio, refused=studio.metrics.refuse,
+            https=https, checks=lambda: checkup.summary,
         )  # fmt: skip
         await stack.enter_async_context(serving(house, sockets, secure))
         if metrics_sockets:
             from signaling.scrape import Figures, scraping  # Prometheus' client comes with it
 
-            of_port = () if port is None else (port.board.dropped, port.board.__len__)
-            figures = Figures(studio.metrics, registry, lambda: studio.tier, lambda: studio.lateness, *of_port)
+            figures = Figures(studio.metrics, registry, studio, port.board if port is not None else None)
             await stack.enter_async_context(scraping(figures, config, metrics_sockets))
             log.info("metrics at %s/metrics", address_of(config.metrics_host, metrics_sockets[0]))
         if standin is not None and not await leave.unless_asked(standin.ready()):
             return
         warn(config)
         log.info("listening on %s, the model is %s", where(config, sockets[0], https), config.speaker)
-        announce(config, sockets[0], https)
+        shown = functools.partial(announce, config, sockets[0], https, shows_token=shows_token)
+        shown()
         if https is not None:
-            await stack.enter_async_context(front.watching(https, lambda: announce(config, sockets[0], https)))
+            await stack.enter_async_context(front.watching(https, shown))
         await stack.enter_async_context(checkup.looking())
         await until_asked(leave.asked, studio, garbage)
         await drain(registry, config.drain, leave)
@@ -162,10 +164,10 @@ async def until_asked(to_leave: asyncio.Event, studio: Studio, garbage: Garbage)
         asked.cancel()
 
 
-def announce(config: Config, sock: socket.socket, https: "Https | None") -> None:
-    """Print the address to open; for phones as a QR code, too."""
-    address = link(config, sock, https)
-    print(f"Ready. Open {address}", flush=True)
+def announce(config: Config, sock: socket.socket, https: "Https | None", *, shows_token: bool) -> None:
+    """Print the address to open; for phones as a QR code, too. A token that is not shown has its place marked."""
+    address = link(config, sock, https) if shows_token else where(config, sock, https)
+    print(f"Ready. Open {address}" + ("" if shows_token else "/#token=<your access token>"), flush=True)
     if https is not None:
         from signaling.invitation import in_words
 

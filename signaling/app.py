@@ -19,7 +19,7 @@ from relay.errors import BrowserFault, OurBug, RelayError
 from signaling import pages
 from signaling.admission import Admission, Policy
 from signaling.connections import Connections, fault_of, head_arrived, told
-from signaling.health import Health
+from signaling.health import Health, Speaker
 from signaling.https import Https, redirect, secure_url
 from signaling.invitation import Invitations
 from signaling.offers import CLIENT_ADDRESS, MAX_BODY_BYTES, Maker, Offers
@@ -49,9 +49,7 @@ class House:
     config: Config
     maker: Maker
     registry: Registry
-    model_well: Callable[[], bool] = lambda: True
-    media: Callable[[], str] = lambda: ""
-    voice: Callable[[], str] = lambda: ""
+    speaker: Speaker
     refused: Refused = lambda code: None
     https: Https | None = None  # None: HTTP alone
     checks: Callable[[], Mapping[str, str]] = dict
@@ -65,9 +63,7 @@ def build(house: House, admission: Admission) -> web.Application:
     name = config.gemini_model if config.model == "gemini" else "stand-in"
     offers = Offers(house.registry, admission, house.maker, config)
     secure = partial(secure_url, config, house.https)
-    health = Health(
-        config.speaker, name, house.registry, house.model_well, house.media, house.voice, secure, house.checks
-    )
+    health = Health(config.speaker, name, house.registry, house.speaker, secure, house.checks)
     app.add_routes(
         [
             web.get("/healthz", health.healthz),

@@ -110,5 +110,8 @@ class Checkup:
 
     async def _look_again(self) -> None:
         while True:
-            await self.look()
+            try:
+                await self.look()
+            except Exception:  # the next look may go well, and a task's own end would be told by nobody
+                log.exception("a checkup failed")
             await asyncio.sleep(SOON_SECONDS if self._amiss else AGAIN_SECONDS)

@@ -3,16 +3,42 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 from aiohttp import web
 
 import relay
+from relay.lateness import Lateness
 from signaling.registry import Registry, State
+
+
+class Speaker(Protocol):
+    """How the one who speaks is, and the way of its sound; asked anew each time. `model.Studio` is one."""
+
+    @property
+    def well(self) -> bool:
+        """Somebody is there to speak."""
+        ...
+
+    @property
+    def voice(self) -> str:
+        """How the local voice is; empty where another model speaks."""
+        ...
+
+    @property
+    def tier(self) -> str:
+        """How sound reaches us; empty while it starts."""
+        ...
+
+    @property
+    def lateness(self) -> Lateness | None:
+        """How late the event loop is; None while it starts."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What may be known. The functions are asked anew each time; `media` is empty while it starts.
+    """What may be known.
 
     `secure` is the address over HTTPS, for a page that came over HTTP; empty where there is none.
     """
@@ -20,9 +46,7 @@ class Health:
     model: str  # gemini, local or url
     model_name: str
     registry: Registry
-    model_well: Callable[[], bool]
-    media: Callable[[], str]
-    voice: Callable[[], str] = lambda: ""  # how the local voice is; empty where another model speaks
+    speaker: Speaker
     secure: Callable[[], str] = lambda: ""
     checks: Callable[[], Mapping[str, str]] = dict  # of each thing that was looked at: ok, or what to do
 
@@ -32,7 +56,7 @@ class Health:
         `accepting` is for whoever shares out calls: false while all lines are busy or sound is late. That is no
         illness, and a restart would only end the calls there are. Nor is "draining": it is leaving of itself.
         """
-        well = self.model_well()
+        well = self.speaker.well
         status = "draining" if self.registry.closing else "ok"
         accepting = self.registry.refusal(asyncio.get_running_loop().time()) is None
         told = {
@@ -42,8 +66,8 @@ class Health:
             "modelName": self.model_name,
             "calls": self.registry.count(State.LIVE),
             "accepting": accepting,
-            "media": self.media(),
-            **({"localVoice": voice} if (voice := self.voice()) else {}),
+            "media": self.speaker.tier,
+            **({"localVoice": voice} if (voice := self.speaker.voice) else {}),
             "secureUrl": self.secure() or None,
             "checks": dict(self.checks()),
         }
@@ -51,7 +75,7 @@ class Health:
 
     async def readyz(self, request: web.Request) -> web.Response:
         """200 when calls can be made, 503 while the relay starts or leaves: who shares out calls sends none then."""
-        ready = self.model_well() and bool(self.media()) and not self.registry.closing
+        ready = self.speaker.well and bool(self.speaker.tier) and not self.registry.closing
         return web.json_response({"ready": ready}, status=200 if ready else 503)
 
     async def status(self, request: web.Request) -> web.Response:

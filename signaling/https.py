@@ -117,8 +117,11 @@ async def watching(https: Https, changed: Callable[[], None]) -> AsyncIterator[N
     async def look() -> None:
         while True:
             await asyncio.sleep(LOOK_SECONDS)
-            if https.look():
-                changed()
+            try:
+                if https.look():
+                    changed()
+            except Exception:  # the next look may go well, and a task's own end would be told by nobody
+                log.exception("a look at addresses and certificate failed")
 
     task = asyncio.create_task(look(), name="watching the certificate")
     try:

@@ -22,10 +22,12 @@ from signaling.registry import Call, MakeCall
 from signaling.standin import StandIn
 
 if TYPE_CHECKING:
-    from relay.agent import AgentSource
+    from relay.agent import Agent, AgentSource
+    from relay.call import CallSettings
     from relay.lateness import Lateness
     from relay.ticker import Ticker
     from relay.transcribe import Transcriber
+    from relay.webrtc.media import Media
     from relay.webrtc.port.sockets import Port
 
 # About 2 s together, in a thread while we already listen; one by one, so that a stop waits for the one at hand only.
@@ -113,9 +115,6 @@ class Studio:
         for name in SLOW_IMPORTS:
             await asyncio.to_thread(importlib.import_module, name)
         from relay.agent import Agent, AgentSource
-        from relay.call import CallSettings
-        from relay.gemini.handshake import Target
-        from relay.session import Session
         from relay.ticker import Ticker
         from relay.transcribe import Transcriber
         from relay.webrtc.media import prepare
@@ -128,47 +127,61 @@ class Studio:
         if config.transcription == "flash":
             await asyncio.to_thread(importlib.import_module, "google.genai")
             self._transcriber = Transcriber(config.transcription_model)
-        transcriber = self._transcriber
         self.tier = media.tier
         log.info("sound takes the %s path", media.tier)
-        now = asyncio.get_running_loop().time
-
-        def make(agent: Agent, request: CallRequest, id: str, on_closed: Callable[[object], None]) -> Call:
-            target = Target(self._url(), config.gemini_model, config.gemini_api_version, self._key())
-            chosen = request.settings(config.allow_body)
-            settings = CallSettings(
-                target=target,
-                agent=agent,
-                voice=chosen.get("voice", config.voice),
-                language=chosen.get("language", config.language),
-                instructions=chosen.get("instructions", config.instructions),
-                greeting=config.greeting,
-                idle=float(config.idle),
-                longest=float(config.max_call),
-                prior=request.prior,
-                ledger=self.ledger,
-                barge_in=config.barge_in,
-                transcriber=transcriber,
-                opus_bitrate=config.opus_bitrate,
-                opus_complexity=config.opus_complexity,
-                keep=config.keep,
-                about={"model": config.gemini_model if config.model == "gemini" else "stand-in"},
-            )
-
-            def closed(session: Live) -> None:
-                self.metrics.leave(session, now())
-                ticker.unwatch()
-                on_closed(session)
-
-            session = Session(id, settings, media=media, ticker=ticker, on_closed=closed)
-            self.metrics.enter(session, now())
-            ticker.watch()
-            return session
 
         async def cast(request: CallRequest) -> MakeCall:
-            return functools.partial(make, await source.for_call(request), request)
+            return functools.partial(self._make, media, ticker, await source.for_call(request), request)
 
         return cast
+
+    def _make(
+        self,
+        media: "Media",
+        ticker: "Ticker",
+        agent: "Agent",
+        request: CallRequest,
+        id: str,
+        on_closed: Callable[[object], None],
+    ) -> Call:
+        from relay.session import Session
+
+        now = asyncio.get_running_loop().time
+
+        def closed(session: Live) -> None:
+            self.metrics.leave(session, now())
+            ticker.unwatch()
+            on_closed(session)
+
+        session = Session(id, self._settings(agent, request), media=media, ticker=ticker, on_closed=closed)
+        self.metrics.enter(session, now())
+        ticker.watch()
+        return session
+
+    def _settings(self, agent: "Agent", request: CallRequest) -> "CallSettings":
+        from relay.call import CallSettings
+        from relay.gemini.handshake import Target
+
+        config = self._config
+        chosen = request.settings(config.allow_body)
+        return CallSettings(
+            target=Target(self._url(), config.gemini_model, config.gemini_api_version, self._key()),
+            agent=agent,
+            voice=chosen.get("voice", config.voice),
+            language=chosen.get("language", config.language),
+            instructions=chosen.get("instructions", config.instructions),
+            greeting=config.greeting,
+            idle=float(config.idle),
+            longest=float(config.max_call),
+            prior=request.prior,
+            ledger=self.ledger,
+            barge_in=config.barge_in,
+            transcriber=self._transcriber,
+            opus_bitrate=config.opus_bitrate,
+            opus_complexity=config.opus_complexity,
+            keep=config.keep,
+            about={"model": config.gemini_model if config.model == "gemini" else "stand-in"},
+        )
 
     def _url(self) -> str:
         return self._config.gemini_url if self._standin is None else self._standin.url

@@ -7,8 +7,9 @@ its values from a short list in the source.
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
@@ -25,25 +26,22 @@ from prometheus_client.registry import Collector
 import relay
 from relay.config import Config
 from relay.histogram import Histogram
-from relay.lateness import Lateness
 from relay.metrics import CallFigures, Metrics, Quality, figures_of, middle_and_worst
+from relay.webrtc.port.switchboard import Switchboard
 from signaling.admission import Admission, Policy
 from signaling.app import guarded, site
+from signaling.health import Speaker
 from signaling.registry import Registry, State
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Where the figures are; `tier` and `lateness` are asked anew each time, for they come after the start."""
+    """Where the figures are. `port` has the calls on the one UDP port, None where each has a port of its own."""
 
     metrics: Metrics
     registry: Registry
-    tier: Callable[[], str]
-    lateness: Callable[[], Lateness | None]
-    strangers: Mapping[str, int] = field(
-        default_factory=dict
-    )  # datagrams on the one UDP port that were let into no call
-    peers: Callable[[], int] | None = None  # how many peer connections there are on that port
+    speaker: Speaker
+    port: Switchboard[Any] | None = None
 
 
 class Scrape:
@@ -80,7 +78,7 @@ class _Reading(Collector):
     def collect(self) -> Iterator[Metric]:
         yield InfoMetricFamily("relay", "The relay.", {"version": relay.__version__})
         yield InfoMetricFamily("relay_media", "How sound reaches us: raw, middle or public.", {
-            "tier": self.figures.tier() or "warming-up"})  # fmt: skip
+            "tier": self.figures.speaker.tier or "warming-up"})  # fmt: skip
         yield from self._calls()
         yield from self._sound()
         yield from self._paths()
@@ -92,7 +90,7 @@ class _Reading(Collector):
         accepting = registry.refusal(self.now) is None
         yield GaugeMetricFamily("relay_accepting", "1 while a new call would be taken in.", float(accepting))
         yield GaugeMetricFamily("relay_calls_live", "Calls now.", len(metrics.calls))
-        peers = self.figures.peers() if self.figures.peers is not None else None
+        peers = len(self.figures.port) if self.figures.port is not None else None
         yield GaugeMetricFamily("relay_peer_connections", "Browsers' connections that are not closed.", peers)
         yield GaugeMetricFamily("relay_calls_promised", "Calls that may begin.", registry.count(State.RESERVED))
         yield CounterMetricFamily("relay_calls_opened", "Calls that were begun.", metrics.opened)
@@ -125,7 +123,7 @@ class _Reading(Collector):
         yield _counter("relay_microphones_dead", "Microphones that are on and bring nothing.", "cause", figures.deaths)
         yield _counter("relay_packets_dropped", "Packets not let in.", "cause", figures.dropped)
         yield _counter("relay_datagrams_dropped", "Datagrams on the UDP port that were no call's.", "cause",
-                       dict(self.figures.strangers))  # fmt: skip
+                       self.figures.port.dropped if self.figures.port is not None else {})  # fmt: skip
         yield _counter("relay_packets_out", "Packets to the browsers, by the earlier ones they carry along.", "kind",
                        figures.packets_out)  # fmt: skip
         yield _counter("relay_model_changes", "Connections to the model that were left for the next.", "cause",
@@ -156,7 +154,7 @@ class _Reading(Collector):
         yield from (jitter, loss, round_trip)
 
     def _machine(self) -> Iterator[Metric]:
-        metrics, lateness = self.figures.metrics, self.figures.lateness()
+        metrics, lateness = self.figures.metrics, self.figures.speaker.lateness
         if lateness is not None:
             yield _histogram("relay_tick_lateness_seconds", "How late the event loop was.", lateness.histogram)
             yield GaugeMetricFamily("relay_tick_lateness_p99_seconds", "Of the last two seconds.",
@@ -170,7 +168,7 @@ class _Reading(Collector):
         yield _histogram("relay_gc_pause_seconds", "How long garbage collections stopped us.", metrics.pauses)
 
 
-def _counter(name: str, words: str, label: str, counts: dict[str, int]) -> Metric:
+def _counter(name: str, words: str, label: str, counts: Mapping[str, int]) -> Metric:
     family = CounterMetricFamily(name, words, labels=[label])
     for value, count in sorted(counts.items()):
         family.add_metric([value], count)

@@ -13,6 +13,7 @@ from relay.config import Config, load
 from relay.errors import BrowserFault, RelayError
 from relay.files import Files
 from relay.flags import MAX_CALLS
+from relay.lateness import Lateness
 from relay.request import CallRequest
 from relay.transcript import Role, Transcript, Turn
 from signaling.app import House, serving
@@ -82,6 +83,16 @@ class FakeCall:
 
 
 @dataclass
+class FakeSpeaker:
+    """Who speaks, as far as the house asks."""
+
+    well: bool = True
+    voice: str = ""
+    tier: str = "raw"
+    lateness: Lateness | None = None
+
+
+@dataclass
 class Answered:
     """One HTTP answer, read to its end."""
 
@@ -136,10 +147,9 @@ async def visiting(
     *arguments: str,
     shape: Callable[[FakeCall], None] = lambda call: None,
     page: Path | None = None,
-    model_well: Callable[[], bool] = lambda: True,
+    speaker: FakeSpeaker | None = None,
     overloaded: Overloaded = lambda now, calls: False,
     refused: Callable[[str], None] = lambda code: None,
-    media: Callable[[], str] = lambda: "raw",
 ) -> AsyncIterator[Visit]:
     """Serve with these flags; `shape` bends each new call before it is used."""
     calls: list[FakeCall] = []
@@ -157,8 +167,7 @@ async def visiting(
     registry = make_registry(config.max_calls, overloaded)
     sockets = listen(config)
     house = House(
-        config=config, maker=maker, registry=registry, page=page, model_well=model_well, media=media,
-        refused=refused,
+        config=config, maker=maker, registry=registry, page=page, speaker=speaker or FakeSpeaker(), refused=refused,
     )  # fmt: skip
     base = f"http://127.0.0.1:{sockets[0].getsockname()[1]}"
     async with serving(house, sockets), aiohttp.ClientSession(auto_decompress=False) as http:

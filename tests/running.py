@@ -65,14 +65,13 @@ async def running(
         secure = listen_for_https(config)
         https = Https(config, secure[0].getsockname()[1]) if secure else None
         house = House(
-            config=config, maker=studio.maker, registry=registry, media=lambda: studio.tier,
-            refused=studio.metrics.refuse, https=https,
+            config=config, maker=studio.maker, registry=registry, speaker=studio, refused=studio.metrics.refuse,
+            https=https,
         )  # fmt: skip
         await stack.enter_async_context(serving(house, sockets, secure))
         port, metrics = sockets[0].getsockname()[1], ""
         if watched := listen_for_metrics(config):
-            of_port = () if udp is None else (udp.board.dropped, udp.board.__len__)
-            figures = Figures(studio.metrics, registry, lambda: studio.tier, lambda: studio.lateness, *of_port)
+            figures = Figures(studio.metrics, registry, studio, udp.board if udp is not None else None)
             await stack.enter_async_context(scraping(figures, config, watched))
             metrics = f"http://127.0.0.1:{watched[0].getsockname()[1]}/metrics"
         yield Running(

@@ -8,7 +8,7 @@ import pytest
 from signaling import app
 from signaling.app import close_calls
 from signaling.pages import HEADERS
-from tests.house import OFFER, FakeCall, make_registry, refused, visiting
+from tests.house import OFFER, FakeCall, FakeSpeaker, make_registry, refused, visiting
 
 APP = "https://app.example"
 NAMED = ("--allow-origin", APP)
@@ -104,8 +104,8 @@ async def test_the_console_is_told_that_the_relay_is_ready_and_how_to_call() -> 
 
 
 async def test_health_says_who_speaks_and_how_many_calls_there_are() -> None:
-    well = [True]
-    async with visiting(model_well=lambda: well[0]) as visit:
+    speaker = FakeSpeaker()
+    async with visiting(speaker=speaker) as visit:
         await visit.offer()
         answered = await visit.ask("GET", "/healthz")
         assert answered.status == 200
@@ -121,7 +121,7 @@ async def test_health_says_who_speaks_and_how_many_calls_there_are() -> None:
             "checks": {},
         }
         assert "localVoice" not in answered.json, "another model speaks"
-        well[0] = False
+        speaker.well = False
         answered = await visit.ask("GET", "/healthz")
         assert (answered.status, answered.json["status"]) == (503, "degraded")
 
@@ -146,15 +146,15 @@ async def test_health_says_whether_a_call_would_be_taken_in_and_stays_well_when_
 
 
 async def test_who_shares_out_calls_is_told_when_none_can_be_made() -> None:
-    media = [""]
-    async with visiting(media=lambda: media[0]) as visit:
+    speaker = FakeSpeaker(tier="")
+    async with visiting(speaker=speaker) as visit:
 
         async def ready() -> tuple[int, object]:
             answered = await visit.ask("GET", "/readyz")
             return answered.status, answered.json
 
         assert await ready() == (503, {"ready": False})  # still starting
-        media[0] = "raw"
+        speaker.tier = "raw"
         assert await ready() == (200, {"ready": True})
         visit.registry.drain()
         assert await ready() == (503, {"ready": False})

@@ -301,7 +301,8 @@ def test_what_an_app_may_choose_is_a_list_of_names() -> None:
     assert load(["--allow-body", "voice, language"], {}).allow_body == ("voice", "language")
 
 
-README_PRICES = re.search(r"```toml\n(.*?)```", (Path(__file__).parent.parent / "README.md").read_text(), re.DOTALL)
+COST = (Path(__file__).parent.parent / "docs" / "cost.md").read_text()
+PRICES = re.search(r"```toml\n(.*?)```", COST, re.DOTALL)
 MONEY = ["--budget-call", "2.50"]
 
 
@@ -311,9 +312,9 @@ def prices(folder: Path, text: str, name: str = "prices.toml") -> list[str]:
     return ["--prices", str(path)]
 
 
-def test_the_prices_in_the_readme_are_a_file_of_prices(tmp_path: Path) -> None:
-    assert README_PRICES is not None
-    config = load([*prices(tmp_path, README_PRICES.group(1)), *MONEY, "--budget-day", "20"], {})
+def test_the_prices_in_the_documents_are_a_file_of_prices(tmp_path: Path) -> None:
+    assert PRICES is not None
+    config = load([*prices(tmp_path, PRICES.group(1)), *MONEY, "--budget-day", "20"], {})
     assert config.prices is not None
     assert config.prices.currency == "USD"
     assert set(config.prices.models) == {config.gemini_model}
@@ -321,8 +322,8 @@ def test_the_prices_in_the_readme_are_a_file_of_prices(tmp_path: Path) -> None:
 
 
 def test_a_price_that_is_missing_stops_the_start(tmp_path: Path) -> None:
-    assert README_PRICES is not None
-    given = prices(tmp_path, README_PRICES.group(1))
+    assert PRICES is not None
+    given = prices(tmp_path, PRICES.group(1))
     assert sentence([*given, "--gemini-model", "other"]) == "--prices names no prices of other."
     assert sentence([*given, "--transcription", "flash"]) == "--prices names no prices of gemini-3.8-flash."
 

@@ -335,6 +335,28 @@ async def test_what_becomes_amiss_is_logged_once_and_stands_in_the_summary(caplo
     assert "--lan" in checkup.summary["certificate"]
 
 
+async def test_a_checkup_that_fails_is_told_and_the_next_one_is_made(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(doctor, "AGAIN_SECONDS", 0.01)
+    made = 0
+
+    async def fails_first(config: Config, checks: object) -> list[Finding]:
+        nonlocal made
+        made += 1
+        if made == 1:
+            raise RuntimeError("a mistake of ours")
+        return [Finding("clock", "It is right.")]
+
+    monkeypatch.setattr(doctor, "examine", fails_first)
+    checkup = doctor.Checkup(settings(), lambda: "")
+    async with checkup.looking(), asyncio.timeout(5):
+        while not checkup.summary:
+            await asyncio.sleep(0.01)
+    assert checkup.summary == {"clock": "ok"}
+    assert "a checkup failed" in caplog.text
+
+
 async def test_the_command_says_that_all_is_well_and_leaves_with_0(tmp_path: Path) -> None:
     ran = await run(tmp_path, "doctor", "--port", str(free_port()))
     assert (ran.code, ran.err) == (0, "")

@@ -21,7 +21,7 @@ from signaling.app import House, doorkeeper, serving
 from signaling.certificate import Identity, make
 from signaling.https import LOOK_SECONDS, Https, secure_url, watching
 from signaling.sockets import listen, listen_for_https
-from tests.house import Answered, make_registry
+from tests.house import Answered, FakeSpeaker, make_registry
 
 TOKEN = "a-token-of-some-length"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
@@ -55,7 +55,7 @@ async def visiting(folder: Path, *flags: str) -> AsyncIterator[Visit]:
     async def nobody(request: object) -> Any:
         raise AssertionError("nobody calls here")
 
-    house = House(config=config, maker=nobody, registry=make_registry(4), https=front)
+    house = House(config=config, maker=nobody, registry=make_registry(4), speaker=FakeSpeaker(), https=front)
     ports = [sock[0].getsockname()[1] for sock in (plain, secure)]
     async with serving(house, plain, secure), aiohttp.ClientSession() as http:
         yield Visit(f"http://127.0.0.1:{ports[0]}", f"https://127.0.0.1:{ports[1]}", front, http)
@@ -269,6 +269,27 @@ async def test_whoever_watches_is_told_of_a_change_and_connections_see_it(
                 await told.wait()
         assert visit.https.base == f"https://{HOME}:{port}"
         assert await asyncio.to_thread(ssl.get_server_certificate, ("127.0.0.1", port)) != before
+
+
+async def test_a_look_that_fails_is_told_and_the_next_one_is_taken(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(https, "LOOK_SECONDS", 0.01)
+    told = asyncio.Event()
+
+    def changed() -> None:
+        if not told.is_set():
+            told.set()
+            raise BrokenPipeError("nobody reads what is printed")
+
+    async with visiting(tmp_path) as visit:
+        found = iter([(HOME,), (OFFICE,)])
+        monkeypatch.setattr(lan, "addresses", lambda host: next(found, (OFFICE,)))
+        async with watching(visit.https, changed), asyncio.timeout(5):
+            await told.wait()
+            while OFFICE not in visit.https.base:
+                await asyncio.sleep(0.01)
+    assert "a look at addresses and certificate failed" in caplog.text
 
 
 def test_one_that_has_ended_serves_and_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import re
 import signal
 import socket
@@ -15,8 +16,10 @@ import aiohttp
 import pytest
 
 from relay.config import ConfigError, load
-from signaling import certificate
-from signaling.__main__ import link, read_env_file, warn, where
+from signaling import certificate, lan
+from signaling.__main__ import announce, link, read_env_file, warn, where
+from signaling.https import Https
+from signaling.invitation import in_terminal, modules
 from signaling.sockets import listen, listen_for_metrics
 from tests.process import environment
 
@@ -35,12 +38,20 @@ class Ran:
     err: str
 
 
+def process(
+    folder: Path, *flags: str, **environ: str
+) -> contextlib.AbstractAsyncContextManager[asyncio.subprocess.Process]:
+    return printing_to(asyncio.subprocess.PIPE, folder, *flags, **environ)
+
+
 @contextlib.asynccontextmanager
-async def process(folder: Path, *flags: str, **environ: str) -> AsyncIterator[asyncio.subprocess.Process]:
+async def printing_to(
+    stdout: int, folder: Path, *flags: str, **environ: str
+) -> AsyncIterator[asyncio.subprocess.Process]:
     kept = environment()
     child = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "signaling", *flags,
-        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        stdin=asyncio.subprocess.DEVNULL, stdout=stdout, stderr=asyncio.subprocess.PIPE,
         cwd=folder, env={**kept, "PYTHONPATH": str(ROOT), "RELAY_LOCAL_VOICE": "off", **environ},
     )  # fmt: skip
     try:
@@ -243,11 +254,14 @@ async def test_help_leaves_with_0(tmp_path: Path) -> None:
     assert "GEMINI_API_KEY" in ran.out
 
 
-async def test_no_secret_is_in_the_log_and_the_token_only_in_the_printed_address(tmp_path: Path) -> None:
+async def test_no_secret_is_in_the_log_nor_in_what_is_printed_into_a_journal(tmp_path: Path) -> None:
     flags = ("--port", "0", "--gemini-url", NOBODY, "--log-level", "debug", "--access-token", TOKEN)
     async with process(tmp_path, *flags, GEMINI_API_KEY=KEY) as child:
-        base, _, token = (await address(child)).partition("/#token=")
-        assert token == TOKEN
+        assert child.stdout is not None
+        line = (await asyncio.wait_for(child.stdout.readline(), 30)).decode()
+        found = re.fullmatch(r"Ready\. Open (http://\S+)/#token=<your access token>\n", line)
+        assert found, line
+        base = found.group(1)
         async with aiohttp.ClientSession() as http:
             for header in (f"Bearer {TOKEN}", f"Bearer {TOKEN}x", None):
                 headers = {"Authorization": header} if header else {}
@@ -259,9 +273,39 @@ async def test_no_secret_is_in_the_log_and_the_token_only_in_the_printed_address
                         assert TOKEN not in text
         child.send_signal(signal.SIGTERM)
         async with asyncio.timeout(20):
-            _, err = await child.communicate()
+            out, err = await child.communicate()
         assert "origin-refused" in err.decode()
-        assert "canary" not in err.decode().lower()
+        assert "canary" not in (out + err).decode().lower()
+
+
+def first_line(terminal: int) -> str:
+    with open(terminal) as screen:
+        return screen.readline()
+
+
+async def test_in_a_terminal_the_token_is_in_the_printed_address(tmp_path: Path) -> None:
+    ours, terminal = os.openpty()
+    flags = ("--port", "0", "--gemini-url", NOBODY, "--access-token", TOKEN)
+    async with printing_to(terminal, tmp_path, *flags):
+        os.close(terminal)
+        async with asyncio.timeout(30):
+            line = await asyncio.to_thread(first_line, ours)
+    assert re.fullmatch(rf"Ready\. Open http://\S+/#token={TOKEN}\n", line), line
+
+
+@pytest.mark.parametrize("shown", [True, False])
+def test_the_code_for_a_phone_holds_the_token_where_the_address_does(
+    shown: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(lan, "addresses", lambda host: ("192.168.1.5",))
+    config = load(["--lan", "--state-dir", str(tmp_path), "--access-token", TOKEN], {})
+    https = Https(config, 8443)
+    with socket.create_server(("127.0.0.1", 0)) as bound:
+        announce(config, bound, https, shows_token=shown)
+    first, said = capsys.readouterr().out.split("\n", 1)
+    address = https.base + (f"/#token={TOKEN}" if shown else "")
+    assert in_terminal(modules(address), colours=False) in said
+    assert (TOKEN in first) == shown
 
 
 # --- the parts, in this process ---

@@ -14,8 +14,8 @@ from aiortc import RTCPeerConnection, RTCSessionDescription
 from aiortc.rtcsctptransport import WEBRTC_DCEP, WEBRTC_STRING
 
 from relay.audio import red
-from relay.errors import BrowserFault
-from relay.webrtc import tame
+from relay.errors import BrowserFault, OurBug
+from relay.webrtc import peer, tame
 from relay.webrtc.gate import BURST_PACKETS, PACKETS_PER_SECOND
 from relay.webrtc.media import LINES, Media, prepare
 from relay.webrtc.peer import MAX_CHANNELS, Peer
@@ -496,6 +496,18 @@ async def test_an_offer_that_cannot_be_answered_is_the_browsers_fault(offer: str
             await line.peer.answer(offer)
 
 
+async def test_an_answer_that_takes_too_long_is_our_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def gathers_for_ever(connection: RTCPeerConnection, description: RTCSessionDescription) -> None:
+        await asyncio.Event().wait()
+
+    async with call() as line:
+        await line.browser.setLocalDescription(await line.browser.createOffer())
+        monkeypatch.setattr(RTCPeerConnection, "setLocalDescription", gathers_for_ever)
+        monkeypatch.setattr(peer, "ANSWER_SECONDS", 0.05)
+        with pytest.raises(OurBug):
+            await line.peer.answer(line.browser.localDescription.sdp)
+
+
 async def test_a_browser_that_hangs_up_is_noticed_at_once() -> None:
     async with call() as line:
         await line.connect()
@@ -564,3 +576,15 @@ async def test_a_half_open_call_closes_at_once_and_again() -> None:
         await line.peer.close()
         await line.peer.close()
         assert time.monotonic() - started < 1
+
+
+async def test_what_a_librarys_own_close_raises_is_named_in_the_debug_log(caplog: pytest.LogCaptureFixture) -> None:
+    class Broken:
+        async def close(self) -> None:
+            raise ZeroDivisionError("inner words")
+
+    broken: Any = Broken()
+    with caplog.at_level("DEBUG", tame.__name__):
+        await tame.close_connection(broken)
+    assert "ZeroDivisionError" in caplog.text
+    assert "inner words" not in caplog.text

@@ -315,6 +315,22 @@ async def test_a_port_that_somebody_has_is_not_shared_and_its_address_is_named(t
     assert (error.value.errno, error.value.filename) == (errno.EADDRINUSE, "127.0.0.1")
 
 
+@pytest.mark.parametrize("error", [OSError(errno.EMFILE, "too many open files"), RuntimeError("a mistake")])
+async def test_a_socket_that_the_loop_does_not_take_is_closed(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bound: list[socket.socket] = []
+
+    async def refuses(protocol: object, *, sock: socket.socket) -> None:
+        bound.append(sock)
+        raise error
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "create_datagram_endpoint", refuses)
+    with pytest.raises(type(error)):
+        await Port.open(["127.0.0.1"])
+    assert [sock.fileno() for sock in bound] == [-1]
+
+
 async def test_a_udp_port_that_is_taken_is_told_in_one_sentence_and_with_any_free_port_another_is_found(
     taken: int,
 ) -> None:

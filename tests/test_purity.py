@@ -144,6 +144,11 @@ def test_private_parts_of_libraries_are_touched_in_four_files_alone(path: Path, 
     assert not touched - PUBLIC_ALL_THE_SAME
 
 
+def test_the_websocket_client_is_known_in_three_files_alone() -> None:
+    found = {path.name for path in _product() if "picows" in _imported(_tree(path))}
+    assert found == {"client.py", "handshake.py", "frames.py"}
+
+
 def _script(path: Path) -> str:
     """A script without its comments."""
     text = path.read_text(encoding="utf-8")

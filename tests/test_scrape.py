@@ -19,7 +19,7 @@ from relay.metrics import CAUSES, CHANGES, DEATHS, FATES, KINDS, SKIPPED, CallFi
 from signaling.scrape import Figures, scraping
 from signaling.sockets import listen_for_metrics
 from tests.caller import Caller
-from tests.house import make_registry, refused, visiting
+from tests.house import FakeSpeaker, make_registry, refused, visiting
 from tests.running import running
 from tests.sound import read_wav
 
@@ -75,7 +75,7 @@ async def metrics_site(*flags: str) -> AsyncIterator[Site]:
     config = load(["--metrics-port", "0", *flags], {})
     metrics, lateness = Metrics(lambda: 0.0), Lateness()
     sockets = listen_for_metrics(config)
-    figures = Figures(metrics, make_registry(), lambda: "raw", lambda: lateness)
+    figures = Figures(metrics, make_registry(), FakeSpeaker(lateness=lateness))
     async with scraping(figures, config, sockets), aiohttp.ClientSession() as http:
         yield Site(f"http://127.0.0.1:{sockets[0].getsockname()[1]}", http, metrics, lateness)
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import av
 import pytest
+from google import genai
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import serve as websocket_server
 
@@ -133,6 +134,39 @@ async def test_the_stand_in_moves_and_is_found_again() -> None:
         async with serve() as standin:
             assert await transcriber.write(bytes(32_000), 16_000, Target(standin.url, "m")) is not None
     await transcriber.close()
+
+
+async def test_two_recordings_at_once_after_a_move_leave_one_connection_and_nothing_open(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made, closed = [], []
+
+    class Slow(genai.client.AsyncClient):
+        async def aclose(self) -> None:
+            await asyncio.sleep(0.1)  # the other recording comes meanwhile
+            closed.append(self)
+            await super().aclose()
+
+    class Client(genai.Client):
+        @property
+        def aio(self) -> Slow:
+            if not hasattr(self, "slow"):
+                self.slow = Slow(self._api_client)
+                made.append(self.slow)
+            return self.slow
+
+    monkeypatch.setattr(genai, "Client", Client)
+    second = bytes(32_000)
+    transcriber = Transcriber("gemini-3.8-flash")
+    async with serve() as standin:
+        assert await transcriber.write(second, 16_000, Target(standin.url, "m")) is not None
+    async with serve() as standin:
+        target = Target(standin.url, "m")
+        both = await asyncio.gather(*(transcriber.write(second, 16_000, target) for _ in range(2)))
+        assert None not in both
+        await transcriber.close()
+    assert len(made) == 2
+    assert closed == made
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,8 @@ import random
 import re
 import ssl
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import datetime
 from http import HTTPStatus
 from pathlib import Path
@@ -115,40 +115,47 @@ class Standin:
     async def talk(self, socket: ServerConnection) -> None:
         """One connection from the upgrade to its end."""
         self._count += 1
-        number = self._count
-        request = socket.request
-        assert request is not None
-        seed = self.script.seed
+        number, seed = self._count, self.script.seed
         dice = random.SystemRandom() if seed is None else random.Random(f"{seed} {number}")
         wake = asyncio.Event()
         conversation, seat = await self._conversation(number, dice, wake)
+        with self._kept(number, conversation, socket) as heard:
+            reader = asyncio.create_task(self._listen(heard, wake))
+            try:
+                await self._speak(heard, wake)
+            except ConnectionClosed:
+                pass
+            except Exception:
+                log.exception("connection %d failed while speaking", number)
+            finally:
+                conversation.hang_up()
+                if seat is not None:
+                    seat.close()
+                reader.cancel()
+                await asyncio.wait([reader])
+                await socket.close(1011, "Internal error encountered.")  # nothing to do unless one of us failed
+
+    @contextmanager
+    def _kept(self, number: int, conversation: Conversation, socket: ServerConnection) -> Iterator[Heard]:
+        """While the block runs the connection is one of those that are open; then it is written down how it ended."""
+        request = socket.request
+        assert request is not None
         headers = {name.lower(): value for name, value in request.headers.raw_items()}
         heard = Heard(number, request.path, headers, conversation, time.monotonic(), socket)
         self._open.add(heard)
         self.connections.append(heard)
         self._changed.set()
-        log.info("connection %d opened", heard.number)
-        reader = asyncio.create_task(self._listen(heard, wake))
+        log.info("connection %d opened", number)
         try:
-            await self._speak(heard, wake)
-        except ConnectionClosed:
-            pass
-        except Exception:
-            log.exception("connection %d failed while speaking", heard.number)
+            yield heard
         finally:
-            conversation.hang_up()
-            if seat is not None:
-                seat.close()
-            reader.cancel()
-            await asyncio.wait([reader])
-            await socket.close(1011, "Internal error encountered.")  # nothing to do unless one of us failed
             heard.closed = (socket.close_code or 1006, socket.close_reason or "")
             self._open.discard(heard)
             if not self._record:
                 self.connections.remove(heard)
             log.info(
                 "connection %d closed after %.1f s with %d, %d utterances",
-                heard.number,
+                number,
                 time.monotonic() - heard.opened,
                 heard.closed[0],
                 len(conversation.utterances),

@@ -191,6 +191,32 @@ class Setup:
 
 def read_setup(raw: Json, strict: bool = False) -> Setup:
     """A checked setup, or `Refusal` as the real service would close."""
+    notes = _check(raw, strict)
+    realtime = entry(raw, "realtimeInputConfig", "setup.realtimeInputConfig")
+    detection = entry(realtime, "automaticActivityDetection", "setup.realtimeInputConfig.automaticActivityDetection")
+    resumption = entry(raw, "sessionResumption", "setup.sessionResumption")
+    history = entry(raw, "historyConfig", "setup.historyConfig")
+    silence = detection.get("silenceDurationMs")
+    return Setup(
+        model=raw["model"],
+        raw=raw,
+        manual=detection.get("disabled") is True,
+        interrupts=realtime.get("activityHandling") != "NO_INTERRUPTION",
+        silence_ms=_whole(silence, "silence_duration_ms") if silence is not None else None,
+        prefix_ms=_whole(detection.get("prefixPaddingMs", 0), "prefix_padding_ms"),
+        hard_of_hearing=detection.get("startOfSpeechSensitivity") == "START_SENSITIVITY_LOW",
+        input_transcript="inputAudioTranscription" in raw,
+        output_transcript="outputAudioTranscription" in raw,
+        resumption="sessionResumption" in raw,
+        handle=str(resumption.get("handle", "")),
+        seeding=history.get("initialHistoryInClientContent") is True,
+        functions=_functions(raw),
+        notes=notes,
+    )
+
+
+def _check(raw: Json, strict: bool) -> tuple[str, ...]:
+    """`Refusal` for what the real service takes from nobody; what it might not know is only noted unless `strict`."""
     notes: list[str] = []
     for key in raw:
         if key not in SETUP:
@@ -213,27 +239,7 @@ def read_setup(raw: Json, strict: bool = False) -> Setup:
         raise Refusal(1007, INVALID)
     if entry(raw, "proactivity", "setup.proactivity").get("proactiveAudio") is False and "3.8" in model:
         raise Refusal(1007, INVALID)
-    realtime = entry(raw, "realtimeInputConfig", "setup.realtimeInputConfig")
-    detection = entry(realtime, "automaticActivityDetection", "setup.realtimeInputConfig.automaticActivityDetection")
-    resumption = entry(raw, "sessionResumption", "setup.sessionResumption")
-    history = entry(raw, "historyConfig", "setup.historyConfig")
-    silence = detection.get("silenceDurationMs")
-    return Setup(
-        model=model,
-        raw=raw,
-        manual=detection.get("disabled") is True,
-        interrupts=realtime.get("activityHandling") != "NO_INTERRUPTION",
-        silence_ms=_whole(silence, "silence_duration_ms") if silence is not None else None,
-        prefix_ms=_whole(detection.get("prefixPaddingMs", 0), "prefix_padding_ms"),
-        hard_of_hearing=detection.get("startOfSpeechSensitivity") == "START_SENSITIVITY_LOW",
-        input_transcript="inputAudioTranscription" in raw,
-        output_transcript="outputAudioTranscription" in raw,
-        resumption="sessionResumption" in raw,
-        handle=str(resumption.get("handle", "")),
-        seeding=history.get("initialHistoryInClientContent") is True,
-        functions=_functions(raw),
-        notes=tuple(notes),
-    )
+    return tuple(notes)
 
 
 def unknown(key: str, where: str) -> str:

@@ -23,7 +23,7 @@ from aiortc.rtcrtpreceiver import RTCRtpReceiver
 from aiortc.sdp import candidate_from_sdp
 
 from relay.audio.packet import TICKS_PER_SECOND
-from relay.errors import BrowserFault
+from relay.errors import BrowserFault, OurBug
 from relay.metrics import Quality
 from relay.webrtc import sdp, tame
 from relay.webrtc.candidates import Candidates
@@ -33,7 +33,7 @@ from relay.webrtc.path import Path, chosen, trouble
 from relay.webrtc.port.connection import Connection
 from relay.webrtc.reach import GATHER_SECONDS
 
-# An honest offer is answered in under 50 ms; gathering on a strange interface may take longer.
+# The whole limit: an offer is answered in under 50 ms, and what takes longer is our own gathering of addresses.
 ANSWER_SECONDS: Final = 5.0
 # Above the first mark what can be left out (interim captions, levels) is left out; above the second the reader is dead.
 BACKLOG_BYTES: Final = 256 * 1024
@@ -88,7 +88,10 @@ class Peer:
         self._pc.on("datachannel", self._channel_offered)
 
     async def answer(self, offer: str) -> str:
-        """The SDP answer to a screened or unscreened `offer`; raises `BrowserFault` for what cannot be answered."""
+        """The SDP answer to a screened or unscreened `offer`.
+
+        Raises `BrowserFault` for what cannot be answered, `OurBug` if it takes longer than `ANSWER_SECONDS`.
+        """
         screened = sdp.screen(offer)
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
@@ -102,7 +105,7 @@ class Peer:
                     tame.hurry_gathering(self._ice, GATHER_SECONDS)
                 await self._pc.setLocalDescription(await self._pc.createAnswer())
         except TimeoutError as error:
-            raise BrowserFault("bad-sdp", "no answer in time") from error
+            raise OurBug("no answer in time") from error
         except Exception as error:
             # aiortc's parser and state machine raise whatever Python raises on a malformed offer
             raise BrowserFault("bad-sdp", f"{type(error).__name__} in negotiation") from error

@@ -266,8 +266,8 @@ async def close_connection(pc: RTCPeerConnection) -> None:
             connection: Any = getattr(transceiver.receiver.transport.transport, "_connection", None)
             for protocol in getattr(connection, "_protocols", ()):
                 _cut(protocol.transport)
-    if closing.done() and not closing.cancelled():
-        closing.exception()  # seen, so that it is not reported as lost
+    if closing.done() and not closing.cancelled() and (error := closing.exception()) is not None:
+        log.debug("aiortc's close failed: %s", type(error).__name__)
 
 
 def forget(pc: RTCPeerConnection) -> None:

@@ -199,13 +199,16 @@ class Port:
             if sock.family == socket.AF_INET6:
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             sock.bind((address, self.number))
+            listening = Socket(address, self.board)
+            await asyncio.get_running_loop().create_datagram_endpoint(lambda: listening, sock=sock)
         except OSError as error:
             sock.close()
             # an IPv6 address that is still being tried out (RFC 4862 §5.4), or gone already
             if found and error.errno in (errno.EADDRNOTAVAIL, errno.EINVAL):
                 return
             raise OSError(error.errno, error.strerror, address) from None
+        except BaseException:
+            sock.close()
+            raise
         self.number = sock.getsockname()[1]
-        listening = Socket(address, self.board)
-        await asyncio.get_running_loop().create_datagram_endpoint(lambda: listening, sock=sock)
         self._sockets[address] = listening
