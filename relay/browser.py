@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from relay import rtvi
+from relay.apart import take_apart
 from relay.dialogue import Dialogue
 from relay.errors import BrowserFault, OurBug, RelayError
 from relay.metrics import CallFigures, Quality
@@ -61,7 +62,7 @@ class Browser:
         self._loop = asyncio.get_running_loop()
         self._pc_id = secrets.token_hex(16)
         self._presence = Presence(self._loop.time(), keep)
-        self._peers: set[Peer] = set()  # all that are not closed
+        self._peers: set[Peer] = set()  # all that are not closed, and the one that serves
         self._peer: Peer | None = None  # the one that serves, or has served last
         self._next: Peer | None = None  # its offer is answered, and when it stands it will
         self._offered_at = 0.0  # the next one was
@@ -161,8 +162,7 @@ class Browser:
             await _read(peer)
         await peer.close()
         self._peers.discard(peer)
-        if peer is not self._peer:
-            self._loop.call_later(FORGET_SECONDS, peer.forget)
+        self._loop.call_later(FORGET_SECONDS, peer.forget)
 
     def _drop_next(self) -> None:
         peer, self._next = self._next, None
@@ -196,11 +196,10 @@ class Browser:
         await asyncio.gather(*(peer.close() for peer in self._peers))
 
     def forget(self) -> None:
-        """Closed and asked for by nobody any more: be freed without the garbage collector; idempotent."""
-        for peer in {*self._peers, self._peer} if self.__dict__ else ():
-            if peer is not None:
-                peer.forget()
-        self.__dict__.clear()
+        """Closed and asked for by nobody any more: take it apart, once."""
+        for peer in self._peers:
+            peer.forget()
+        take_apart(self)
 
     # ---- is it there? ----
 
@@ -262,7 +261,8 @@ class Browser:
             if hung_up:
                 self._presence.left(self._loop.time())
             self._dialogue.downlink.connect(lambda *packet: False, None)
-            self._leave(peer)
+            if self.tasks is not None:  # else `close` closes it
+                self.tasks.create_task(peer.close(), name="lost peer")
 
     def on_open(self, peer: Peer) -> None:
         """The data channel is open: what waited goes out, if the client is ready for it."""

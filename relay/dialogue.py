@@ -157,10 +157,6 @@ class Dialogue:
         self.uplink.close()
         self.downlink.close()
 
-    def forget(self) -> None:
-        """Closed and asked for by nobody any more: be freed without the garbage collector; idempotent."""
-        self.__dict__.clear()
-
     # ---- from the browser ----
 
     def on_frame(self, frame: str | bytes) -> None:

@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from relay import rtvi
+from relay.apart import take_apart
 from relay.browser import CONNECT_SECONDS as CONNECT_SECONDS
 from relay.browser import FORGET_SECONDS, Answer, Browser
 from relay.call import CallSettings
@@ -272,13 +273,11 @@ class Session:
                 self._on_closed(self)
 
     def _forget(self) -> None:
-        """Nobody asks for it any more: the rooms, which hold each other, are taken apart.
-
-        Else they would wait for the garbage collector, which stops all other calls while it looks at them.
-        """
-        for room in (self._client, self._browser, self._dialogue):
-            if room is not None:
-                room.forget()
+        """Nobody asks for its rooms any more."""
+        if self._client is not None:
+            self._client.forget()
+        self._browser.forget()
+        take_apart(self._dialogue)
 
     def _log_summary(self) -> None:
         uplink, downlink, spent = self._dialogue.uplink, self._dialogue.downlink, self._dialogue.warden.spent

@@ -32,7 +32,8 @@ class FakePeer:
         self.events = events
         self.connected = self.channel_open = self.closed = False
         self.backlog = self.unacknowledged = 0
-        self.deaf = self.forgotten = False
+        self.deaf = False
+        self.forgotten = 0  # times
         self.silent_since: float | None = None
         self.sent: list[str] = []
         self.rtp = 0
@@ -82,7 +83,7 @@ class FakePeer:
         await asyncio.sleep(self.close_takes)
 
     def forget(self) -> None:
-        self.forgotten = True
+        self.forgotten += 1
 
     def vanish(self) -> None:
         """Nothing comes from it any more."""

@@ -14,7 +14,7 @@ import relay.dialogue
 import relay.session
 from relay.audio.packet import DECODED_RATE
 from relay.audio.stall import LIMIT_SECONDS
-from relay.browser import MICROPHONE_SECONDS, STOPPING_SECONDS
+from relay.browser import FORGET_SECONDS, MICROPHONE_SECONDS, STOPPING_SECONDS
 from relay.errors import BrowserFault, ModelFault, OurBug
 from relay.gemini import events, protocol
 from relay.hearing import EARLY_MESSAGES
@@ -344,6 +344,31 @@ def test_a_new_connection_that_never_stands_is_given_up_and_the_old_one_serves_o
         call.peer.connect()
         await asyncio.sleep(1)
         assert old.closed
+
+    play(main)
+
+
+def test_each_connection_is_taken_apart_once_when_it_or_the_call_is_over(play: Play) -> None:
+    async def main(call: Call) -> None:
+        with pytest.raises(BrowserFault):
+            await call.session.answer("bad", pc_id=None, restart=False)
+        pc_id = await call.offer()
+        call.peer.connect()
+        call.peer.ready()
+        await asyncio.sleep(1)
+        call.peer.close_takes = 0.5
+        call.peer.breaks()
+        await call.again(pc_id)
+        await call.again(pc_id)
+        call.peer.connect()  # while the first is still being closed
+        await asyncio.sleep(FORGET_SECONDS + 1)
+        assert [peer.forgotten for peer in FakePeer.made] == [1, 1, 1, 0]
+        call.peer.breaks()
+        await call.again(pc_id)
+        await call.session.close()
+        await asyncio.sleep(FORGET_SECONDS + 1)
+        assert [peer.forgotten for peer in FakePeer.made] == [1, 1, 1, 1, 1]
+        assert call.model.said == ["forget"]
 
     play(main)
 

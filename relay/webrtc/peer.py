@@ -22,6 +22,7 @@ from aiortc.exceptions import InvalidStateError
 from aiortc.rtcrtpreceiver import RTCRtpReceiver
 from aiortc.sdp import candidate_from_sdp
 
+from relay.apart import take_apart
 from relay.audio.packet import TICKS_PER_SECOND
 from relay.errors import BrowserFault
 from relay.metrics import Quality
@@ -240,11 +241,9 @@ class Peer:
         await asyncio.shield(self._closing)
 
     def forget(self) -> None:
-        """Closed and asked for by nobody any more: be freed without the garbage collector; idempotent."""
-        if self.__dict__:
-            tame.forget(self._pc)
-            self.line.__dict__.clear()
-            self.__dict__.clear()
+        """Closed and asked for by nobody any more: take it apart, once."""
+        tame.forget(self._pc)
+        take_apart(self.line, self)
 
     async def _close(self) -> None:
         self._pc.remove_all_listeners()
