@@ -16,6 +16,7 @@ from relay.errors import BrowserFault
 from relay.gemini.client import Target, Traffic
 from relay.gemini.upstream import Changes
 from relay.metrics import Quality
+from relay.outbox import Fate
 from relay.session import Session
 from relay.ticker import Ticker
 from relay.webrtc.media import Media
@@ -33,6 +34,7 @@ class FakePeer:
         self.connected = self.channel_open = self.closed = False
         self.backlog = self.unacknowledged = 0
         self.deaf = False
+        self.there = True  # unless its end was not told yet
         self.forgotten = 0  # times
         self.silent_since: float | None = None
         self.sent: list[str] = []
@@ -71,9 +73,10 @@ class FakePeer:
         self.red += red
         return self.connected
 
-    def send_message(self, text: str, spare: bool = False) -> bool:
-        self.sent.append(text)
-        return True
+    def send_message(self, text: str, spare: bool = False) -> Fate:
+        if self.there:
+            self.sent.append(text)
+        return Fate.SENT if self.there else Fate.NOBODY_THERE
 
     def deafen(self) -> None:
         self.deaf = True

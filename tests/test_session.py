@@ -281,6 +281,23 @@ def test_words_that_the_old_connection_has_not_acknowledged_are_said_again_on_th
     play(main)
 
 
+def test_words_for_a_connection_whose_end_was_not_told_yet_are_said_on_the_new_one(play: Play) -> None:
+    async def main(call: Call) -> None:
+        pc_id = await call.offer()
+        call.peer.connect()
+        call.peer.ready()
+        await asyncio.sleep(5)
+        call.peer.there = False
+        call.model.on_event(events.InputTranscript("Are you there?", finished=True))
+        call.peer.breaks()
+        old = await call.again(pc_id)
+        call.peer.connect()
+        assert "Are you there?" not in "".join(old.sent)
+        assert "Are you there?" in "".join(call.peer.sent)
+
+    play(main)
+
+
 def test_a_browser_is_told_how_many_messages_it_will_never_get(play: Play) -> None:
     async def main(call: Call) -> None:
         pc_id = await call.offer()
