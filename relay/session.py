@@ -19,7 +19,6 @@ from typing import Final
 
 from relay import rtvi
 from relay.apart import take_apart
-from relay.browser import CONNECT_SECONDS as CONNECT_SECONDS
 from relay.browser import FORGET_SECONDS, Answer, Browser
 from relay.call import CallSettings
 from relay.dialogue import Dialogue
@@ -28,6 +27,7 @@ from relay.files import Files
 from relay.gemini.upstream import Upstream
 from relay.history import History
 from relay.metrics import CallFigures, Quality
+from relay.succession import CONNECT_SECONDS as CONNECT_SECONDS
 from relay.ticker import Ticker
 from relay.transcript import Transcript
 from relay.webrtc.media import LINES, Media

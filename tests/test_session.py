@@ -332,6 +332,20 @@ def test_a_connection_that_ends_in_the_dark_has_said_no_goodbye(play: Play) -> N
     play(main)
 
 
+def test_who_hangs_up_right_after_the_dark_has_hung_up_and_is_not_waited_for(play: Play) -> None:
+    async def main(call: Call) -> None:
+        await call.begin(5)
+        call.peer.vanish()
+        await asyncio.sleep(LOST_SECONDS + 2.5)
+        call.peer.silent_since = None  # its path is back, and nobody has looked since
+        call.peer.connected = False
+        call.peer.events.on_lost(call.peer, hung_up=True)
+        assert await call.over() < 5 + LOST_SECONDS + 3
+        assert call.session.reason == "hung-up"
+
+    play(main)
+
+
 def test_a_path_that_comes_back_by_itself_goes_on_where_it_is(play: Play) -> None:
     async def main(call: Call) -> None:
         await call.begin(5)
