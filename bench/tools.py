@@ -19,7 +19,7 @@ from relay import said
 from relay.agent import Agent
 from relay.functions import FunctionCalls
 from relay.gemini.client import LiveClient, Target
-from relay.gemini.events import Event, ToolCall
+from relay.gemini.events import Event, FunctionCall, ToolCall
 from relay.rtvi import Message
 
 OVERHEAD: Final = 5.0  # ms
@@ -87,6 +87,21 @@ class Model:
         return taken
 
 
+class Asker:
+    """The model on the one connection that there is."""
+
+    generation = 1
+
+    def __init__(self, client: LiveClient) -> None:
+        self._client = client
+
+    def answer(self, message: bytes, connection: int) -> None:
+        self._client.send(message)
+
+    def call_off(self, calls: Sequence[tuple[int, FunctionCall]]) -> None:
+        raise AssertionError("each call has an id of its own")
+
+
 @asynccontextmanager
 async def connected() -> AsyncIterator[Model]:
     """A model and the relay's connection to it, with functions behind it."""
@@ -114,7 +129,8 @@ async def connected() -> AsyncIterator[Model]:
                 calls.begin(event.calls)
 
         client = LiveClient(target, agent.live_config(target.model), hear, lambda fault: None)
-        calls = FunctionCalls(agent.toolbox, lambda message, _: client.send(message), say, lambda: group)
+        calls = FunctionCalls(agent.toolbox, say, lambda: group)
+        calls.connect(Asker(client))
         calls.library = ""
         await client.connect()
         yield Model(await sockets.get())
