@@ -19,6 +19,7 @@ from relay.errors import BrowserFault, OurBug, RelayError
 from relay.metrics import CallFigures, Quality
 from relay.microphone import STOPPED_SECONDS
 from relay.outbox import Outbox
+from relay.peers import Peers, let_read
 from relay.presence import Presence
 from relay.succession import Action, Ask, Client, End, Ending, GiveUp, Replace, Serve, Stand, Succession, Wait
 from relay.webrtc.media import Media
@@ -31,11 +32,6 @@ MICROPHONE_SECONDS: Final = STOPPED_SECONDS
 # Of these, the first. The clients close the old connection, and the microphone with it, once the new one is answered
 # and their candidates are acknowledged: by then it may have been heard.
 STOPPING_SECONDS: Final = 1.0
-# What is closed is taken apart so much later: a request that was under way when it closed has been answered by then.
-FORGET_SECONDS: Final = 10.0
-# After `peerLeft` a client needs a moment to read it before the connection goes.
-FAREWELL_SECONDS: Final = 0.2
-FAREWELL_LOOKS: Final = 10
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +58,7 @@ class Browser:
         self._pc_id = secrets.token_hex(16)
         self._presence = Presence(self._loop.time(), keep)
         self._succession = Succession[Peer](self._presence)
-        self._peers: set[Peer] = set()  # all that are not closed, and the one that serves
+        self._peers = Peers()
         self._outbox = Outbox()
         self._replaced = CallFigures()  # of peer connections that another has taken the place of
         self._path: Path | None = None  # of the last connection that stood, when it began to
@@ -101,10 +97,9 @@ class Browser:
             if self._closed or whose != self._pc_id:
                 raise BrowserFault("unknown-peer")
         except BaseException:
-            await peer.close()
-            self._loop.call_later(FORGET_SECONDS, peer.forget)
+            await self._peers.leave(peer)
             raise
-        self._peers.add(peer)
+        self._peers.keep(peer)
         self._do(self._succession.offered(peer, self._loop.time()))
         return Answer(answer, self._pc_id)
 
@@ -135,7 +130,7 @@ class Browser:
                 case Stand(peer, again):
                     self._stands(peer, again)
                 case GiveUp(peer):
-                    self._spawn(self._close(peer))
+                    self._spawn(self._peers.leave(peer))
                 case Wait(peer):
                     self._dialogue.downlink.connect(lambda *packet: False, None)
                     self._spawn(peer.close())
@@ -169,7 +164,7 @@ class Browser:
             self._outbox.rewind()
         self._serve_on(peer)
         self._dialogue.downlink.rouse()
-        self._spawn(self._close(old, told=newcomer))
+        self._spawn(self._peers.leave(old, told=newcomer))
 
     def _stands(self, peer: Peer, again: bool) -> None:
         self.connected.set()
@@ -177,16 +172,6 @@ class Browser:
         self.connections += 1
         if again:
             self._spawn(self._expect_microphone(peer))
-
-    async def _close(self, peer: Peer, *, told: bool = False) -> None:
-        """Leave a connection that does not serve; it may be `told` that another client has the call."""
-        if told and peer.channel_open:
-            for message in (rtvi.relay_event("replaced"), rtvi.peer_left()):
-                peer.send_message(rtvi.encode(message))
-            await _read(peer)
-        await peer.close()
-        self._peers.discard(peer)
-        self._loop.call_later(FORGET_SECONDS, peer.forget)
 
     async def meet(self, candidates: Sequence[str]) -> None:
         """Where the client of the newest connection is, as far as it knows."""
@@ -212,12 +197,11 @@ class Browser:
     async def close(self) -> None:
         """Free every connection; no offer is answered any more; idempotent."""
         self._closed = True
-        await asyncio.gather(*(peer.close() for peer in self._peers))
+        await self._peers.close()
 
     def forget(self) -> None:
         """Closed and asked for by nobody any more: take it apart, once."""
-        for peer in self._peers:
-            peer.forget()
+        self._peers.forget()
         take_apart(self)
 
     # ---- is it there? ----
@@ -306,7 +290,7 @@ class Browser:
         if fault is not None:
             self.say([rtvi.error(fault.fault.sentence, fatal=True, code=fault.code)])
         self.say([rtvi.peer_left()])
-        await _read(peer)
+        await let_read(peer)
 
     # ---- figures ----
 
@@ -325,11 +309,3 @@ class Browser:
     async def quality(self) -> Quality:
         """How its path is now."""
         return await self._peer.quality() if self._peer is not None else Quality()
-
-
-async def _read(peer: Peer) -> None:
-    """Give the browser a moment to take what it was sent last."""
-    for _ in range(FAREWELL_LOOKS):
-        if not peer.backlog:
-            return
-        await asyncio.sleep(FAREWELL_SECONDS / FAREWELL_LOOKS)

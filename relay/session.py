@@ -19,7 +19,7 @@ from typing import Final
 
 from relay import rtvi
 from relay.apart import take_apart
-from relay.browser import FORGET_SECONDS, Answer, Browser
+from relay.browser import Answer, Browser
 from relay.call import CallSettings
 from relay.dialogue import Dialogue
 from relay.errors import BrowserFault, OurBug, RelayError
@@ -27,6 +27,7 @@ from relay.files import Files
 from relay.gemini.upstream import Upstream
 from relay.history import History
 from relay.metrics import CallFigures, Quality
+from relay.peers import FORGET_SECONDS
 from relay.succession import CONNECT_SECONDS as CONNECT_SECONDS
 from relay.ticker import Ticker
 from relay.transcript import Transcript

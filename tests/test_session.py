@@ -14,12 +14,13 @@ import relay.dialogue
 import relay.session
 from relay.audio.packet import DECODED_RATE
 from relay.audio.stall import LIMIT_SECONDS
-from relay.browser import FORGET_SECONDS, MICROPHONE_SECONDS, STOPPING_SECONDS
+from relay.browser import MICROPHONE_SECONDS, STOPPING_SECONDS
 from relay.errors import BrowserFault, ModelFault, OurBug
 from relay.gemini import events, protocol
 from relay.hearing import EARLY_MESSAGES
 from relay.metrics import Quality
 from relay.outbox import MAX_MESSAGES
+from relay.peers import FORGET_SECONDS
 from relay.presence import LOST_SECONDS, MAX_RESTARTS
 from relay.session import CLOSE_SECONDS, CONNECT_SECONDS, READY_SECONDS
 from relay.webrtc.gate import Gate
