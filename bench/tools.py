@@ -19,8 +19,9 @@ from relay import said
 from relay.agent import Agent
 from relay.functions import FunctionCalls
 from relay.gemini.client import LiveClient
-from relay.gemini.events import Event, ToolCall
+from relay.gemini.events import Event, FunctionCall, ToolCall
 from relay.gemini.handshake import Target
+from relay.gemini.protocol import Answer
 from relay.rtvi import Message
 
 OVERHEAD: Final = 5.0  # ms
@@ -88,6 +89,21 @@ class Model:
         return taken
 
 
+class Asker:
+    """The model on the one connection that there is."""
+
+    generation = 1
+
+    def __init__(self, client: LiveClient) -> None:
+        self._client = client
+
+    def answer(self, message: Answer, connection: int) -> None:
+        self._client.send(message.data)
+
+    def call_off(self, calls: Sequence[tuple[int, FunctionCall]]) -> None:
+        raise AssertionError("each call has an id of its own")
+
+
 @asynccontextmanager
 async def connected() -> AsyncIterator[Model]:
     """A model and the relay's connection to it, with functions behind it."""
@@ -115,7 +131,8 @@ async def connected() -> AsyncIterator[Model]:
                 calls.begin(event.calls)
 
         client = LiveClient(target, agent.live_config(target.model), hear, lambda fault: None)
-        calls = FunctionCalls(agent.toolbox, lambda message, _: client.send(message.data), say, lambda: group)
+        calls = FunctionCalls(agent.toolbox, say, lambda: group)
+        calls.connect(Asker(client))
         calls.library = ""
         await client.connect()
         yield Model(await sockets.get())

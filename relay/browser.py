@@ -1,41 +1,37 @@
 """The browser of one call: one peer connection after another, and the messages that wait for whoever is to read them.
 
 It may go and come back: on another connection of the same client, or as another client, after a reload or in another
-tab. The new connection takes the old one's place when it stands; until then the old one serves. What the old one's end
-has not acknowledged is said again. Words and sound of the one that serves go straight to the dialogue.
+tab. `succession` decides which one serves; here it is done. What the old one's end has not acknowledged is said again
+on the new one. Words and sound of the one that serves go straight to the dialogue.
 """
 
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from relay import rtvi
+from relay.apart import take_apart
 from relay.dialogue import Dialogue
 from relay.errors import BrowserFault, OurBug, RelayError
 from relay.metrics import CallFigures, Quality
 from relay.microphone import STOPPED_SECONDS
 from relay.outbox import Outbox
+from relay.peers import Peers, let_read
 from relay.presence import Presence
+from relay.succession import Action, Ask, Client, End, Ending, GiveUp, Replace, Serve, Stand, Succession, Wait
 from relay.webrtc.media import Media
 from relay.webrtc.path import Path
 from relay.webrtc.peer import Peer
 
-# aiortc never gives up on a half-open connection; a browser on a working path needs a tenth of a second.
-CONNECT_SECONDS: Final = 15.0
 WATCH_SECONDS: Final = 1.0
 # After a new connection stands. The official clients stop the microphone with the old one and may not notice.
 MICROPHONE_SECONDS: Final = STOPPED_SECONDS
 # Of these, the first. The clients close the old connection, and the microphone with it, once the new one is answered
 # and their candidates are acknowledged: by then it may have been heard.
 STOPPING_SECONDS: Final = 1.0
-# What is closed is taken apart so much later: a request that was under way when it closed has been answered by then.
-FORGET_SECONDS: Final = 10.0
-# After `peerLeft` a client needs a moment to read it before the connection goes.
-FAREWELL_SECONDS: Final = 0.2
-FAREWELL_LOOKS: Final = 10
 
 log = logging.getLogger(__name__)
 
@@ -61,19 +57,12 @@ class Browser:
         self._loop = asyncio.get_running_loop()
         self._pc_id = secrets.token_hex(16)
         self._presence = Presence(self._loop.time(), keep)
-        self._peers: set[Peer] = set()  # all that are not closed
-        self._peer: Peer | None = None  # the one that serves, or has served last
-        self._next: Peer | None = None  # its offer is answered, and when it stands it will
-        self._offered_at = 0.0  # the next one was
-        self._newcomer = False  # the next one is another client's
-        self._lost: Peer | None = None  # its connection is over, and its close says nothing new
-        self._returns = False  # the client comes back even if it has closed its connection
+        self._succession = Succession[Peer](self._presence)
+        self._peers = Peers()
         self._outbox = Outbox()
-        self._welcomed = False  # the client may be spoken to
         self._replaced = CallFigures()  # of peer connections that another has taken the place of
         self._path: Path | None = None  # of the last connection that stood, when it began to
         self._closed = False
-        self.anew = False  # who is not yet welcomed does not know what was said
         self.connections = 0  # that have stood
         self.tasks: asyncio.TaskGroup | None = None
         self.connected = asyncio.Event()  # once
@@ -94,7 +83,7 @@ class Browser:
         """
         if pc_id is not None and (pc_id != self._pc_id or self._peer is None):
             raise BrowserFault("unknown-peer")
-        newest = self._next if self._newcomer else self._next or self._peer
+        newest = self._succession.newest
         if newest is not None and pc_id is not None and not restart:
             answer = await newest.answer(sdp)
             if newest is self._peer:
@@ -108,70 +97,85 @@ class Browser:
             if self._closed or whose != self._pc_id:
                 raise BrowserFault("unknown-peer")
         except BaseException:
-            await peer.close()
-            self._loop.call_later(FORGET_SECONDS, peer.forget)
+            await self._peers.leave(peer)
             raise
-        self._peers.add(peer)
-        if self._peer is None:
-            self._serve_on(peer)
-        else:
-            self._drop_next()
-            self._next, self._offered_at = peer, self._loop.time()
+        self._peers.keep(peer)
+        self._do(self._succession.offered(peer, self._loop.time()))
         return Answer(answer, self._pc_id)
 
     def expect_newcomer(self) -> str:
         """Another client may come: the id under which it offers. The one that is there may stay until then."""
-        self._drop_next()
-        self._pc_id, self._newcomer = secrets.token_hex(16), True
+        self._pc_id = secrets.token_hex(16)
+        self._do(self._succession.expect_newcomer())
         return self._pc_id
+
+    @property
+    def _peer(self) -> Peer | None:
+        """The one that serves, or has served last."""
+        return self._succession.serving
+
+    @property
+    def anew(self) -> bool:
+        """Whether the client is not yet welcomed, and does not know what was said."""
+        return self._succession.client is Client.NEWCOMER
+
+    def _do(self, actions: Sequence[Action[Peer]]) -> None:
+        """What `succession` says."""
+        for action in actions:
+            match action:
+                case Serve(peer):
+                    self._serve_on(peer)
+                case Replace(old, peer, newcomer):
+                    self._replace(old, peer, newcomer)
+                case Stand(peer, again):
+                    self._stands(peer, again)
+                case GiveUp(peer):
+                    self._spawn(self._peers.leave(peer))
+                case Wait(peer):
+                    self._dialogue.downlink.connect(lambda *packet: False, None)
+                    self._spawn(peer.close())
+                case Ask(peer):
+                    self._spawn(self._ask(peer))
+                case End(hung_up):
+                    self._end(None if hung_up else self.trouble() or BrowserFault("peer-lost"))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Let it run beside the call; before and after that, `close` frees all there is."""
+        if self.tasks is None:
+            work.close()
+        else:
+            self.tasks.create_task(work, name="browser")
 
     def _serve_on(self, peer: Peer) -> None:
         """This is the connection; what the same client has said of its tracks it will not say again."""
-        self._peer = peer
         self._dialogue.downlink.connect(peer.send_rtp, peer.red_over)
         for track, enabled in self._dialogue.tracks.items():
             peer.watch(track, enabled)
 
-    def _replace(self, old: Peer, peer: Peer) -> None:
-        """The next connection stands: from now on it serves, and on the old one nothing more is heard."""
-        self._next = None
+    def _replace(self, old: Peer, peer: Peer, newcomer: bool) -> None:
+        """From now on this one serves, and on the old one nothing more is heard."""
         old.deafen()
         self._replaced.add_line(old.line.gate, old.line.rejected)
         self._outbox.acknowledged(but=old.unacknowledged)
-        if self._newcomer:
+        if newcomer:
             self._outbox.begin_anew()
             self._dialogue.forget_pictures()
-            self._welcomed = self._newcomer = self._returns = False
-            self.anew = True
         else:
             self._outbox.rewind()
         self._serve_on(peer)
         self._dialogue.downlink.rouse()
-        self._leave(old, told=self.anew)
+        self._spawn(self._peers.leave(old, told=newcomer))
 
-    def _leave(self, peer: Peer, *, told: bool = False) -> None:
-        """Close a connection that serves no more; without a TaskGroup `close` does."""
-        if self.tasks is not None:
-            self.tasks.create_task(self._close(peer, told), name="old peer")
-
-    async def _close(self, peer: Peer, told: bool) -> None:
-        if told and peer.channel_open:
-            for message in (rtvi.relay_event("replaced"), rtvi.peer_left()):
-                peer.send_message(rtvi.encode(message))
-            await _read(peer)
-        await peer.close()
-        self._peers.discard(peer)
-        if peer is not self._peer:
-            self._loop.call_later(FORGET_SECONDS, peer.forget)
-
-    def _drop_next(self) -> None:
-        peer, self._next = self._next, None
-        if peer is not None:
-            self._leave(peer)
+    def _stands(self, peer: Peer, again: bool) -> None:
+        self.connected.set()
+        self._path = peer.path
+        self.connections += 1
+        if again:
+            self._spawn(self._expect_microphone(peer))
 
     async def meet(self, candidates: Sequence[str]) -> None:
         """Where the client of the newest connection is, as far as it knows."""
-        newest = self._next or self._peer
+        newest = self._succession.next or self._peer
         if newest is not None:
             await newest.meet(candidates)
 
@@ -193,14 +197,12 @@ class Browser:
     async def close(self) -> None:
         """Free every connection; no offer is answered any more; idempotent."""
         self._closed = True
-        await asyncio.gather(*(peer.close() for peer in self._peers))
+        await self._peers.close()
 
     def forget(self) -> None:
-        """Closed and asked for by nobody any more: be freed without the garbage collector; idempotent."""
-        for peer in {*self._peers, self._peer} if self.__dict__ else ():
-            if peer is not None:
-                peer.forget()
-        self.__dict__.clear()
+        """Closed and asked for by nobody any more: take it apart, once."""
+        self._peers.forget()
+        take_apart(self)
 
     # ---- is it there? ----
 
@@ -214,8 +216,7 @@ class Browser:
                 self._presence.heard(heard_at)
                 if (seconds := self._dialogue.microphone_dead(now, heard_at)) is not None:
                     self.say([rtvi.relay_event("mic-dead", seconds=seconds)])
-            if now - self._offered_at > CONNECT_SECONDS:
-                self._drop_next()
+            self._do(self._succession.tick(now))
 
     async def _expect_microphone(self, peer: Peer) -> None:
         """On a new connection a microphone that is on is heard soon, or it is dead and the app had better know."""
@@ -232,37 +233,18 @@ class Browser:
 
     def on_connected(self, peer: Peer) -> None:
         """ICE and DTLS are up."""
-        back = self.connected.is_set()
-        if peer is self._next and self._peer is not None:
-            self._replace(self._peer, peer)
-        elif peer is not self._peer:
-            return
-        self.connected.set()
-        self._path = peer.path
-        self.connections += 1
-        self._presence.heard(self._loop.time())
-        if back and self.tasks is not None:
-            self.tasks.create_task(self._expect_microphone(peer), name="microphone")
+        self._do(self._succession.stands(peer, self._loop.time()))
 
     def on_lost(self, peer: Peer, *, hung_up: bool = False) -> None:
-        """The peer connection ended: by the browser's goodbye, by its misbehaviour, or because its path is dead.
+        """The peer connection ended: it was closed, its path is dead, or while it stands the browser misbehaves."""
+        ending = Ending.CLOSED if hung_up else Ending.UNBEARABLE if peer.connected else Ending.DEAD
+        self._do(self._succession.ended(peer, ending, self._loop.time()))
 
-        From a dead path it may come back, and from a goodbye if it said so, or if its next connection is on the way.
-        One that was replaced may end as it likes.
-        """
-        hung_up = hung_up and not self._presence.lost(self._loop.time())
-        if peer is self._next:
-            self._drop_next()
-        elif peer is not self._peer or peer is self._lost:
-            return
-        elif not self.connected.is_set() or not (self._next or (self._returns if hung_up else not peer.connected)):
-            self._end(None if hung_up and self.connected.is_set() else self.trouble() or BrowserFault("peer-lost"))
-        else:
-            self._lost = peer
-            if hung_up:
-                self._presence.left(self._loop.time())
-            self._dialogue.downlink.disconnect()
-            self._leave(peer)
+    async def _ask(self, peer: Peer) -> None:
+        """When was the last packet of a connection that was closed?"""
+        now = self._loop.time()
+        heard = now - await peer.quiet_seconds(now)
+        self._do(self._succession.ended(peer, Ending.CLOSED, now, heard))
 
     def on_open(self, peer: Peer) -> None:
         """The data channel is open: what waited goes out, if the client is ready for it."""
@@ -287,14 +269,14 @@ class Browser:
         """
         if self.anew:  # its recap tells what was said since its connection stands
             self._outbox.begin_anew()
-        self._welcomed, self._returns, self.anew = True, returns, False
+        self._succession.welcomed(returns=returns)
         self._outbox.put(messages, first=True)
         self.say([])
 
     def say(self, messages: Sequence[rtvi.Message]) -> None:
         """Send RTVI messages in order, or keep them until somebody is there to read them."""
-        peer, outbox = self._peer, self._outbox
-        if peer is None or peer is self._lost or not (peer.channel_open and self._welcomed):
+        peer, outbox = self._succession.listening, self._outbox
+        if peer is None or not peer.channel_open:
             outbox.put(messages)
             return
         outbox.send(peer.send_message, messages)
@@ -305,12 +287,12 @@ class Browser:
         peer = self._peer
         if peer is None or not peer.channel_open:
             return
-        self._welcomed = True  # or what is said now would wait for ever
+        self._succession.welcomed(returns=False)  # or what is said now would wait for ever
         self._dialogue.farewell()
         if fault is not None:
             self.say([rtvi.error(fault.fault.sentence, fatal=True, code=fault.code)])
         self.say([rtvi.peer_left()])
-        await _read(peer)
+        await let_read(peer)
 
     # ---- figures ----
 
@@ -329,11 +311,3 @@ class Browser:
     async def quality(self) -> Quality:
         """How its path is now."""
         return await self._peer.quality() if self._peer is not None else Quality()
-
-
-async def _read(peer: Peer) -> None:
-    """Give the browser a moment to take what it was sent last."""
-    for _ in range(FAREWELL_LOOKS):
-        if not peer.backlog:
-            return
-        await asyncio.sleep(FAREWELL_SECONDS / FAREWELL_LOOKS)

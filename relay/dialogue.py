@@ -86,7 +86,10 @@ class Dialogue:
         self._history = history or History(self._loop.time(), epoch=epoch)
         self._turns = Turns(epoch=epoch, model=call.target.model, history=self._history)
         self._inbox = Inbox(self.say, end)
-        self._functions = FunctionCalls(call.agent.toolbox, self._answered, self.say, lambda: self.tasks, self._history)
+        self._functions = FunctionCalls(
+            call.agent.toolbox, self.say, lambda: self.tasks, self._history,
+            lambda: self.warden.settle(self._loop.time()),
+        )  # fmt: skip
         self.warden = Warden(
             Keeper(self._hearing, call.target.model, self.say, end),
             self._loop.time(),
@@ -116,6 +119,7 @@ class Dialogue:
         """This is the model: what is said goes there without a step between, once it listens."""
         self.client = client
         self._hearing.connect(client)
+        self._functions.connect(client)
         send_audio = client.send_audio
         self.uplink.connect(self._dictation.beside(send_audio) if self._dictation is not None else send_audio)
 
@@ -161,10 +165,6 @@ class Dialogue:
         self._functions.close()
         self.uplink.close()
         self.downlink.close()
-
-    def forget(self) -> None:
-        """Closed and asked for by nobody any more: be freed without the garbage collector; idempotent."""
-        self.__dict__.clear()
 
     # ---- from the browser ----
 
@@ -229,7 +229,7 @@ class Dialogue:
             case events.Interrupted():
                 self._floor.interrupted(now)
                 if self.client is not None and self.client.live:  # else its connection is left, and the calls stand
-                    self._drop_calls()
+                    self._functions.interrupt()
                 self._written.settle()
                 return
             case events.GenerationComplete() | events.TurnComplete():
@@ -246,11 +246,9 @@ class Dialogue:
                 if not self._turns.replying:
                     self._written.settle()
             case events.ToolCall(calls=calls):
-                repeated = self._functions.begin(calls, self._connection)
-                if self.client is not None:
-                    self.client.call_off(repeated)
+                self._functions.begin(calls)
             case events.ToolCancelled(ids=ids):
-                self._functions.cancel(ids, self._connection)
+                self._functions.cancel(ids)
 
     def _hear(self, event: events.Audio, now: float) -> None:
         """The frame leaves first: the words about it can wait for the tenth of a millisecond that it takes."""
@@ -328,28 +326,11 @@ class Dialogue:
             self._hearing.end_turn()
         elif self._hearing.barges_in:  # the voice stops at once, and so does what the model waits for
             self._floor.take(now, unfinished=self._floor.unfinished)
-            self._drop_calls()
+            self._functions.interrupt()
             self._hearing.begin_turn()
         self.say(self._turns.user_started(now) if edge.speaking else self._turns.user_stopped(now))
 
     # ---- out ----
-
-    @property
-    def _connection(self) -> int:
-        """The number of the connection that the model speaks on."""
-        return self.client.generation if self.client is not None else 0
-
-    def _answered(self, answer: protocol.Answer, connection: int) -> None:
-        """A function has returned something, for which the model asked there."""
-        if self.client is not None:
-            self.client.answer(answer, connection)
-        self.warden.settle(self._loop.time())
-
-    def _drop_calls(self) -> None:
-        """The user has the floor: the model is not to wait for the functions that it called."""
-        calls = self._functions.interrupt()
-        if self.client is not None:
-            self.client.call_off(calls)
 
     def say(self, messages: Sequence[rtvi.Message]) -> None:
         """Send RTVI messages in order, and call the turns again when they want to be called."""

@@ -12,7 +12,7 @@ import itertools
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from relay import rtvi, said
 from relay.gemini import protocol
@@ -51,27 +51,40 @@ class _Open:
     shown: bool = False
 
 
+class Asker(Protocol):
+    """The model, which calls on one connection after another."""
+
+    @property
+    def generation(self) -> int:
+        """The number of the connection on which it speaks now."""
+
+    def answer(self, message: protocol.Answer, connection: int, /) -> object:
+        """Tell it what a function returned that it called there."""
+
+    def call_off(self, calls: Sequence[tuple[int, FunctionCall]], /) -> None:
+        """These, and where it called them: they will have no answer."""
+
+
 class FunctionCalls:
-    """One conversation's calls. `say` takes what the client is told; owes one `close`.
+    """One conversation's calls. `connect` it to the model before that speaks; owes one `close`.
 
-    `send` takes what the model is told, and on which connection it asked for that.
-
-    `tasks` gives the call's TaskGroup, None when it is over. Set `library` once the client is ready, to the name that
-    it gave itself; until then there is nobody to run the client's functions.
+    `say` takes what the client is told; `answered` is called when the model was told something. `tasks` gives the
+    call's TaskGroup, None when it is over. Set `library` once the client is ready, to the name that it gave itself;
+    until then there is nobody to run the client's functions.
     """
 
     def __init__(
         self,
         tools: Tools,
-        send: Callable[[protocol.Answer, int], object],
         say: Callable[[Sequence[rtvi.Message]], None],
         tasks: Callable[[], asyncio.TaskGroup | None],
         history: History | None = None,
+        answered: Callable[[], object] = lambda: None,
     ) -> None:
         self.library: str | None = None
         self._tools = tools
-        self._send = send
         self._say = say
+        self._answered = answered
         self._tasks = tasks
         self._loop = asyncio.get_running_loop()
         self._history = history or History(0.0)
@@ -80,39 +93,39 @@ class FunctionCalls:
         self._numbers = itertools.count(1)
         self._over = False
 
+    def connect(self, model: Asker) -> None:
+        """This is the model."""
+        self._model = model
+
     @property
     def running(self) -> bool:
         """Whether a call has no answer yet."""
         return bool(self._open)
 
-    def begin(self, calls: Iterable[FunctionCall], connection: int = 1) -> list[tuple[int, FunctionCall]]:
-        """The model wants these called, side by side; an id that it has used on this connection says nothing.
-
-        Returns repeated calls: their id was answered already, so they get none.
-        """
-        repeated = []
+    def begin(self, calls: Iterable[FunctionCall]) -> None:
+        """The model wants these called, side by side; an id that has had its answer on this connection has no other."""
+        connection, repeated = self._model.generation, []
         for call in calls:
             if call.id and (connection, call.id) in self._past.values():
                 repeated.append((connection, call))
             elif not self._over and not (call.id and self._is_open(connection, call.id)):
                 self._begin(self._named(call.id), connection, call)
-        return repeated
+        if repeated:
+            self._model.call_off(repeated)
 
-    def cancel(self, ids: Iterable[str], connection: int = 1) -> None:
+    def cancel(self, ids: Iterable[str]) -> None:
         """The model does not want these answers any more; the ids are its own."""
-        wanted = set(ids)
+        connection, wanted = self._model.generation, set(ids)
         self._cancel(
             id for id, opened in self._open.items() if opened.connection == connection and opened.call.id in wanted
         )
 
-    def interrupt(self) -> list[tuple[int, FunctionCall]]:
-        """The user has the floor: no answer is wanted any more, but of functions that the model does not wait for.
-
-        Returns the calls that will have none, and the connections they came on.
-        """
+    def interrupt(self) -> None:
+        """The user has the floor: no answer is wanted any more, but of functions that the model does not wait for."""
         waits = {id: opened for id, opened in self._open.items() if opened.declared is None or opened.declared.waits}
         self._cancel(waits)
-        return [(opened.connection, opened.call) for opened in waits.values()]
+        if waits:
+            self._model.call_off([(opened.connection, opened.call) for opened in waits.values()])
 
     def result(self, result: said.FunctionCallResult) -> None:
         """What a function of the client returned; ``{"error": sentence}`` when it failed.
@@ -195,7 +208,8 @@ class FunctionCalls:
         if (opened := self._take(id)) is None:
             return
         call, scheduling = opened.call, opened.declared.scheduling if opened.declared is not None else None
-        self._send(protocol.tool_message(call.id, call.name, response, scheduling), opened.connection)
+        self._model.answer(protocol.tool_message(call.id, call.name, response, scheduling), opened.connection)
+        self._answered()
         self._history.returned(id, response, self._loop.time())
         self._stopped(id, opened, result=result)
 

@@ -1,16 +1,17 @@
 """What is to be said to a browser: in order, until its end of the data channel has said that it came. Pure: no clock.
 
-Who comes back on another connection gets what the last one did not acknowledge, and what was said meanwhile. A message
-that came, and whose acknowledgement did not, comes twice.
+Who comes back on another connection gets what the last one did not acknowledge or take, and what was said meanwhile. A
+message that came, and whose acknowledgement did not, comes twice.
 
 What is kept is bounded. Interim words wait for nobody, for the final ones follow. Where there is too much, it is first
 what only shows how far things are that goes (the model's text ahead of its voice, figures), and then the oldest of all
-others: `dropped` counts them, and who comes back is told.
+others: `dropped` counts them, with those that are longer than the browser takes, and it is told how many.
 """
 
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Final
 
 from relay import rtvi
@@ -39,8 +40,18 @@ LASTING: Final = frozenset(
     )
 )
 
-Send = Callable[[str, bool], bool]
-"""a message, and whether it may be left out where the browser is slow; False if it did not go out"""
+
+class Fate(Enum):
+    """What became of a message that was to be sent."""
+
+    SENT = "sent"
+    LEFT_OUT = "left out"  # it may be, and the browser is slow
+    TOO_LONG = "too long"  # for this browser
+    NOBODY_THERE = "nobody there"  # any more, though that may not have been told yet
+
+
+Send = Callable[[str, bool], Fate]
+"""a message, and whether it may be left out where the browser is slow"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +62,7 @@ class _Letter:
 
 
 class Outbox:
-    """The outbox of one call: `send` while somebody is there, else `put`; `rewind` when the connection is lost."""
+    """The outbox of one call: `send` while somebody seems to be there, else `put`; `rewind` when it is lost."""
 
     def __init__(self) -> None:
         self._sent: deque[_Letter] = deque()  # not acknowledged, as far as is known
@@ -73,16 +84,8 @@ class Outbox:
         self._bound()
 
     def send(self, send: Send, messages: Sequence[rtvi.Message] = ()) -> None:
-        """What waits goes out, then `messages`; what cannot go out now never will. First, how many were dropped."""
-        if self.dropped:
-            self._give(send, _letter(rtvi.relay_event("missed", messages=self.dropped)))
-            self.dropped = 0
-        while self._waiting:
-            letter = self._waiting.popleft()
-            self._characters -= len(letter.text)
-            self._give(send, letter)
-        for message in messages:
-            self._give(send, _letter(message))
+        """How many were dropped goes out, then what waits, then `messages`; what finds nobody there waits on."""
+        self.put(self._refused(send, messages))
 
     def acknowledged(self, *, but: int) -> None:
         """All that was sent came, but for the last so many messages."""
@@ -101,10 +104,32 @@ class Outbox:
         self.rewind()
         self._forget(lambda letter: letter.kind not in LASTING)
 
-    def _give(self, send: Send, letter: _Letter) -> None:
-        if send(letter.text, letter.spare):
-            self._sent.append(letter)
-            self._characters += len(letter.text)
+    def _refused(self, send: Send, messages: Sequence[rtvi.Message]) -> Sequence[rtvi.Message]:
+        """Send in order until nobody is there; which of these messages that leaves."""
+        told, self.dropped = self.dropped, 0
+        if told and not self._give(send, _letter(rtvi.relay_event("missed", messages=told))):
+            self.dropped = told
+            return messages
+        while self._waiting:
+            if not self._give(send, self._waiting[0]):
+                return messages
+            self._characters -= len(self._waiting.popleft().text)
+        for n, message in enumerate(messages):
+            if not self._give(send, _letter(message)):
+                return messages[n:]
+        return ()
+
+    def _give(self, send: Send, letter: _Letter) -> bool:
+        """Whether somebody was there to take it."""
+        match send(letter.text, letter.spare):
+            case Fate.NOBODY_THERE:
+                return False
+            case Fate.SENT:
+                self._sent.append(letter)
+                self._characters += len(letter.text)
+            case Fate.TOO_LONG if not letter.spare:
+                self.dropped += 1
+        return True
 
     def _bound(self) -> None:
         if self._full:

@@ -18,7 +18,8 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from relay import rtvi
-from relay.browser import CONNECT_SECONDS, FORGET_SECONDS, Answer, Browser
+from relay.apart import take_apart
+from relay.browser import Answer, Browser
 from relay.call import CallSettings
 from relay.dialogue import Dialogue
 from relay.errors import BrowserFault, OurBug, RelayError
@@ -26,6 +27,8 @@ from relay.files import Files
 from relay.gemini.upstream import Upstream
 from relay.history import History
 from relay.metrics import CallFigures, Quality
+from relay.peers import FORGET_SECONDS
+from relay.succession import CONNECT_SECONDS as CONNECT_SECONDS
 from relay.ticker import Ticker
 from relay.transcript import Transcript
 from relay.webrtc.media import LINES, Media
@@ -271,13 +274,11 @@ class Session:
                 self._on_closed(self)
 
     def _forget(self) -> None:
-        """Nobody asks for it any more: the rooms, which hold each other, are taken apart.
-
-        Else they would wait for the garbage collector, which stops all other calls while it looks at them.
-        """
-        for room in (self._client, self._browser, self._dialogue):
-            if room is not None:
-                room.forget()
+        """Nobody asks for its rooms any more."""
+        if self._client is not None:
+            self._client.forget()
+        self._browser.forget()
+        take_apart(self._dialogue)
 
     def _log_summary(self) -> None:
         uplink, downlink, spent = self._dialogue.uplink, self._dialogue.downlink, self._dialogue.warden.spent

@@ -18,6 +18,7 @@ from relay.gemini.handshake import Target
 from relay.gemini.protocol import Message
 from relay.gemini.upstream import Changes
 from relay.metrics import Quality
+from relay.outbox import Fate
 from relay.session import Session
 from relay.ticker import Ticker
 from relay.webrtc.media import Media
@@ -34,7 +35,9 @@ class FakePeer:
         self.events = events
         self.connected = self.channel_open = self.closed = False
         self.backlog = self.unacknowledged = 0
-        self.deaf = self.forgotten = False
+        self.deaf = False
+        self.there = True  # unless its end was not told yet
+        self.forgotten = 0  # times
         self.silent_since: float | None = None
         self.sent: list[str] = []
         self.rtp = 0
@@ -72,9 +75,10 @@ class FakePeer:
         self.red += red
         return self.connected
 
-    def send_message(self, text: str, spare: bool = False) -> bool:
-        self.sent.append(text)
-        return True
+    def send_message(self, text: str, spare: bool = False) -> Fate:
+        if self.there:
+            self.sent.append(text)
+        return Fate.SENT if self.there else Fate.NOBODY_THERE
 
     def deafen(self) -> None:
         self.deaf = True
@@ -84,7 +88,7 @@ class FakePeer:
         await asyncio.sleep(self.close_takes)
 
     def forget(self) -> None:
-        self.forgotten = True
+        self.forgotten += 1
 
     def vanish(self) -> None:
         """Nothing comes from it any more."""

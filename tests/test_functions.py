@@ -47,21 +47,33 @@ class Line:
     def __init__(self, group: asyncio.TaskGroup, tools: Tools) -> None:
         self.told: list[dict[str, Any]] = []
         self.to: list[int] = []  # the connections that asked
+        self.generation = 1  # on which the model asks
         self.said: list[Message] = []
         self.ignored: list[tuple[int, FunctionCall]] = []
-        self.calls = FunctionCalls(tools, self._tell, self._say, lambda: group)
+        self.settled = 0
+        self.calls = FunctionCalls(tools, self._say, lambda: group, answered=self._settle)
+        self.calls.connect(self)
         self.calls.library = JS
 
-    def _tell(self, message: Answer, connection: int) -> None:
+    def answer(self, message: Answer, connection: int) -> None:
         self.told += json.loads(message.data)["toolResponse"]["functionResponses"]
         self.to.append(connection)
+
+    def call_off(self, calls: Sequence[tuple[int, FunctionCall]]) -> None:
+        assert calls, "where there are none nobody is told"
+        self.ignored += calls
+
+    def _settle(self) -> None:
+        self.settled += 1
+        assert self.settled == len(self.to), "after the model was told"
 
     def _say(self, messages: Sequence[Message]) -> None:
         assert all(map(encode, messages))
         self.said += messages
 
-    def begin(self, name: str, id: str = "1", **args: Any) -> None:
-        self.ignored += self.calls.begin([FunctionCall(id, name, args)])
+    def begin(self, name: str, id: str = "1", on: int | None = None, **args: Any) -> None:
+        self.generation = on or self.generation
+        self.calls.begin([FunctionCall(id, name, args)])
 
     def result(self, result: Any = "ok", id: str = "1", name: str = "show") -> None:
         self.calls.result(said.FunctionCallResult("m", name, id, result))
@@ -333,8 +345,8 @@ def test_an_id_is_another_call_on_another_connection_to_the_model(play: Play) ->
     async def main(line: Line) -> None:
         line.begin("double", number=1)
         await asyncio.sleep(2)
-        line.calls.begin([FunctionCall("1", "double", {"number": 2})], 2)
-        line.calls.begin([FunctionCall("1", "double", {"number": 3})], 2)
+        line.begin("double", number=2, on=2)
+        line.begin("double", number=3)
         await asyncio.sleep(2)
         assert [answer["response"] for answer in line.told] == [{"output": 2}, {"output": 4}]
         assert [answer["id"] for answer in line.told] == ["1", "1"]
@@ -349,7 +361,7 @@ def test_an_id_is_another_call_on_another_connection_to_the_model(play: Play) ->
 def test_a_call_that_is_still_open_is_not_mistaken_for_that_of_another_connection(play: Play) -> None:
     async def main(line: Line) -> None:
         line.begin("show", place="Oslo")
-        line.calls.begin([FunctionCall("1", "show", {"place": "Rome"})], 2)
+        line.begin("show", place="Rome", on=2)
         one, two = (message["data"]["tool_call_id"] for message in line.said if "arguments" in message["data"])
         line.result("Rome is shown", id=two)
         line.result("Oslo is shown", id=one)
@@ -362,8 +374,8 @@ def test_a_call_that_is_still_open_is_not_mistaken_for_that_of_another_connectio
 def test_only_the_connection_that_called_can_cancel(play: Play) -> None:
     async def main(line: Line) -> None:
         line.begin("double", number=1)
-        line.calls.begin([FunctionCall("1", "double", {"number": 2})], 2)
-        line.calls.cancel(["1"], 2)
+        line.begin("double", number=2, on=2)
+        line.calls.cancel(["1"])
         await asyncio.sleep(2)
         assert (line.told[0]["response"], line.to) == ({"output": 2}, [1])
 
@@ -374,18 +386,29 @@ def test_an_interruption_says_which_calls_will_have_no_answer(play: Play) -> Non
     async def main(line: Line) -> None:
         line.begin("double", "a", number=1)
         line.begin("show", "b")
-        line.calls.begin([FunctionCall("", "nothing", {})], 2)
-        line.begin("double", "c", number=1)
-        assert line.calls.interrupt() == [
+        line.begin("nothing", "", on=2)
+        line.begin("double", "c", number=1, on=1)
+        line.calls.interrupt()
+        assert line.ignored == [
             (1, FunctionCall("a", "double", {"number": 1})),
             (2, FunctionCall("", "nothing", {})),
             (1, FunctionCall("c", "double", {"number": 1})),
         ]
+        line.calls.interrupt()
+        assert len(line.ignored) == 3
         line.result(id="b")
         await asyncio.sleep(2)
         assert line.answers == {"b": {"output": "ok"}}
 
     play(main, double, client=[tool(show, blocking=False)])
+
+
+def test_who_takes_the_word_before_there_is_a_model_calls_nothing_off(play: Play) -> None:
+    async def main(line: Line) -> None:
+        FunctionCalls(Tools((), ()), line.said.extend, lambda: None).interrupt()
+        assert (line.ignored, line.said) == ([], [])
+
+    play(main)
 
 
 # -- the client's ---------------------------------------------------------------------------------------------

@@ -231,6 +231,22 @@ def test_a_newcomer_may_negotiate_anew_and_restart_like_any_client(play: Play) -
     play(main)
 
 
+def test_a_newcomer_that_changes_its_connection_before_it_is_ready_is_not_told_that_it_is_replaced(play: Play) -> None:
+    async def main(call: Call) -> None:
+        await call.begin(2)
+        pc_id = call.session.expect_newcomer()
+        await call.again(pc_id)
+        call.peer.connect()
+        first = await call.again(pc_id)
+        call.peer.connect()
+        await asyncio.sleep(1)
+        assert (first.closed, first.sent) == (True, [])
+        call.peer.ready()
+        assert kinds(call.peer)[:1] == ["bot-ready"]
+
+    play(main)
+
+
 def test_a_page_that_returns_is_waited_for_when_it_closes_its_connection_and_others_are_not(play: Play) -> None:
     async def main(call: Call) -> None:
         await call.offer()

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay import outbox, rtvi
-from relay.outbox import MAX_CHARACTERS, MAX_MESSAGES, Outbox
+from relay.outbox import MAX_CHARACTERS, MAX_MESSAGES, Fate, Outbox
 
 STAMP = "2026-01-01T00:00:00.000+00:00"
 
@@ -18,13 +18,13 @@ class Path:
 
     def __init__(self) -> None:
         self.given: list[dict[str, Any]] = []
-        self.takes = True
+        self.fate = Fate.SENT
         self.acknowledged = 0
 
-    def send(self, text: str, spare: bool) -> bool:
-        if self.takes:
+    def send(self, text: str, spare: bool) -> Fate:
+        if self.fate is Fate.SENT:
             self.given.append(json.loads(text))
-        return self.takes
+        return self.fate
 
     @property
     def words(self) -> list[str]:
@@ -81,13 +81,61 @@ def test_interim_words_that_were_lost_are_not_said_again() -> None:
     assert path.words == ["one"]
 
 
-def test_what_the_connection_refuses_is_not_kept() -> None:
+def test_what_is_longer_than_the_browser_takes_is_not_kept_and_it_is_told() -> None:
     box, path = Outbox(), Path()
-    path.takes = False
-    box.send(path.send, [final("too long")])
-    box.put([final("too long as well")])
-    box.send(path.send)
-    assert len(box) == 0
+    path.fate = Fate.TOO_LONG
+    box.send(path.send, [final("too long"), interim("too")])
+    assert (len(box), box.dropped) == (0, 1)
+    path.fate = Fate.SENT
+    box.send(path.send, [final("short")])
+    told, short = path.given
+    assert told["data"] == {"event": "missed", "messages": 1}
+    assert short["data"]["text"] == "short"
+
+
+def test_what_a_slow_browser_may_miss_is_not_kept() -> None:
+    box, path = Outbox(), Path()
+    path.fate = Fate.LEFT_OUT
+    box.send(path.send, [interim("on")])
+    assert (len(box), box.dropped) == (0, 0)
+
+
+def test_what_nobody_is_there_for_any_more_waits_for_whoever_comes_next() -> None:
+    box, old, new = Outbox(), Path(), Path()
+    box.send(old.send, [final("one")])
+    box.acknowledged(but=0)
+    old.fate = Fate.NOBODY_THERE
+    box.send(old.send, [final("two"), interim("thr"), final("three")])
+    box.send(old.send, [final("four"), interim("fi")])
+    box.rewind()
+    box.send(new.send, [final("five")])
+    assert (old.words, new.words) == (["one"], ["two", "three", "four", "five"])
+
+
+def test_one_that_goes_in_the_middle_of_many_gets_the_rest_when_it_is_back() -> None:
+    box, old, new = Outbox(), Path(), Path()
+
+    def send(text: str, spare: bool) -> Fate:
+        old.fate = Fate.SENT if len(old.given) < 3 else Fate.NOBODY_THERE
+        return old.send(text, spare)
+
+    box.put([final("0"), final("1")])
+    box.send(send, [final("2"), final("3"), final("4")])
+    box.acknowledged(but=1)
+    box.rewind()
+    box.send(new.send)
+    assert (old.words, new.words) == (["0", "1", "2"], ["2", "3", "4"])
+
+
+def test_how_many_are_lost_is_told_to_whoever_comes_if_nobody_was_there_to_be_told() -> None:
+    box, old, new = Outbox(), Path(), Path()
+    old.fate = Fate.NOBODY_THERE
+    box.put([final(str(n)) for n in range(MAX_MESSAGES + 7)])
+    box.send(old.send, [final("last")])
+    assert (len(box), box.dropped) == (MAX_MESSAGES, 8)
+    box.send(new.send)
+    assert new.given[0]["data"] == {"event": "missed", "messages": 8}
+    assert len(new.given) == 1 + MAX_MESSAGES
 
 
 def test_where_there_is_too_much_figures_and_text_ahead_go_first_and_no_final_word_is_lost() -> None:
@@ -152,6 +200,7 @@ act = st.one_of(
     st.tuples(st.just("say"), st.booleans()),
     st.tuples(st.just("acknowledge"), st.integers(0, 6)),
     st.tuples(st.just("replace"), st.booleans()),
+    st.tuples(st.just("go"), st.none()),
 )
 
 
@@ -172,14 +221,19 @@ def test_whatever_happens_each_final_word_arrives_on_the_connection_that_stays_o
         elif what == "acknowledge":
             path.acknowledged = max(path.acknowledged, len(path.given) - how)
             box.acknowledged(but=len(path.given) - path.acknowledged)
+        elif what == "go":
+            path.fate = Fate.NOBODY_THERE  # which nobody has told us
         else:
             arrived += finals(path.given[: path.acknowledged])
             path, open_ = Path(), how
             box.rewind()
             if open_:
                 box.send(path.send)
-    if not open_:
-        box.send(path.send)
+    if path.fate is not Fate.SENT:
+        arrived += finals(path.given[: path.acknowledged])
+        path = Path()
+        box.rewind()
+    box.send(path.send)
     arrived += finals(path.given)
     assert arrived == [str(n) for n in range(said)]
 

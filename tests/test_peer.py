@@ -15,10 +15,11 @@ from aiortc.rtcsctptransport import WEBRTC_DCEP, WEBRTC_STRING
 
 from relay.audio import red
 from relay.errors import BrowserFault, OurBug
+from relay.outbox import Fate
 from relay.webrtc import peer, tame
 from relay.webrtc.gate import BURST_PACKETS, PACKETS_PER_SECOND
 from relay.webrtc.media import LINES, Media, prepare
-from relay.webrtc.peer import MAX_CHANNELS, Peer
+from relay.webrtc.peer import BACKLOG_BYTES, DEAD_BACKLOG_BYTES, MAX_CHANNELS, Peer
 from relay.webrtc.port.sockets import Port
 from relay.webrtc.srtp import KEYLESS
 from relay.webrtc.wire import RawLine
@@ -292,7 +293,7 @@ async def test_messages_go_both_ways_whatever_the_label() -> None:
         got: asyncio.Queue[str | bytes] = asyncio.Queue()
         line.channel.on("message", got.put_nowait)
         await line.connect()
-        assert line.peer.send_message("hello")
+        assert line.peer.send_message("hello") is Fate.SENT
         assert await asyncio.wait_for(got.get(), 5) == "hello"
         line.channel.send("text")
         line.channel.send(b"binary")
@@ -308,9 +309,24 @@ async def test_a_message_longer_than_the_browser_takes_is_not_sent_and_ends_noth
         line.channel.on("message", got.put_nowait)
         await line.connect()
         [takes] = re.findall(r"a=max-message-size:(\d+)", line.browser.localDescription.sdp)
-        assert not line.peer.send_message("x" * (int(takes) + 1))
-        assert line.peer.send_message("short")
+        assert line.peer.send_message("x" * (int(takes) + 1)) is Fate.TOO_LONG
+        assert line.peer.send_message("short") is Fate.SENT
         assert await asyncio.wait_for(got.get(), 5) == "short"
+
+
+async def test_a_browser_that_reads_slowly_may_miss_what_is_spare_and_one_that_reads_nothing_is_lost() -> None:
+    async with call() as line:
+        await line.connect()
+        assert line.peer.send_message("on", spare=True) is Fate.SENT
+        while line.peer.backlog <= BACKLOG_BYTES:
+            assert line.peer.send_message("x" * 50_000) is Fate.SENT
+        assert line.peer.send_message("on", spare=True) is Fate.LEFT_OUT
+        while line.peer.backlog <= DEAD_BACKLOG_BYTES:
+            assert line.peer.send_message("x" * 50_000) is Fate.SENT
+        assert line.peer.send_message("on", spare=True) is Fate.LEFT_OUT
+        assert not line.owner.lost.is_set()
+        assert line.peer.send_message("words") is Fate.NOBODY_THERE
+        assert line.owner.lost.is_set()
 
 
 async def test_a_long_message_travels_in_datagrams_that_fit_a_path_of_1280_bytes() -> None:
@@ -320,7 +336,7 @@ async def test_a_long_message_travels_in_datagrams_that_fit_a_path_of_1280_bytes
         for protocol in line.browser.getReceivers()[0].transport.transport._connection._protocols:
             protocol.transport.set_protocol(Scale(protocol, sizes))
         line.channel.on("message", texts.append)
-        assert line.peer.send_message("x" * 12_000)
+        assert line.peer.send_message("x" * 12_000) is Fate.SENT
         async with asyncio.timeout(5):
             while not texts:
                 await asyncio.sleep(0.01)
@@ -432,7 +448,7 @@ async def test_messages_that_the_browser_has_not_acknowledged_are_counted() -> N
         await line.connect()
         counts = [line.peer.unacknowledged]
         for length in (1, 5000, 1):
-            assert line.peer.send_message("x" * length)
+            assert line.peer.send_message("x" * length) is Fate.SENT
         counts.append(line.peer.unacknowledged)
         async with asyncio.timeout(5):
             while line.peer.unacknowledged:
@@ -515,7 +531,7 @@ async def test_a_browser_that_hangs_up_is_noticed_at_once() -> None:
         await line.browser.close()
         await asyncio.wait_for(line.owner.lost.wait(), 2)
         assert line.owner.hung_up
-        assert not line.peer.send_message("too late"), "and no task is left to find out"
+        assert line.peer.send_message("too late") is Fate.NOBODY_THERE, "and no task is left to find out"
 
 
 async def test_silence_on_the_wire_is_measured_and_any_packet_ends_it() -> None:

@@ -82,6 +82,19 @@ async def test_a_caller_whose_microphone_stayed_behind_is_told() -> None:
             await again.goodbye()
 
 
+async def test_a_caller_who_hangs_up_right_after_the_dark_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relay.presence, "LOST_SECONDS", 0.5)
+    monkeypatch.setattr(relay.browser, "WATCH_SECONDS", 60.0)  # nobody looks: as far as is known it has been dark
+    async with running("--greeting", "") as house, Caller(house.base) as caller:
+        await caller.dial()
+        await caller.message("bot-ready")
+        await asyncio.sleep(0.7)
+        await caller.hang_up()
+        async with asyncio.timeout(2):
+            while house.calls:
+                await asyncio.sleep(0.02)
+
+
 async def test_a_camera_that_was_on_is_seen_on_the_new_connection_too() -> None:
     """An official client says nothing of its tracks after a restart."""
     async with running("--greeting", "") as house, Caller(house.base) as caller:

@@ -16,14 +16,16 @@ import relay.session
 from relay.audio.opus import SILENCE
 from relay.audio.packet import DECODED_RATE, FRAME_TICKS
 from relay.audio.stall import LIMIT_SECONDS
-from relay.browser import CONNECT_SECONDS, MICROPHONE_SECONDS, STOPPING_SECONDS
+from relay.browser import MICROPHONE_SECONDS, STOPPING_SECONDS
 from relay.errors import BrowserFault, ModelFault, OurBug
 from relay.gemini import events, protocol
 from relay.hearing import EARLY_MESSAGES
 from relay.metrics import Quality
 from relay.outbox import MAX_MESSAGES
+from relay.peers import FORGET_SECONDS
 from relay.presence import LOST_SECONDS, MAX_RESTARTS
 from relay.session import CLOSE_SECONDS, READY_SECONDS
+from relay.succession import CONNECT_SECONDS
 from relay.webrtc.gate import Gate
 from tests.between import KEEP, Call, FakeModel, FakePeer, Play
 
@@ -283,6 +285,23 @@ def test_words_that_the_old_connection_has_not_acknowledged_are_said_again_on_th
     play(main)
 
 
+def test_words_for_a_connection_whose_end_was_not_told_yet_are_said_on_the_new_one(play: Play) -> None:
+    async def main(call: Call) -> None:
+        pc_id = await call.offer()
+        call.peer.connect()
+        call.peer.ready()
+        await asyncio.sleep(5)
+        call.peer.there = False
+        call.model.on_event(events.InputTranscript("Are you there?", finished=True))
+        call.peer.breaks()
+        old = await call.again(pc_id)
+        call.peer.connect()
+        assert "Are you there?" not in "".join(old.sent)
+        assert "Are you there?" in "".join(call.peer.sent)
+
+    play(main)
+
+
 def test_a_browser_is_told_how_many_messages_it_will_never_get(play: Play) -> None:
     async def main(call: Call) -> None:
         pc_id = await call.offer()
@@ -317,6 +336,20 @@ def test_a_connection_that_ends_in_the_dark_has_said_no_goodbye(play: Play) -> N
     play(main)
 
 
+def test_who_hangs_up_right_after_the_dark_has_hung_up_and_is_not_waited_for(play: Play) -> None:
+    async def main(call: Call) -> None:
+        await call.begin(5)
+        call.peer.vanish()
+        await asyncio.sleep(LOST_SECONDS + 2.5)
+        call.peer.silent_since = None  # its path is back, and nobody has looked since
+        call.peer.connected = False
+        call.peer.events.on_lost(call.peer, hung_up=True)
+        assert await call.over() < 5 + LOST_SECONDS + 3
+        assert call.session.reason == "hung-up"
+
+    play(main)
+
+
 def test_a_path_that_comes_back_by_itself_goes_on_where_it_is(play: Play) -> None:
     async def main(call: Call) -> None:
         await call.begin(5)
@@ -346,6 +379,31 @@ def test_a_new_connection_that_never_stands_is_given_up_and_the_old_one_serves_o
         call.peer.connect()
         await asyncio.sleep(1)
         assert old.closed
+
+    play(main)
+
+
+def test_each_connection_is_taken_apart_once_when_it_or_the_call_is_over(play: Play) -> None:
+    async def main(call: Call) -> None:
+        with pytest.raises(BrowserFault):
+            await call.session.answer("bad", pc_id=None, restart=False)
+        pc_id = await call.offer()
+        call.peer.connect()
+        call.peer.ready()
+        await asyncio.sleep(1)
+        call.peer.close_takes = 0.5
+        call.peer.breaks()
+        await call.again(pc_id)
+        await call.again(pc_id)
+        call.peer.connect()  # while the first is still being closed
+        await asyncio.sleep(FORGET_SECONDS + 1)
+        assert [peer.forgotten for peer in FakePeer.made] == [1, 1, 1, 0]
+        call.peer.breaks()
+        await call.again(pc_id)
+        await call.session.close()
+        await asyncio.sleep(FORGET_SECONDS + 1)
+        assert [peer.forgotten for peer in FakePeer.made] == [1, 1, 1, 1, 1]
+        assert call.model.said == ["forget"]
 
     play(main)
 

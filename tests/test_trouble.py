@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from relay.browser import CONNECT_SECONDS
 from relay.session import GAVE_UP_SECONDS
+from relay.succession import CONNECT_SECONDS
 from tests.between import Call, Play
 
 

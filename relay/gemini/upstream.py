@@ -21,6 +21,7 @@ from typing import Any, Final, Literal
 from google.genai.types import HistoryConfig, LiveConnectConfig, SessionResumptionConfig
 
 from relay.alarm import Alarm
+from relay.apart import take_apart
 from relay.errors import ModelFault, OurBug, RelayError
 from relay.gemini import events, life, recall
 from relay.gemini.checkpoint import Memory, Nothing
@@ -125,10 +126,10 @@ class Upstream:
             await asyncio.wait(tasks, timeout=CLOSE_DEADLINE)
 
     def forget(self) -> None:
-        """Closed and asked for by nobody any more: be freed without the garbage collector; idempotent."""
-        if self.__dict__ and self._client is not None:
-            self._client.__dict__.clear()
-        self.__dict__.clear()
+        """Closed and asked for by nobody any more: take it apart, once."""
+        if self._client is not None:
+            take_apart(self._client)
+        take_apart(self)
 
     def renew(self) -> None:
         """The connection is of no use, though it has not ended: go on with another."""

@@ -22,9 +22,11 @@ from aiortc.exceptions import InvalidStateError
 from aiortc.rtcrtpreceiver import RTCRtpReceiver
 from aiortc.sdp import candidate_from_sdp
 
+from relay.apart import take_apart
 from relay.audio.packet import TICKS_PER_SECOND
 from relay.errors import BrowserFault, OurBug
 from relay.metrics import Quality
+from relay.outbox import Fate
 from relay.webrtc import sdp, tame
 from relay.webrtc.candidates import Candidates
 from relay.webrtc.eyes import Eyes
@@ -206,24 +208,27 @@ class Peer:
             loss_down, round_trip = reports.loss, reports.round_trip
         return Quality(jitter, loss_up, loss_down, round_trip)
 
-    def send_message(self, text: str, spare: bool = False) -> bool:
-        """Send one text message; a `spare` one is dropped when the browser is slow. False if it was not sent.
+    def send_message(self, text: str, spare: bool = False) -> Fate:
+        """Send one text message, and say what became of it; a `spare` one is left out when the browser is slow.
 
-        One that is longer than the browser takes, by its own word, is not sent either.
+        One that is longer than the browser takes, by its own word, is not sent.
         """
         if self._channel is None or self._channel.readyState != "open":
-            return False
+            return Fate.NOBODY_THERE
         if self._channel.transport.transport.state != "connected":
-            return False  # aiortc would find that out in a task of its own, which nobody asks
-        if self._channel.bufferedAmount > (BACKLOG_BYTES if spare else DEAD_BACKLOG_BYTES):
-            if not spare:
-                self._events.on_lost(self)
-            return False
+            return Fate.NOBODY_THERE  # aiortc would find that out in a task of its own, which nobody asks
+        if spare and self._channel.bufferedAmount > BACKLOG_BYTES:
+            return Fate.LEFT_OUT
+        if self._channel.bufferedAmount > DEAD_BACKLOG_BYTES:
+            self._events.on_lost(self)
+            return Fate.NOBODY_THERE
         try:
             self._channel.send(text)
-        except (InvalidStateError, ConnectionError, ValueError):
-            return False
-        return True
+        except ValueError:
+            return Fate.TOO_LONG
+        except (InvalidStateError, ConnectionError):
+            return Fate.NOBODY_THERE
+        return Fate.SENT
 
     def deafen(self) -> None:
         """What the browser says or shows on this connection is nobody's any more."""
@@ -236,11 +241,9 @@ class Peer:
         await asyncio.shield(self._closing)
 
     def forget(self) -> None:
-        """Closed and asked for by nobody any more: be freed without the garbage collector; idempotent."""
-        if self.__dict__:
-            tame.forget(self._pc)
-            self.line.__dict__.clear()
-            self.__dict__.clear()
+        """Closed and asked for by nobody any more: take it apart, once."""
+        tame.forget(self._pc)
+        take_apart(self.line, self)
 
     async def _close(self) -> None:
         self._pc.remove_all_listeners()

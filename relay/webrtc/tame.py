@@ -36,6 +36,7 @@ import aiortc.rtcsctptransport
 from aiortc import RTCPeerConnection, RTCRtpTransceiver
 from aiortc.rtcsctptransport import SCTP_DATA_LAST_FRAG, WEBRTC_DCEP
 
+from relay.apart import take_apart
 from relay.webrtc.gate import Pace
 
 # A 1280-byte path (VPN, Tailscale, the least IPv6) carries this much user data after IP, UDP, DTLS and SCTP.
@@ -271,18 +272,14 @@ async def close_connection(pc: RTCPeerConnection) -> None:
 
 
 def forget(pc: RTCPeerConnection) -> None:
-    """Take a closed connection apart: its objects hold each other, so that only the garbage collector would free them.
-
-    Nothing may be asked of it afterwards. Whatever a changed aiortc keeps elsewhere waits for the collector.
-    """
+    """Take a closed connection apart, once. Whatever a changed aiortc keeps elsewhere waits for the collector."""
     sections = pc.getTransceivers()
     transports = {part.transport for part in (*(section.receiver for section in sections), pc.sctp) if part is not None}
     ice = [getattr(transport, "transport", None) for transport in transports]
     whole: list[object] = [pc, pc.sctp, *sections, *transports, *ice]
     whole += [part for section in sections for part in (section.sender, section.receiver)]
     whole += [getattr(part, name, None) for part in ice for name in ("iceGatherer", "_connection")]
-    for part in whole:
-        getattr(part, "__dict__", {}).clear()
+    take_apart(*(part for part in whole if hasattr(part, "__dict__")))
 
 
 def _cut(transport: Any) -> None:
