@@ -31,7 +31,7 @@ install: $(VENV)/.run
 # wanted. Where that fails the relay starts all the same, and says your own words back to you.
 run: $(VENV)/.run
 	@stamp=$$($(BIN)/python -m signaling.wanted $(ARGS)); [ -z "$$stamp" ] || \
-	$(MAKE) --no-print-directory "$(VENV)/$$stamp" || \
+	$(MAKE) --silent --no-print-directory "$(VENV)/$$stamp" || \
 	echo "The local voice could not be installed; the relay starts without it." >&2
 	@exec $(BIN)/python -m signaling $(ARGS)
 
@@ -82,7 +82,7 @@ $(VENV)/.run: pyproject.toml $(VENV)/.made
 
 # What the local voice needs, whoever's models it has: with --local-weights no others are fetched.
 $(VENV)/.voice: pyproject.toml $(VENV)/.run
-	@echo "Installing the local voice, once: some 150 MB, a minute or two ..." >&2
+	@echo "Installing the local voice, once: some 60 MB, a minute or so ..." >&2
 	@$(PIP) --retries 1 --require-hashes --requirement requirements-local.txt
 	@$(PIP) --no-build-isolation --editable ".[local]"
 	@touch $@
