@@ -20,7 +20,7 @@ PROXIES := tests/.tools
 ARGS ?=
 # Tests wait more than they reckon: so many at a time, on two cores (`tests/conftest.py` says which never meet). Those
 # that judge sound in a browser run before, by themselves. pytest's exit code 5 says that ARGS chose none of them.
-ABREAST ?= 3
+ABREAST ?= 4
 
 help:
 	@sed -n '1,5s/^# \{0,1\}//p' Makefile
@@ -39,7 +39,7 @@ run: $(VENV)/.run
 test: lint $(PROXIES)/.stamp
 	node --test tests/page/*.test.js
 	$(BIN)/python -m pytest -m alone $(ARGS) || [ $$? -eq 5 ]
-	$(BIN)/python -m pytest -m "not alone" -n $(ABREAST) --dist loadgroup $(ARGS)
+	$(BIN)/python -m pytest -m "not alone" -n $(ABREAST) $(ARGS)
 
 soak: $(VENV)/.test $(VENV)/.soak $(NODE_TOOLS)/.stamp
 	$(BIN)/python -m pytest -s -o python_files='soak_*.py' tests/soak $(ARGS)

@@ -132,7 +132,7 @@ class Browser:
                 case GiveUp(peer):
                     self._spawn(self._peers.leave(peer))
                 case Wait(peer):
-                    self._dialogue.downlink.connect(lambda *packet: False, None)
+                    self._dialogue.downlink.disconnect()
                     self._spawn(peer.close())
                 case Ask(peer):
                     self._spawn(self._ask(peer))

@@ -102,7 +102,7 @@ Action = Serve[C] | Replace[C] | Stand[C] | GiveUp[C] | Wait[C] | Ask[C] | End
 
 
 class Succession(Generic[C]):
-    """One call's. After every call do what it says; a connection is whatever the owner names it by."""
+    """The connections of one call. After each method do what it returns; a connection is whatever names it."""
 
     def __init__(self, presence: Presence) -> None:
         self._presence = presence

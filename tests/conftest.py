@@ -8,12 +8,13 @@ import asyncio
 import functools
 import sys
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
-from typing import Final
+from pathlib import Path, PurePosixPath
+from typing import Any, Final
 
 import pytest
 from hypothesis import settings
 from playwright.async_api import Browser, BrowserContext, Page
+from xdist.scheduler import LoadScopeScheduling
 
 from signaling.__main__ import quickest_loop
 from tests import chromium, leaks
@@ -114,13 +115,29 @@ PATIENT: Final = frozenset({"test_patience", "test_local_voice"})  # whose tests
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Those of one folder run one after another, by one worker, but for the patient ones, which run side by side.
+    """A browser that does not come to its turn for a second fails its test: each has a second chance.
 
-    Two cores bear three browsers with calls, not more. A browser that does not come to its turn for a second fails its
-    test: each has a second chance, which the last line of the run tells of ("rerun").
+    The last line of the run tells of it ("rerun").
     """
     for item in items:
-        for folder in APART.intersection(item.path.parts):
+        if APART.intersection(item.path.parts):
             item.add_marker(pytest.mark.flaky(reruns=1))
-            if item.path.stem not in PATIENT:
-                item.add_marker(pytest.mark.xdist_group(folder))
+
+
+class Apart(LoadScopeScheduling):  # type: ignore[misc]  # xdist is not typed
+    """Tests of one folder run one after another, by one worker, but for the patient ones, which run side by side.
+
+    Two cores bear three browsers with calls, not more. (xdist's own groups are written into a test's name, where pytest
+    9.2 reads them no more.)
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = PurePosixPath(nodeid.partition("::")[0])
+        folders = APART.intersection(path.parts) if path.stem not in PATIENT else ()
+        return next(iter(folders), nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Apart:
+    """The tests' own way to be shared out among the workers."""
+    return Apart(config, log)
