@@ -44,7 +44,7 @@ class Floor:
         return not self._skipping
 
     def passes_over(self, event: events.Event) -> bool:
-        """Whether this is said by a model that has lost the word, and does not know."""
+        """Whether this is said by a model that has lost the floor, and does not know."""
         return self._skipping and isinstance(event, events.Audio | events.OutputTranscript | events.ModelText)
 
     def complete(self) -> None:

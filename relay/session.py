@@ -28,7 +28,7 @@ from relay.gemini.upstream import Upstream
 from relay.history import History
 from relay.metrics import CallFigures, Quality
 from relay.peers import FORGET_SECONDS
-from relay.succession import CONNECT_SECONDS as CONNECT_SECONDS
+from relay.succession import CONNECT_SECONDS
 from relay.ticker import Ticker
 from relay.transcript import Transcript
 from relay.webrtc.media import LINES, Media

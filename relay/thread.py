@@ -6,7 +6,7 @@ import contextvars
 import functools
 import inspect
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 MAX_THREADS: Final = 128  # of the whole process; one that never ends keeps its place, for a thread cannot be stopped
@@ -32,13 +32,22 @@ async def called_within(places: Sequence[Places], function: Callable[..., Any], 
     Whoever stops waiting for a thread does not make room for another.
     """
     if inspect.iscoroutinefunction(function):
-        leave = _take(*places)
-        try:
-            return await function(*args, **kwargs)
-        finally:
-            leave()
+        return await _within(places, function(*args, **kwargs))
     result = await in_thread(functools.partial(function, *args, **kwargs), *places)
-    return await result if inspect.isawaitable(result) else result
+    return await _within(places, result) if inspect.isawaitable(result) else result
+
+
+async def _within(places: Sequence[Places], result: Awaitable[Any]) -> Any:
+    try:
+        leave = _take(*places)
+    except Crowded:
+        if inspect.iscoroutine(result):
+            result.close()  # never begun
+        raise
+    try:
+        return await result
+    finally:
+        leave()
 
 
 def _take(*places: Places) -> Callable[[], None]:

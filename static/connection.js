@@ -278,7 +278,7 @@ export class Connection {
    * @returns {Promise<Problem|void>} why there is no use in another
    */
   async #restart() {
-    for (const again of [true, false]) {
+    for (let tries = 2; tries && !restartWait(this.#restarts, performance.now()); tries -= 1) {
       this.#restarts.push(performance.now());
       const signal = AbortSignal.any([this.#abort.signal, AbortSignal.timeout(ATTEMPT_MS)]);
       try {
@@ -288,7 +288,7 @@ export class Connection {
       } catch (error) {
         const known = !this.#closed && error instanceof ConnectionError ? error : null;
         if (known?.final) return known.problem;
-        if (!again || !known?.brokeOff || signal.aborted) return pause(PAUSE_MS);
+        if (tries === 1 || !known?.brokeOff || signal.aborted) return pause(PAUSE_MS);
       }
     }
   }

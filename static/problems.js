@@ -167,11 +167,11 @@ const EXPLAINED = {
   },
   'http-401': {
     what: 'An access token is needed.',
-    next: 'Open the whole address that the relay printed, with #token= at its end.',
+    next: 'Open the relay’s whole address, with its access token behind #token=.',
   },
   'http-403': {
     what: 'The relay does not accept this page or its access token.',
-    next: 'Open the whole address that the relay printed.',
+    next: 'Open the relay’s whole address, with its access token behind #token=.',
   },
   'transcript-gone': {
     what: 'The relay has deleted what was said: it keeps it for ten minutes.',

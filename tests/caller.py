@@ -285,6 +285,10 @@ class Caller:
         self.microphone.stop()
         with contextlib.suppress(ConnectionError):
             await self.peer.close()
+        for transceiver in self.peer.getTransceivers():
+            # closed just as it connects, aioice begins to ask for consent all the same
+            if (asking := transceiver.receiver.transport.transport._connection._query_consent_task) is not None:
+                asking.cancel()
         await self._http.close()
         self.peer.remove_all_listeners()
 

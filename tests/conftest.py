@@ -111,6 +111,7 @@ def pytest_configure() -> None:
 
 
 APART: Final = frozenset({"browser", "clients", "network"})  # folders whose tests run in real time
+EARS: Final = frozenset({"test_recognizer", "test_recording"})  # one worker loads the models, for all
 PATIENT: Final = frozenset({"test_patience", "test_local_voice"})  # whose tests hardly do anything but wait
 
 
@@ -133,6 +134,8 @@ class Apart(LoadScopeScheduling):  # type: ignore[misc]  # xdist is not typed
 
     def _split_scope(self, nodeid: str) -> str:
         path = PurePosixPath(nodeid.partition("::")[0])
+        if path.stem in EARS:
+            return "ears"
         folders = APART.intersection(path.parts) if path.stem not in PATIENT else ()
         return next(iter(folders), nodeid)
 

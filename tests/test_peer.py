@@ -599,8 +599,29 @@ async def test_what_a_librarys_own_close_raises_is_named_in_the_debug_log(caplog
         async def close(self) -> None:
             raise ZeroDivisionError("inner words")
 
+        def getTransceivers(self) -> list[Any]:
+            return []
+
     broken: Any = Broken()
     with caplog.at_level("DEBUG", tame.__name__):
         await tame.close_connection(broken)
     assert "ZeroDivisionError" in caplog.text
     assert "inner words" not in caplog.text
+
+
+async def test_what_aioice_begins_while_it_is_closed_ends_with_it() -> None:
+    """A check that succeeds in the moment of the closing: else the browser would be asked for half a minute more."""
+    pc = RTCPeerConnection()
+    ice: Any = pc.addTransceiver("audio").receiver.transport.transport
+    close = ice._connection.close
+
+    async def late() -> None:
+        await close()
+        ice._connection._query_consent_task = asyncio.create_task(asyncio.sleep(3600), name="asking")
+
+    ice._connection.close = late
+    await pc.setLocalDescription(await pc.createOffer())
+    await tame.close_connection(pc)
+    asking = ice._connection._query_consent_task
+    await asyncio.wait([asking], timeout=1)
+    assert asking.cancelled()

@@ -17,8 +17,6 @@ from relay.standin.recognizer import MOST_S, Recognizer
 from relay.standin.vad import Vad
 from tests import hearing, noises
 
-pytestmark = pytest.mark.xdist_group("ears")  # one worker loads the models, for all
-
 MAX_WORD_ERRORS: Final = 0.03
 MAX_CAPTION_S: Final = 1.0
 MAX_CAPTION_CPU_S: Final = 0.35

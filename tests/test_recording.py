@@ -14,8 +14,6 @@ from tests import hearing, timbres
 from tests.sound import tone
 from tests.test_local import LOUD, QUIET, Line
 
-pytestmark = pytest.mark.xdist_group("ears")  # one worker loads the models, for all
-
 MAX_WORD_ERRORS: Final = 0.03
 
 

@@ -356,15 +356,18 @@ async def test_one_client_takes_no_more_than_its_threads_and_leaves_them_when_th
     assert model.said[-1]["type"] == "server-response"
 
 
-async def test_async_replies_are_counted_too_until_they_end() -> None:
+@pytest.mark.parametrize("wrapped", [False, True])
+async def test_async_replies_are_counted_too_until_they_end(wrapped: bool) -> None:
     released = asyncio.Event()
 
     async def wait(kind: str, data: Any) -> None:
         await released.wait()
 
-    written, model, _ = writing(on_message=wait)
+    written, model, _ = writing(on_message=(lambda kind, data: wait(kind, data)) if wrapped else wait)
     replies = [asyncio.create_task(written.reply(said.ClientMessage("a", "wait", n))) for n in range(MAX_REPLIES + 1)]
-    await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        while not model.errors:
+            await asyncio.sleep(0)
     assert model.errors == [BUSY]
     released.set()
     await asyncio.gather(*replies)

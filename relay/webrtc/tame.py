@@ -267,8 +267,18 @@ async def close_connection(pc: RTCPeerConnection) -> None:
             connection: Any = getattr(transceiver.receiver.transport.transport, "_connection", None)
             for protocol in getattr(connection, "_protocols", ()):
                 _cut(protocol.transport)
+    stop_asking(pc)
     if closing.done() and not closing.cancelled() and (error := closing.exception()) is not None:
         log.debug("aiortc's close failed: %s", type(error).__name__)
+
+
+def stop_asking(pc: RTCPeerConnection) -> None:
+    """Closed just as it connects, aioice begins all the same to ask the browser for its consent, for half a minute."""
+    for transceiver in pc.getTransceivers():
+        connection: Any = getattr(transceiver.receiver.transport.transport, "_connection", None)
+        asking = getattr(connection, "_query_consent_task", None)
+        if asking is not None:
+            asking.cancel()
 
 
 def forget(pc: RTCPeerConnection) -> None:
