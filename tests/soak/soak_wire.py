@@ -24,7 +24,7 @@ from tests.soak.rounds import TIMES, Rounds
 
 A_CALL: Final = 4
 SETTLE_SECONDS: Final = 0.3  # between two
-BESIDE: Final = 25
+BESIDE: Final = 10  # the ten seconds of sound that each of them has kept cross one wire, which is made of Python
 NOTICED_SECONDS: Final = 10.0  # a path to the model that is dead
 ASKED_SECONDS: Final = 3.0  # of light, until the question is asked again: the first packet is repeated after one
 
