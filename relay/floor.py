@@ -44,8 +44,9 @@ class Floor:
         return not self._skipping
 
     def passes_over(self, event: events.Event) -> bool:
-        """Whether this is said by a model that has lost the floor, and does not know."""
-        return self._skipping and isinstance(event, events.Audio | events.OutputTranscript | events.ModelText)
+        """Whether this is said by a model that has lost the floor and does not know, or is left of what it had said."""
+        text = isinstance(event, events.OutputTranscript | events.ModelText)
+        return (self._skipping and (text or isinstance(event, events.Audio))) or (text and self._turns.stale)
 
     def complete(self) -> None:
         """The model has made all of it: what comes next is another answer."""
@@ -68,5 +69,5 @@ class Floor:
         self._downlink.interrupt()
         if self._dictation is not None:
             self._dictation.model_heard(heard_to)
-        self._warden.cut()
+        self._warden.cut(now)
         self._say(self._turns.interrupted(heard_to, now))

@@ -119,7 +119,7 @@ class History:
     # ---- the listener ----
 
     def started(self, now: float) -> None:
-        """The first sound after silence leaves."""
+        """The first sound of a turn leaves."""
         for reply in self._unheard:
             if reply.began is None:
                 reply.began = now

@@ -87,7 +87,7 @@ class Spoken:
         return self._whole(self._sentences.flush())
 
     def started(self) -> list[Message]:
-        """The first frame after silence left."""
+        """The first frame of a turn left."""
         begun = [] if self.speaking else [rtvi.BOT_STARTED_SPEAKING]
         self.speaking = True
         return begun + self._due()

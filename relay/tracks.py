@@ -40,7 +40,7 @@ class Tracks:
 
     def switch(self, track: int, enabled: bool) -> None:
         """The browser says that a track is on, or off."""
-        self.status[track] = enabled
+        was, self.status[track] = self.status.get(track, True), enabled
         if track == MICROPHONE:
             self.microphone.switched()
         if track != MICROPHONE:
@@ -50,7 +50,7 @@ class Tracks:
         elif self._begun:
             told = self._uplink.stall.ended
             self._uplink.shut()
-            if self._listening and not told:
+            if was and self._listening and not told:
                 self._end_stream()
 
     def microphone_dead(self, now: float, path_at: float) -> float | None:

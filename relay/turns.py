@@ -153,7 +153,7 @@ class Turns:
     # ---- the playout ----
 
     def sound_started(self, now: float) -> list[Message]:
-        """The first frame after silence left."""
+        """The first frame of a turn left."""
         out = self.poll(now)
         self._history.started(now)
         return out + self._spoken.started()
@@ -252,8 +252,13 @@ class Turns:
             out.append(rtvi.BOT_TTS_STARTED)
         return out
 
+    @property
+    def stale(self) -> bool:
+        """Text that comes now is of an answer that was cut, whose end is not told yet."""
+        return self._place.stale_until is not None
+
     def _text(self, text: str, finished: bool, position: int, now: float) -> list[Message]:
-        if self._place.stale_until is not None:
+        if self.stale:
             return []
         if not text:
             return self._spoken.flush() if finished else []

@@ -129,9 +129,9 @@ class Warden:
                 self.pay(event, now)
         self.settle(now)
 
-    def cut(self) -> None:
+    def cut(self, now: float) -> None:
         """Nothing more is heard of what the model said; do not tell of what it goes on to say until it knows."""
-        self._dog.cut()
+        self._dog.cut(now)
 
     def settle(self, now: float) -> None:
         """Functions may have come to their end."""

@@ -116,9 +116,11 @@ class Watchdog:
             self._step = len(_ORDER) - 1
         return self._trouble_is(Trouble.EMPTY, now)
 
-    def cut(self) -> None:
-        """What came of it is not played any more."""
+    def cut(self, now: float) -> None:
+        """What came of it is not played any more, and not waited for."""
         self._plays_until = 0.0
+        if self._due is not None:
+            self._due = min(self._due, now + self._patience)
 
     # ---- who keeps it from answering ----
 

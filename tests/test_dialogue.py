@@ -463,3 +463,16 @@ def test_tracks_are_watched_while_they_are_on_and_a_picture_a_second_reaches_the
         assert [jpeg for _, jpeg in call.model.pictures] == [b"camera", b"screen"] * 2 + [b"camera"]
 
     play(main)
+
+
+def test_a_microphone_that_is_said_to_be_off_again_and_again_ends_its_stream_once() -> None:
+    async def main(call: Call) -> None:
+        for _ in range(5):
+            call.track(0, False)
+        assert call.model.sent.count(protocol.audio_end_message()) == 1
+        call.track(0, True)
+        call.speaks(True)
+        call.track(0, False)
+        assert call.model.sent.count(protocol.audio_end_message()) == 2
+
+    play(main)

@@ -1,4 +1,4 @@
-"""The user has the word: the answer that was cut is over for everybody, and the next one is told of as it begins."""
+"""The user has the floor: the answer that was cut is over for everybody, and the next one is told of as it begins."""
 
 import asyncio
 import json
@@ -84,6 +84,20 @@ def test_what_crosses_a_typed_question_is_not_taken_for_its_answer(goes_on: Sequ
         await call.rest(2.0)
         type_(call, "And now?")
         call.does(events.OutputTranscript(" More."), events.Audio(SECOND), *goes_on)
+        await call.rest(ANSWER_SECONDS - 0.1)
+        assert call.told == []
+        await call.rest(0.2)
+        assert call.told == ["slow-answer"]
+
+    play(main)
+
+
+def test_text_that_straggles_in_behind_an_interruption_is_not_taken_for_the_next_answer() -> None:
+    async def main(call: Call) -> None:
+        call.does(events.Audio(SECOND * 40))
+        await call.rest(2.0)
+        type_(call, "And now?")
+        call.does(events.Interrupted(), events.OutputTranscript(" More."), events.TurnComplete())
         await call.rest(ANSWER_SECONDS - 0.1)
         assert call.told == []
         await call.rest(0.2)

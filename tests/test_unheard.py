@@ -323,6 +323,18 @@ def test_a_cut_answer_of_which_nothing_was_heard_has_its_question_asked_again() 
     assert texts(unfinished.put_back(0, None, NOW)) == [asked("what time is it?").message]
 
 
+def test_what_an_app_notes_for_the_model_is_nothing_that_was_heard_of_its_answer() -> None:
+    memory = Memory()
+    unfinished = Unfinished(MODEL, memory)
+    unfinished.sent(asked("what time is it?"), NOW)
+    memory.turns += HEARD[:1]
+    unfinished.begins(SOUND, NOW, 1)
+    unfinished.leave()
+    waits = memory.mark
+    memory.turns.append(("model", "The clock is broken."))
+    assert texts(unfinished.put_back(0, waits, NOW)) == [asked("what time is it?").message]
+
+
 def test_of_an_answer_nothing_was_heard_though_the_one_before_it_was() -> None:
     memory = Memory(HEARD)
     unfinished = Unfinished(MODEL, memory)

@@ -190,6 +190,14 @@ def test_who_is_cut_by_a_cough_is_to_go_on() -> None:
     assert verdict == Verdict(Trouble.SILENT, Remedy.NUDGE)
 
 
+def test_sound_that_was_cut_is_not_waited_for() -> None:
+    dog = Watchdog()
+    dog.asked(0.0)
+    dog.heard(1.0, 300.0)
+    dog.cut(2.0)
+    assert dog.deadline == 2.0 + STALL_SECONDS
+
+
 def test_a_turn_without_a_word_while_the_user_speaks_is_no_trouble_yet() -> None:
     dog = Watchdog()
     dog.asked(0.0)

@@ -193,7 +193,7 @@ class Unfinished:
         self._away, self._waiting_since = False, now
         self.checkpoint.accept(mark, now)
         question, notes = self.question, list[Words]()
-        answer = self._memory.since(question.mark) if question.open else self._memory.since(mark, until)[-1:]
+        answer = self._memory.since(question.mark, until) if question.open else self._memory.since(mark, until)[-1:]
         heard = any(role == "model" for role, _ in answer)
         again = question.again if question.open and not (question.answering and heard) else []
         if again:

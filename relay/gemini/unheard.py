@@ -21,7 +21,7 @@ MAX_WORDS: Final = 20  # messages that somebody wrote, and that wait; more are r
 # functions at a time, and a client that floods us for all of an outage of 30 s begins and ends fewer turns.
 MAX_OWED: Final = 1000
 MAX_NOTES: Final = 20  # messages to be remembered, and pictures; the oldest are dropped
-MAX_WORDS_BYTES: Final = 1024 * 1024  # of either, in all
+MAX_WORDS_BYTES: Final = 1024 * 1024  # of what somebody wrote, or of notes, in all
 
 _WAITING_PIECES: Final = round(WAITING_SECONDS / PIECE_SECONDS)
 _QUESTION_PIECES: Final = round(QUESTION_SECONDS / PIECE_SECONDS)
@@ -32,7 +32,8 @@ _LATELY_PIECES: Final = round(LATELY_SECONDS / PIECE_SECONDS)
 class Words:
     """A message. `instead` is what another connection is told: a function's answer is for who asked for it.
 
-    `mark` is the history's length before these words. The model is `owed` them if it waits for them.
+    `mark` is the history's length before these words. The model is `owed` what it waits for, and that a
+    function was called off.
     """
 
     message: Message
