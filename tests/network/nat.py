@@ -12,13 +12,14 @@ import socket
 import struct
 from array import array
 from collections.abc import Iterator
-from itertools import count
+from itertools import count, cycle
 from typing import Final
 
 from tests.network.wire import Line
 
-OUTSIDE: Final = "10.99.0.50"  # beside the relay's
 FIRST_PORT: Final = 40_000
+# Beside the relay's; each router has another, for the relay takes no more than six calls a minute of one.
+_outsides: Final = cycle(f"10.99.0.{host}" for host in range(50, 250))
 UDP, TCP = 17, 6  # protocol numbers of IP
 
 End = tuple[int, bytes, int]
@@ -26,10 +27,10 @@ End = tuple[int, bytes, int]
 
 
 class Nat:
-    """Inside addresses and ports ↔ ports of `OUTSIDE`."""
+    """Inside addresses and ports ↔ ports of its own address outside."""
 
     def __init__(self) -> None:
-        self._outside = socket.inet_aton(OUTSIDE)
+        self._outside = socket.inet_aton(next(_outsides))
         self._free = count(FIRST_PORT)
         self._ports: dict[End, int] = {}
         self._inside: dict[tuple[int, int], End] = {}
