@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import pybase64
 
+from relay.depth import nests_deeper
 from relay.files import picture_format
 from relay.said import (
     LABEL,
@@ -54,7 +55,7 @@ def read(frame: bytes | str) -> Said:
         return Malformed("", "The message is not an object")
     id_ = body.get("id")
     id_ = id_ if isinstance(id_, str) and len(id_) <= MAX_ID else ""
-    if _too_deep(body):
+    if nests_deeper(body, MAX_DEPTH):
         return Malformed(id_, f"The message is nested deeper than {MAX_DEPTH} levels", oversize=True)
     if body.get("type") == "signalling":
         return _read_signal(body.get("message"))
@@ -90,18 +91,6 @@ class _Invalid(Exception):
 
 def _no_constant(name: str) -> Any:
     raise ValueError(name)
-
-
-def _too_deep(body: Any) -> bool:
-    level: list[Any] = [body]
-    depth = 0
-    while level:
-        depth += 1
-        if depth > MAX_DEPTH:
-            return True
-        values = (inner for outer in level for inner in (outer.values() if isinstance(outer, dict) else outer))
-        level = [inner for inner in values if isinstance(inner, dict | list)]
-    return False
 
 
 def _string(data: Mapping[str, Any], key: str) -> str:

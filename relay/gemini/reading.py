@@ -11,6 +11,7 @@ from typing import Any, Final
 import pybase64
 import pydantic_core
 
+from relay.depth import nests_deeper
 from relay.gemini import grounding
 from relay.gemini.events import (
     OUTPUT_RATE,
@@ -68,17 +69,9 @@ def _parsed(message: bytes | str) -> Any:
         body = json.loads(message)
     except (ValueError, RecursionError):
         raise BadFrame("not JSON") from None
-    if _is_too_deep(body):
+    if nests_deeper(body, MAX_DEPTH):
         raise BadFrame("nested too deep")
     return body
-
-
-def _is_too_deep(body: Any) -> bool:
-    level: list[Any] = [body] if isinstance(body, dict | list) else []
-    for _ in range(MAX_DEPTH):
-        values = (inner for outer in level for inner in (outer.values() if isinstance(outer, dict) else outer))
-        level = [inner for inner in values if isinstance(inner, dict | list)]
-    return bool(level)
 
 
 def _read_setup(body: dict[str, Any]) -> list[Event]:
