@@ -272,8 +272,8 @@ class Caller:
 
     async def vanish(self) -> None:
         """Be gone at once, as a machine whose network is pulled: no goodbye of any layer reaches the relay."""
-        for transceiver in self.peer.getTransceivers():
-            for protocol in list(transceiver.receiver.transport.transport._connection._protocols):
+        for connection in self._connections:
+            for protocol in list(connection._protocols):
                 protocol.transport.abort()
         await asyncio.sleep(0)
 
@@ -285,12 +285,16 @@ class Caller:
         self.microphone.stop()
         with contextlib.suppress(ConnectionError):
             await self.peer.close()
-        for transceiver in self.peer.getTransceivers():
-            # closed just as it connects, aioice begins to ask for consent all the same
-            if (asking := transceiver.receiver.transport.transport._connection._query_consent_task) is not None:
+        for connection in self._connections:  # closed just as it connects, it begins to ask for consent all the same
+            if (asking := connection._query_consent_task) is not None:
                 asking.cancel()
         await self._http.close()
         self.peer.remove_all_listeners()
+
+    @property
+    def _connections(self) -> list[Any]:
+        """aioice's."""
+        return [section.receiver.transport.transport._connection for section in self.peer.getTransceivers()]
 
     # -- what the peer tells us -------------------------------------------------------------------------
 

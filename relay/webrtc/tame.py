@@ -263,8 +263,7 @@ async def close_connection(pc: RTCPeerConnection) -> None:
     if not closing.done():
         closing.cancel()
         await asyncio.wait([closing], timeout=FORCED_CLOSE_SECONDS)
-        for transceiver in pc.getTransceivers():
-            connection: Any = getattr(transceiver.receiver.transport.transport, "_connection", None)
+        for connection in _connections(pc):
             for protocol in getattr(connection, "_protocols", ()):
                 _cut(protocol.transport)
     stop_asking(pc)
@@ -274,11 +273,15 @@ async def close_connection(pc: RTCPeerConnection) -> None:
 
 def stop_asking(pc: RTCPeerConnection) -> None:
     """Closed just as it connects, aioice begins all the same to ask the browser for its consent, for half a minute."""
-    for transceiver in pc.getTransceivers():
-        connection: Any = getattr(transceiver.receiver.transport.transport, "_connection", None)
+    for connection in _connections(pc):
         asking = getattr(connection, "_query_consent_task", None)
         if asking is not None:
             asking.cancel()
+
+
+def _connections(pc: RTCPeerConnection) -> list[Any]:
+    """The ICE connections of its sections, ours or aioice's."""
+    return [getattr(section.receiver.transport.transport, "_connection", None) for section in pc.getTransceivers()]
 
 
 def forget(pc: RTCPeerConnection) -> None:
