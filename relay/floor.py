@@ -45,8 +45,13 @@ class Floor:
 
     def passes_over(self, event: events.Event) -> bool:
         """Whether this is said by a model that has lost the floor and does not know, or is left of what it had said."""
-        text = isinstance(event, events.OutputTranscript | events.ModelText)
-        return (self._skipping and (text or isinstance(event, events.Audio))) or (text and self._turns.stale)
+        match event:
+            case events.Audio():
+                return self._skipping
+            case events.OutputTranscript() | events.ModelText():
+                return self._skipping or self._turns.stale
+            case _:
+                return False
 
     def complete(self) -> None:
         """The model has made all of it: what comes next is another answer."""

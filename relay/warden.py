@@ -69,7 +69,6 @@ class Warden:
         self._speaking: float | None = None  # since when the user has been
         self._doubtful = False  # it has just ceased, too soon for us to know a question
         self._sounding = False
-        self._away = False  # there is no connection to the model
         self._parting: RelayError | None = None  # why the call ends when the voice has finished,
         self._parts_at: float | None = None  # or then; None once its keeper was told
         self.spent = Spent()
@@ -140,7 +139,6 @@ class Warden:
 
     def away(self, now: float, *, away: bool) -> None:
         """There is no connection to the model, or again."""
-        self._away = away
         if away:
             self._dog.hold("away")
         else:
@@ -197,7 +195,7 @@ class Warden:
 
     def standing(self, now: float) -> list[rtvi.Message]:
         """What the client was told and what still holds: for one that comes in the middle."""
-        away = [rtvi.relay_event("reconnecting")] if self._away else []
+        away = [rtvi.relay_event("reconnecting")] if self._dog.is_held("away") else []
         return [*away, *(_told(word, left) for word, left in self._limits.standing(now).items())]
 
     # ---- within ----

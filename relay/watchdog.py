@@ -128,6 +128,10 @@ class Watchdog:
         """For this reason nothing is expected now; several may hold."""
         self._held.add(why)
 
+    def is_held(self, why: Hashable) -> bool:
+        """Whether this is a reason now."""
+        return why in self._held
+
     def release(self, why: Hashable, now: float) -> None:
         """This reason is gone; with the last one the time begins anew."""
         if why in self._held:
