@@ -313,23 +313,24 @@ def test_a_cut_answer_of_which_something_was_heard_is_gone_on_with() -> None:
     assert texts(unfinished.put_back(0, None, NOW)) == back, "and again, should that be lost too"
 
 
-def test_a_cut_answer_of_which_nothing_was_heard_has_its_question_asked_again() -> None:
+def cut_unheard() -> tuple[Memory, Unfinished]:
+    """The user asked in writing, and the connection was lost before anything of the answer was heard."""
     memory = Memory()
     unfinished = Unfinished(MODEL, memory)
     unfinished.sent(asked("what time is it?"), NOW)
     memory.turns += HEARD[:1]
     unfinished.begins(SOUND, NOW, 1)
     unfinished.leave()
+    return memory, unfinished
+
+
+def test_a_cut_answer_of_which_nothing_was_heard_has_its_question_asked_again() -> None:
+    _, unfinished = cut_unheard()
     assert texts(unfinished.put_back(0, None, NOW)) == [asked("what time is it?").message]
 
 
 def test_what_an_app_notes_for_the_model_is_nothing_that_was_heard_of_its_answer() -> None:
-    memory = Memory()
-    unfinished = Unfinished(MODEL, memory)
-    unfinished.sent(asked("what time is it?"), NOW)
-    memory.turns += HEARD[:1]
-    unfinished.begins(SOUND, NOW, 1)
-    unfinished.leave()
+    memory, unfinished = cut_unheard()
     waits = memory.mark
     memory.turns.append(("model", "The clock is broken."))
     assert texts(unfinished.put_back(0, waits, NOW)) == [asked("what time is it?").message]

@@ -482,12 +482,14 @@ def test_what_interrupts_an_answer_is_asked_again_and_the_answer_is_not_gone_on_
     run(main)
 
 
-def test_typed_words_without_an_answer_are_told_once_more_and_once_only() -> None:
-    async def crashing(visit: Visit) -> None:
-        await visit.ready("handle 1")
-        await visit.until(lambda visit: visit.texts)
-        await visit.close(1011, INTERNAL)
+async def dies_of_words(visit: Visit) -> None:
+    """It ends when it has read something, without an answer."""
+    await visit.ready("handle 1")
+    await visit.until(lambda visit: visit.texts)
+    await visit.close(1011, INTERNAL)
 
+
+def test_typed_words_without_an_answer_are_told_once_more_and_once_only() -> None:
     async def answering(visit: Visit) -> None:
         await visit.ready()
         await visit.until(lambda visit: visit.texts)
@@ -498,7 +500,7 @@ def test_typed_words_without_an_answer_are_told_once_more_and_once_only() -> Non
         await visit.close(1011, INTERNAL)
 
     async def main() -> None:
-        async with service(crashing, answering, listen) as there, Owner(there.url) as owner:
+        async with service(dies_of_words, answering, listen) as there, Owner(there.url) as owner:
             await asyncio.sleep(1)
             owner.upstream.send(protocol.text_message("are you there?"))
             owner.memory.turns.append(("user", "are you there?"))
@@ -511,11 +513,6 @@ def test_typed_words_without_an_answer_are_told_once_more_and_once_only() -> Non
 
 
 def test_a_service_that_accepts_the_same_setup_twice_is_told_nothing_twice() -> None:
-    async def crashing(visit: Visit) -> None:
-        await visit.ready("handle 1")
-        await visit.until(lambda visit: visit.texts)
-        await visit.close(1011, INTERNAL)
-
     async def repeating(visit: Visit) -> None:
         await visit.ready()
         await visit.until(lambda visit: visit.texts)
@@ -523,7 +520,7 @@ def test_a_service_that_accepts_the_same_setup_twice_is_told_nothing_twice() -> 
         await listen(visit)
 
     async def main() -> None:
-        async with service(crashing, repeating) as there, Owner(there.url) as owner:
+        async with service(dies_of_words, repeating) as there, Owner(there.url) as owner:
             await asyncio.sleep(1)
             owner.upstream.send(protocol.text_message("are you there?"))
             await asyncio.sleep(5)

@@ -92,10 +92,8 @@ async def reload(house: Running) -> Return:
         gone = _gone(house, caller, caller.connected)
         await caller.hang_up()
         async with _comes_back(house, caller, model) as (again, began):
-            await again.return_to(caller.session_id, caller.secret)
-            await again.message("bot-ready")
-            told = await again.message("server-message", where=lambda data: data["event"] == "history")
-            assert told.data["turns"][-1]["text"] == NOTE, "though the model is in mid-answer"
+            turns = await _ready(again, caller)
+            assert turns[-1] == NOTE, "though the model is in mid-answer"
             return await _measured(again, model, began, stalls, gone, ready=time_now() - began)
 
 
@@ -110,11 +108,9 @@ async def question(house: Running) -> Return:
         gone = _gone(house, caller, caller.connected)
         await caller.hang_up()
         async with _comes_back(house, caller, model) as (again, began):
-            await again.return_to(caller.session_id, caller.secret)
-            await again.message("bot-ready")
-            told = await again.message("server-message", where=lambda data: data["event"] == "history")
+            turns = await _ready(again, caller)
             ready = time_now() - began
-            assert QUESTION in [turn["text"] for turn in told.data["turns"]]
+            assert QUESTION in turns
             back = await _measured(again, model, began, stalls, gone, ready)
             return replace(back, answered=answered)
 
@@ -157,6 +153,14 @@ FAULTS: Final[dict[str, Fault]] = {
     "reload": reload,
     "question": question,
 }
+
+
+async def _ready(again: Caller, caller: Caller) -> list[str]:
+    """The new client has the call; what it is told was said."""
+    await again.return_to(caller.session_id, caller.secret)
+    await again.message("bot-ready")
+    told = await again.message("server-message", where=lambda data: data["event"] == "history")
+    return [turn["text"] for turn in told.data["turns"]]
 
 
 @contextlib.asynccontextmanager

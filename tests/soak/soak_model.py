@@ -22,9 +22,9 @@ from tests import test_outages as outages
 from tests import test_upstream as faults
 from tests.network.stalls import Stalls
 from tests.service import Visit, service
+from tests.soak.rounds import TIMES
 from tests.test_upstream import Owner
 
-TIMES: Final = int(os.environ.get("RELAY_SOAK_FAULTS", "100"))
 CHANGES: Final = int(os.environ.get("RELAY_SOAK_CHANGES", "30"))
 LIFE_SECONDS: Final = 10.0
 HOLE_SECONDS: Final = 0.2
